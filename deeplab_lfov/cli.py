@@ -1,0 +1,134 @@
+"""What the scripts' command lines share: flag types, error lines, a quiet TensorFlow, a bar."""
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+from tqdm import tqdm
+
+from deeplab_lfov.errors import UserError
+
+
+class _Formatter(argparse.HelpFormatter):
+    """Shows the default of every flag that has one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        if action.default in (None, argparse.SUPPRESS) or not action.option_strings:
+            return action.help
+        return f"{action.help} (default: %(default)s)"
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose help shows every default and whose errors are UserErrors."""
+
+    def __init__(self, description: str):
+        super().__init__(description=description, formatter_class=_Formatter, allow_abbrev=False)
+
+    def error(self, message: str) -> None:
+        """Raise UserError where argparse would print its usage and exit."""
+        raise UserError(f"{message}; {self.prog} --help explains the flags")
+
+
+def add_flag(group: argparse._ArgumentGroup, name: str, default: bool, help: str) -> None:
+    """Add the pair --name and --no-name to a parser or a group of its flags."""
+    group.add_argument(
+        f"--{name}", action=argparse.BooleanOptionalAction, default=default, help=help
+    )
+
+
+def checked(kind: Callable[[str], object], accepts: Callable, what: str) -> Callable[[str], object]:
+    """A flag type: `kind` of the text where `accepts` says so, else an error that names `what`."""
+
+    def parse(text: str) -> object:
+        try:
+            value = kind(text)
+            if accepts(value):
+                return value
+        except ValueError:
+            pass
+        raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
+
+    return parse
+
+
+def _pair(kind: Callable[[str], object]) -> Callable[[str], tuple]:
+    return lambda text: tuple(kind(part) for part in text.split(","))
+
+
+COUNT = checked(int, lambda n: n >= 1, "a whole number from 1")
+SEED = checked(int, lambda n: 0 <= n < 2**31, "a whole number from 0 to 2147483647")
+NUM_CLASSES = checked(int, lambda n: 1 <= n <= 256, "a number of classes from 1 to 256")
+LABEL = checked(int, lambda n: 0 <= n <= 255, "a label from 0 to 255")
+RATE = checked(float, lambda x: 0 < x < float("inf"), "a number above 0")
+WIDTH = checked(float, lambda x: 0 < x <= 8 and x * 64 % 1 == 0, "a multiple of 1/64 up to 8")
+DROPOUT = checked(float, lambda x: 0 <= x < 1, "a share from 0 to below 1")
+SIZE = checked(
+    _pair(int),
+    lambda p: len(p) == 2 and min(p) >= 1,
+    "a height and width in pixels such as 321,321",
+)
+SCALE_RANGE = checked(
+    _pair(float),
+    lambda p: len(p) == 2 and 0 < p[0] <= p[1] < float("inf"),
+    "a smallest and largest scale such as 0.75,1.25",
+)
+
+
+def run(main: Callable[[argparse.Namespace], None], parser: Parser) -> None:
+    """Parse the command line and run main; a UserError becomes one `error:` line and status 2."""
+    try:
+        main(parser.parse_args())
+    except UserError as error:
+        print("error: " + " ".join(str(error).split()), file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def start_tensorflow() -> str:
+    """Load TensorFlow without its chatter and return the name of the device it will compute on.
+
+    A TF_CPP_MIN_LOG_LEVEL set by the user brings the chatter back.
+    """
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # off by default on older x86: 4x slower
+    chatty = "TF_CPP_MIN_LOG_LEVEL" in os.environ
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with _stderr_held_back(release=chatty):
+        import tensorflow as tf
+
+        gpus = tf.config.list_physical_devices("GPU")
+    if not chatty:
+        tf.get_logger().setLevel("ERROR")
+    if gpus:
+        return tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
+    return f"CPU, {os.cpu_count()} cores"
+
+
+@contextmanager
+def _stderr_held_back(release: bool) -> Iterator[None]:
+    """Keep what the process writes to stderr, C++ included; show it if the block fails."""
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            release = True
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            held.seek(0)
+            if release:
+                os.write(2, held.read())
+
+
+def progress(items: Iterable, total: int, unit: str, first: int = 0) -> tqdm:
+    """A bar on stderr with rate and time left; in a log file a line a minute, not ten a second."""
+    every = 0.1 if sys.stderr.isatty() else 60
+    return tqdm(items, total=total, initial=first, unit=f" {unit}", mininterval=every)

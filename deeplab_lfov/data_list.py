@@ -1,0 +1,116 @@
+"""List files: which picture goes with which mask."""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from deeplab_lfov.errors import UserError, few
+from deeplab_lfov.pictures import SUFFIXES
+
+IMAGE_FOLDER = "JPEGImages"
+MASK_FOLDERS = ("SegmentationClassAug", "SegmentationClass")
+"""VOC's folders, for lines that are a bare id; the first that holds the mask is taken."""
+
+
+class Sample(NamedTuple):
+    """One line of a list: the picture's path, and the mask's where it has one."""
+
+    image: Path
+    mask: Path | None
+
+    @property
+    def name(self) -> str:
+        """The picture's file name without its suffix: the VOC id."""
+        return self.image.stem
+
+
+def read_list(data_dir: str | Path, data_list: str | Path, masks: bool = True) -> list[Sample]:
+    """Read a list whose lines are `/image.jpg /mask.png`, an image alone, or a bare VOC id.
+
+    Paths are relative to data_dir, with or without the leading slash; the list itself is looked
+    for as it is named, then below data_dir. Blank lines and lines that start with # are skipped.
+    Raises UserError for a list that is missing or empty, for missing files (all are counted) and,
+    with masks=True, for a line without a mask.
+    """
+    data_dir = Path(data_dir)
+    path = _find(data_dir, data_list)
+    samples = []
+    for number, line in enumerate(_lines(path), 1):
+        if line and not line.startswith("#"):
+            samples.append(_parse(line, data_dir))
+            if masks and samples[-1].mask is None:
+                raise UserError(f"line {number} of {path} names no mask: {line!r}")
+    if not samples:
+        raise UserError(f"the list {path} is empty; a line is `/image.jpg /mask.png` or a VOC id")
+    _check_files(samples, data_dir, path, masks)
+    return samples
+
+
+def read_class_names(path: str | Path, num_classes: int | None = None) -> tuple[str, ...]:
+    """Read a file with the name of a class in each line, label 0 first; blank lines are skipped.
+
+    Raises UserError for a file that is missing or not text, for a name given twice and for another
+    number of names than num_classes.
+    """
+    names = tuple(line for line in _lines(Path(path)) if line)
+    if len(names) != (num_classes or max(1, len(names))):
+        wanted = num_classes or "some"
+        raise UserError(f"{path} names {len(names)} classes, not {wanted}; one name in each line")
+    if repeated := [name for name in names if names.count(name) > 1]:
+        raise UserError(f"{path} names the class {repeated[0]!r} twice")
+    return names
+
+
+def _find(data_dir: Path, data_list: str | Path) -> Path:
+    if not data_dir.is_dir():
+        raise UserError(f"there is no folder {data_dir}; data_dir is the folder of the data set")
+    for path in (Path(data_list), data_dir / data_list):
+        if path.is_file():
+            return path
+    raise UserError(f"there is no list {data_list}, here or in {data_dir}; set data_list")
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not a text file in UTF-8") from error
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    return [line.strip() for line in text.split("\n")]
+
+
+def _parse(line: str, data_dir: Path) -> Sample:
+    """Split a line with several gaps where both halves are files, as names may hold spaces."""
+    gaps = list(re.finditer(r"\s+", line))
+    if not gaps and Path(line).suffix.lower() not in SUFFIXES:
+        return _voc_sample(line, data_dir)
+    alone = Sample(_locate(data_dir, line), None)
+    if not gaps or alone.image.is_file():
+        return alone
+    splits = [(line[: gap.start()], line[gap.end() :]) for gap in gaps]
+    pairs = [Sample(_locate(data_dir, one), _locate(data_dir, two)) for one, two in splits]
+    whole = [pair for pair in pairs if pair.image.is_file() and pair.mask.is_file()]
+    return (whole or pairs)[0]
+
+
+def _voc_sample(name: str, data_dir: Path) -> Sample:
+    masks = [data_dir / folder / f"{name}.png" for folder in MASK_FOLDERS]
+    mask = next((mask for mask in masks if mask.is_file()), masks[-1])
+    return Sample(data_dir / IMAGE_FOLDER / f"{name}.jpg", mask)
+
+
+def _locate(data_dir: Path, name: str) -> Path:
+    path = data_dir / name.lstrip("/")
+    absolute = Path(name)
+    return absolute if absolute.is_absolute() and absolute.exists() and not path.exists() else path
+
+
+def _check_files(samples: list[Sample], data_dir: Path, path: Path, masks: bool) -> None:
+    files = [file for sample in samples for file in (sample if masks else sample[:1])]
+    missing = [str(file) for file in files if not file.is_file()]
+    if missing:
+        raise UserError(
+            f"{len(missing)} of the {len(files)} files in the list {path} are missing: "
+            f"{few(missing)}; its lines are relative to --data_dir {data_dir}"
+        )

@@ -1,0 +1,63 @@
+"""Output files: written whole or not at all, in folders known to be writable."""
+
+import itertools
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from deeplab_lfov.errors import UserError
+
+
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path` that takes its place when the block ends well.
+
+    The temporary name keeps the suffix of `path`, which many writers read the format from.
+    Raises UserError when the file cannot be written (disk full, no permission).
+    """
+    path = Path(path)
+    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    try:
+        yield partial
+        partial.replace(path)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def writable_folder(path: str | Path) -> Path:
+    """Create the folder `path` if need be and prove that files can be written to it.
+
+    Raises UserError when they cannot.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            return path
+    except OSError as error:
+        raise UserError(
+            f"cannot write to the folder {path}: {error.strerror}; choose another"
+        ) from error
+
+
+def writable_file(path: str | Path) -> Path:
+    """Prove that the file `path` can be written, without touching it; raises UserError."""
+    path = Path(path)
+    if path.is_dir():
+        raise UserError(f"cannot write {path}: it is a folder; give the name of a file")
+    writable_folder(path.parent)
+    return path
+
+
+def distinct_stems(paths: Iterable[Path]) -> Iterator[str]:
+    """The paths' names without suffix, those that come again numbered: x, y, x_2."""
+    taken: set[str] = set()
+    for path in paths:
+        numbered = (f"{path.stem}_{number}" for number in itertools.count(2))
+        stem = next(name for name in itertools.chain([path.stem], numbered) if name not in taken)
+        taken.add(stem)
+        yield stem

@@ -1,0 +1,109 @@
+"""ImageReader: a list of pictures and masks as training batches, or one by one in order."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from deeplab_lfov import transforms
+from deeplab_lfov.data_list import Sample, read_list
+from deeplab_lfov.errors import UserError
+from deeplab_lfov.pictures import read_image, read_mask
+from deeplab_lfov.seeds import seed_for
+from deeplab_lfov.voc import VOID
+
+
+class ImageReader:
+    """The pictures and masks that a list file names, `samples`, in the list's order.
+
+    data_dir and data_list as for `data_list.read_list`. Labels are 0 ... num_classes - 1;
+    ignore_label is read as void. scale_range and random_mirror are for training batches.
+    Raises UserError for a missing list and for missing files, and while reading for a file that
+    cannot be decoded, a mask that does not fit its picture and labels out of range.
+    """
+
+    def __init__(
+        self,
+        data_dir: str | Path,
+        data_list: str | Path,
+        num_classes: int = 21,
+        ignore_label: int = VOID,
+        scale_range: tuple[float, float] = (1.0, 1.0),
+        random_mirror: bool = False,
+        seed: int = 0,
+    ):
+        self.samples = read_list(data_dir, data_list)
+        self.num_classes, self.ignore_label = num_classes, ignore_label
+        self.scale_range, self.random_mirror, self.seed = scale_range, random_mirror, seed
+        self._failure: UserError | None = None
+
+    def batches(
+        self, batch_size: int, input_size: tuple[int, int], num_steps: int, first_step: int = 0
+    ) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
+        """Yield the training batches of the steps first_step ... num_steps - 1.
+
+        images float32 BGR minus the mean [batch_size, *input_size, 3]; labels uint8 [..., 1]. Every
+        epoch has its own order; sample n of a run is the same whatever the batch size.
+        """
+        samples = tf.data.Dataset.range(first_step * batch_size, num_steps * batch_size).map(
+            lambda number: self._training_sample(number, input_size), tf.data.AUTOTUNE
+        )
+        yield from self._iterate(samples.batch(batch_size).prefetch(tf.data.AUTOTUNE))
+
+    def pictures(self, limit: int | None = None) -> Iterator[tuple[Sample, np.ndarray, np.ndarray]]:
+        """Yield (sample, image uint8 RGB [H, W, 3], labels uint8 [H, W]) in the list's order."""
+        samples = self.samples[:limit]
+        pixels = tf.data.Dataset.range(len(samples)).map(self._load, tf.data.AUTOTUNE)
+        for sample, (image, mask) in zip(samples, self._iterate(pixels.prefetch(4)), strict=True):
+            yield sample, image.numpy(), mask.numpy()[..., 0]
+
+    def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Decode sample `index`: image uint8 RGB [H, W, 3] and labels uint8 [H, W, 1]."""
+        sample = self.samples[index]
+        image = read_image(sample.image)
+        mask = read_mask(sample.mask, self.num_classes, self.ignore_label)
+        if image.shape[:2] != mask.shape:
+            (height, width), (mask_height, mask_width) = image.shape[:2], mask.shape
+            raise UserError(
+                f"{sample.image} is {width} x {height} pixels and its mask {sample.mask} is "
+                f"{mask_width} x {mask_height}; they must be of one size"
+            )
+        return image, mask[..., np.newaxis]
+
+    def _training_sample(
+        self, number: tf.Tensor, input_size: tuple[int, int]
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        image, mask = self._load(self._shuffled(number))
+        image = transforms.network_input(image)
+        if self.scale_range != (1.0, 1.0):
+            image, mask = transforms.random_scale(image, mask, self.scale_range, self.seed, number)
+        image, mask = transforms.random_crop(image, mask, input_size, self.seed, number)
+        if self.random_mirror:
+            image, mask = transforms.random_mirror(image, mask, self.seed, number)
+        return image, mask
+
+    def _shuffled(self, number: tf.Tensor) -> tf.Tensor:
+        """The index of the run's sample `number`: a fresh permutation in every epoch."""
+        size = len(self.samples)
+        seed = seed_for("order", self.seed, number // size)
+        return tf.random.experimental.index_shuffle(number % size, seed, size - 1)
+
+    def _load(self, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        image, mask = tf.numpy_function(self._try_read, [index], [tf.uint8, tf.uint8])
+        return tf.ensure_shape(image, [None, None, 3]), tf.ensure_shape(mask, [None, None, 1])
+
+    def _try_read(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        try:
+            return self.read(int(index))
+        except UserError as error:
+            self._failure = error  # TensorFlow would hand on no more than its text
+            raise
+
+    def _iterate(self, dataset: tf.data.Dataset) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
+        try:
+            yield from dataset
+        except tf.errors.OpError:
+            if self._failure:
+                raise self._failure from None
+            raise

@@ -1,0 +1,221 @@
+"""DeepLab-LargeFOV: VGG-16 with atrous convolutions (Chen et al., arXiv 1412.7062, section 3.1).
+
+image [N, 8k+1, 8l+1, 3]  -> conv1 pool1 ... pool3 -> 1/8 of the pixels, cell (i, j) on (8i, 8j)
+                          -> conv4 pool4 conv5 pool5 pool5a -> still 1/8: stride 1, dilation 2
+                          -> fc6 (dilation 12) fc7 fc8_voc12 -> scores [N, k+1, l+1, C]
+"""
+
+import functools
+import secrets
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from deeplab_lfov.objective import cross_entropy, pad_to_grid, shrink_labels, upsample_scores
+from deeplab_lfov.seeds import seed_for
+
+
+class Layer(NamedTuple):
+    """One row of the network: what it does, and the numbers that it needs to do it."""
+
+    name: str
+    kind: str
+    size: int = 3
+    stride: int = 1
+    dilation: int = 1
+    channels: int = 0  # at width 1.0; 0 in a convolution stands for the number of classes
+
+
+LAYERS = (
+    Layer("conv1_1", "convolution", channels=64),
+    Layer("conv1_2", "convolution", channels=64),
+    Layer("pool1", "max_pool", stride=2),
+    Layer("conv2_1", "convolution", channels=128),
+    Layer("conv2_2", "convolution", channels=128),
+    Layer("pool2", "max_pool", stride=2),
+    Layer("conv3_1", "convolution", channels=256),
+    Layer("conv3_2", "convolution", channels=256),
+    Layer("conv3_3", "convolution", channels=256),
+    Layer("pool3", "max_pool", stride=2),
+    Layer("conv4_1", "convolution", channels=512),
+    Layer("conv4_2", "convolution", channels=512),
+    Layer("conv4_3", "convolution", channels=512),
+    Layer("pool4", "max_pool"),
+    Layer("conv5_1", "convolution", dilation=2, channels=512),
+    Layer("conv5_2", "convolution", dilation=2, channels=512),
+    Layer("conv5_3", "convolution", dilation=2, channels=512),
+    Layer("pool5", "max_pool"),
+    Layer("pool5a", "average_pool"),
+    Layer("fc6", "convolution", dilation=12, channels=1024),
+    Layer("drop6", "dropout"),
+    Layer("fc7", "convolution", size=1, channels=1024),
+    Layer("drop7", "dropout"),
+    Layer("fc8_voc12", "convolution", size=1),
+)
+"""The network in the vocabulary of the authors' train.prototxt; a ReLU follows every convolution
+but the last."""
+
+HEAD = LAYERS[-1].name
+WIDTH_UNIT = 64
+"""Widths are multiples of 1/64, so that every layer has a whole number of channels."""
+
+
+def filter_shapes(num_classes: int, width: float) -> dict[str, tuple[int, int, int, int]]:
+    """The HWIO shape of every convolution's filters by layer name.
+
+    Raises ValueError for less than one class and a width that is not a multiple of 1/64.
+    """
+    if num_classes < 1:
+        raise ValueError(f"num_classes must be at least 1, got {num_classes}")
+    if width <= 0 or width * WIDTH_UNIT % 1:
+        raise ValueError(f"width must be a positive multiple of 1/{WIDTH_UNIT}, got {width}")
+    shapes, inputs = {}, 3
+    for layer in LAYERS:
+        if layer.kind == "convolution":
+            outputs = int(layer.channels * width) or num_classes
+            shapes[layer.name] = (layer.size, layer.size, inputs, outputs)
+            inputs = outputs
+    return shapes
+
+
+class DeepLabLFOVModel(tf.Module):
+    """The network with its parameters, `parameters["conv1_1/w"]` (HWIO) to `["fc8_voc12/b"]`.
+
+    width scales the hidden layers' channels (1.0 is VGG-16; a multiple of 1/64); dropout is the
+    share of fc6 and fc7 dropped in training; precision is the type the convolutions compute in
+    ("float32", "bfloat16" or "float16"), everything else staying float32. Filters start as Glorot
+    uniform drawn from `seed` (from the system's entropy if None), biases at 0.
+    Raises ValueError for a number out of range.
+    """
+
+    def __init__(
+        self,
+        num_classes: int = 21,
+        width: float = 1.0,
+        dropout: float = 0.5,
+        precision: str = "float32",
+        seed: int | None = None,
+    ):
+        super().__init__(name="deeplab_lfov")
+        shapes = filter_shapes(num_classes, width)
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout must be in [0, 1), got {dropout}")
+        if precision not in ("float32", "bfloat16", "float16"):
+            raise ValueError(f"precision must be float32, bfloat16 or float16, got {precision}")
+        self.num_classes, self.width, self.dropout = num_classes, width, dropout
+        self.precision = tf.as_dtype(precision)
+        seed = secrets.randbits(31) if seed is None else seed
+        self.parameters = {}
+        for name, shape in shapes.items():
+            filters = _glorot_uniform(shape, seed_for(f"{name}/w", seed, 0))
+            self.parameters[f"{name}/w"] = tf.Variable(filters, name=f"{name}/w")
+            self.parameters[f"{name}/b"] = tf.Variable(tf.zeros(shape[-1:]), name=f"{name}/b")
+
+    @property
+    def num_parameters(self) -> int:
+        """How many numbers the network learns: 20,505,429 for 21 classes at width 1.0."""
+        return sum(variable.shape.num_elements() for variable in self.parameters.values())
+
+    def blobs(
+        self, images: tf.Tensor, training: bool = False, seed: tf.Tensor | None = None
+    ) -> Iterator[tuple[str, tf.Tensor]]:
+        """Yield (layer name, output [N, h, w, channels]) from conv1_1 to fc8_voc12.
+
+        Arguments as for `scores`; outputs in the model's precision, after the ReLU if any.
+        """
+        x = tf.cast(pad_to_grid(images), self.precision)
+        for layer in LAYERS:
+            if layer.kind == "convolution":
+                x = self._convolution(x, layer)
+            elif layer.kind == "max_pool":
+                x = tf.nn.max_pool2d(x, layer.size, layer.stride, "SAME")  # (1, 1) on odd sizes
+            elif layer.kind == "average_pool":
+                x = _average_pool(x, layer)
+            elif training and self.dropout:
+                x = self._dropout(x, layer, seed)
+            yield layer.name, x
+
+    def scores(
+        self, images: tf.Tensor, training: bool = False, seed: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        """float32 BGR minus the mean [N, 8k+1, 8l+1, 3] -> unnormalised scores [N, k+1, l+1, C].
+
+        Other sizes are padded with zeros (the mean) at the bottom and right. In training `seed` is
+        an int [2], the run's seed and the number of the batch's first sample: sample i is dropped
+        out by (seed, number + i), whatever batch it comes in.
+        """
+        *_, (_, scores) = self.blobs(images, training, seed)
+        return tf.cast(scores, tf.float32)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)])
+    def preds(self, images: tf.Tensor) -> tf.Tensor:
+        """float32 BGR minus the mean [N, H, W, 3], any size -> labels uint8 [N, H, W, 1]."""
+        height, width = tf.unstack(tf.shape(images)[1:3])
+        scores = upsample_scores(self.scores(images), height, width)
+        return tf.cast(tf.argmax(scores, axis=-1)[..., tf.newaxis], tf.uint8)
+
+    def loss(
+        self,
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        training: bool = False,
+        seed: tf.Tensor | None = None,
+    ) -> tf.Tensor:
+        """Mean softmax cross-entropy float32 [] over the non-void cells of the whole batch.
+
+        images and seed as for `scores`; labels uint8 [N, H, W, 1]. 0 where every cell is void.
+        """
+        scores = self.scores(images, training, seed)
+        return tf.math.divide_no_nan(*cross_entropy(scores, shrink_labels(labels)))
+
+    def _convolution(self, x: tf.Tensor, layer: Layer) -> tf.Tensor:
+        filters = tf.cast(self.parameters[f"{layer.name}/w"], self.precision)
+        bias = tf.cast(self.parameters[f"{layer.name}/b"], self.precision)
+        if layer.dilation == 1 or _dilated_gradients_work():
+            x = tf.nn.conv2d(x, filters, 1, "SAME", dilations=layer.dilation)
+        else:
+            x = tf.nn.atrous_conv2d(x, filters, layer.dilation, "SAME")
+        x = tf.nn.bias_add(x, bias)
+        return x if layer.name == HEAD else tf.nn.relu(x)
+
+    def _dropout(self, x: tf.Tensor, layer: Layer, seed: tf.Tensor | None) -> tf.Tensor:
+        if seed is None:
+            raise ValueError("training with dropout needs a seed: (the run's, the first sample's)")
+        run, first = tf.unstack(tf.cast(seed, tf.int64))
+        kept = tf.map_fn(
+            lambda number: (
+                tf.random.stateless_uniform(tf.shape(x)[1:], seed_for(layer.name, run, number))
+                >= self.dropout
+            ),
+            first + tf.range(tf.shape(x, tf.int64)[0]),
+            fn_output_signature=tf.bool,
+        )
+        return x * tf.cast(kept, x.dtype) / (1 - self.dropout)
+
+
+def _glorot_uniform(shape: tuple[int, int, int, int], seed: tf.Tensor) -> tf.Tensor:
+    height, width, inputs, outputs = shape
+    limit = (6 / (height * width * (inputs + outputs))) ** 0.5
+    return tf.random.stateless_uniform(shape, seed, -limit, limit)
+
+
+def _average_pool(x: tf.Tensor, layer: Layer) -> tf.Tensor:
+    """Caffe's: the border's averages count the padding's zeros, unlike TensorFlow's SAME."""
+    border = layer.size // 2
+    x = tf.pad(x, [[0, 0], [border, border], [border, border], [0, 0]])
+    return tf.nn.avg_pool2d(x, layer.size, layer.stride, "VALID")
+
+
+@functools.cache
+def _dilated_gradients_work() -> bool:
+    """TensorFlow's CPU kernels without oneDNN (Arm) cannot train dilated convolutions."""
+    with tf.init_scope(), tf.GradientTape() as tape:
+        filters = tf.ones([3, 3, 1, 1])
+        tape.watch(filters)
+        y = tf.nn.conv2d(tf.ones([1, 3, 3, 1]), filters, 1, "SAME", dilations=2)
+        try:
+            tape.gradient(y, filters)
+        except tf.errors.InvalidArgumentError:
+            return False
+    return True

@@ -1,0 +1,146 @@
+"""Picture and mask files: decoding to arrays, and masks back to palette PNGs."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngInfo
+
+from deeplab_lfov.errors import UserError, few
+from deeplab_lfov.files import whole_file
+from deeplab_lfov.voc import PALETTE, VOID
+
+FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
+SOFTWARE = "deeplab_lfov"
+"""What the PNGs written here name as their origin: only those are ever written over."""
+
+_GREY_STEPS = {"L;2": 85, "L;4": 17}  # Pillow stretches these greys to 0 ... 255
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """Decode a picture of any mode to uint8 RGB [H, W, 3], turned as its EXIF orientation says.
+
+    Transparent pixels show white; 16-bit greys keep their upper byte.
+    Raises UserError when the file is missing or no picture.
+    """
+    picture = ImageOps.exif_transpose(_open(path))
+    if picture.mode.startswith("I"):
+        grey = np.clip(np.asarray(picture, np.int64), 0, 2**16 - 1) >> 8
+        picture = Image.fromarray(grey.astype(np.uint8))
+    elif picture.mode == "F":
+        raise UserError(f"{path} holds floating-point pixels; convert it to 8 or 16 bits")
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+    return np.array(picture.convert("RGB"))
+
+
+def read_mask(path: str | Path, num_classes: int, ignore_label: int = VOID) -> np.ndarray:
+    """Decode a mask to labels uint8 [H, W]: 0 ... num_classes - 1, and VOID for ignore_label.
+
+    Grey values and palette indices are the labels themselves; colours are looked up in the VOC
+    palette. Raises UserError for a file that is missing or no picture, an unknown colour and a
+    label that is neither a class nor ignore_label.
+    """
+    labels = _labels(_open(path), path)
+    known = np.zeros(2**16, bool)
+    known[[*range(num_classes), ignore_label]] = True
+    if not known[labels].all():
+        wrong = np.unique(labels[~known[labels]])
+        raise UserError(
+            f"{path} holds labels that are neither a class (0 to {num_classes - 1}) nor void "
+            f"({ignore_label}): {few(wrong)}; correct the mask, num_classes or ignore_label"
+        )
+    return np.where(labels == ignore_label, VOID, labels).astype(np.uint8)
+
+
+def image_size(path: str | Path) -> tuple[int, int]:
+    """(height, width) of a picture as `read_image` would return it, from the file's head alone.
+
+    Raises UserError when the file is missing or no picture.
+    """
+    picture = _open(path, pixels=False)
+    sideways = picture.getexif().get(0x0112, 1) >= 5  # orientations 5 to 8 are a quarter turn
+    return picture.size if sideways else picture.size[::-1]
+
+
+def write_mask(path: str | Path, labels: np.ndarray) -> None:
+    """Write labels uint8 [H, W] as a palette PNG: indices inside, VOC colours to look at.
+
+    Raises UserError as `write_png` does.
+    """
+    picture = Image.fromarray(labels)
+    picture.putpalette(PALETTE.tobytes())
+    write_png(path, picture)
+
+
+def write_png(path: str | Path, picture: Image.Image) -> None:
+    """Write a PNG, over an earlier one of this program but over no other file.
+
+    Raises UserError when the place is taken or cannot be written.
+    """
+    check_replaceable(path)
+    origin = PngInfo()
+    origin.add_text("Software", SOFTWARE)
+    with whole_file(path) as partial:
+        picture.save(partial, pnginfo=origin)
+
+
+def check_replaceable(path: str | Path) -> None:
+    """Raise UserError unless `path` is free or holds a PNG that this program wrote."""
+    if Path(path).exists() and not _is_ours(path):
+        raise UserError(f"{path} exists and is not this program's work; move it or save elsewhere")
+
+
+def _is_ours(path: str | Path) -> bool:
+    try:
+        return _open(path, pixels=False).info.get("Software") == SOFTWARE
+    except UserError:
+        return False
+
+
+def _open(path: str | Path, pixels: bool = True) -> Image.Image:
+    """Read a picture's head, and its pixels too unless they are not wanted."""
+    try:
+        with Image.open(path, formats=FORMATS) as picture:
+            picture.info["grey_step"] = _GREY_STEPS.get(picture.tile[0][3], 1)
+            if pixels:
+                picture.load()
+            return picture
+    except FileNotFoundError as error:
+        raise UserError(f"there is no file {path}") from error
+    # Pillow's decoders raise errors of many kinds on damaged files, and nothing of ours runs here.
+    except Exception as error:
+        raise UserError(f"{path} cannot be decoded as a picture: {error}") from error
+
+
+def _labels(picture: Image.Image, path: str | Path) -> np.ndarray:
+    pixels = np.asarray(picture)
+    if picture.mode in ("RGB", "RGBA"):
+        return _labels_of_colors(pixels[..., :3], path)
+    if picture.mode in ("LA", "PA"):
+        return pixels[..., 0]
+    if picture.mode in ("1", "L", "P"):
+        return pixels.astype(np.uint8) // picture.info["grey_step"]
+    if picture.mode.startswith("I"):
+        return np.clip(pixels.astype(np.int64), 0, 2**16 - 1)
+    raise UserError(f"{path} is a mask in mode {picture.mode}; save it as a grey or palette PNG")
+
+
+def _labels_of_colors(pixels: np.ndarray, path: str | Path) -> np.ndarray:
+    codes, labels = np.unique(_codes(pixels), return_inverse=True)
+    palette = _codes(PALETTE)
+    unknown = [code for code in codes.tolist() if code not in palette]
+    if unknown:
+        colors = [f"({code >> 16}, {code >> 8 & 255}, {code & 255})" for code in unknown]
+        raise UserError(
+            f"{path} is an RGB mask with colours that are not in the VOC palette: {few(colors)}; "
+            "save masks as grey or palette PNGs that hold the labels"
+        )
+    order = np.argsort(palette)
+    return order[np.searchsorted(palette, codes, sorter=order)][labels].reshape(pixels.shape[:2])
+
+
+def _codes(colors: np.ndarray) -> np.ndarray:
+    return colors.astype(np.int64) @ [1 << 16, 1 << 8, 1]

@@ -1,0 +1,66 @@
+"""Labels to look at: colours, a legend, and figures of picture | mask | prediction."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from PIL import Image
+
+from deeplab_lfov.pictures import write_png
+from deeplab_lfov.voc import PALETTE, VOID
+
+
+def decode_labels(labels: np.ndarray) -> np.ndarray:
+    """Labels uint8 [..., H, W] or [..., H, W, 1] -> colours uint8 RGB [..., H, W, 3]."""
+    labels = np.asarray(labels)
+    return PALETTE[labels[..., 0] if labels.shape[-1] == 1 else labels]
+
+
+def save_rows(
+    path: str | Path,
+    images: np.ndarray,
+    labels: np.ndarray,
+    predictions: np.ndarray,
+    class_names: Sequence[str],
+) -> None:
+    """Write a PNG with a row picture | mask | prediction per sample, and a legend.
+
+    images: uint8 RGB [N, H, W, 3]; labels and predictions: uint8 [N, H, W]. The legend names the
+    classes that occur. Raises UserError when the file cannot be written.
+    """
+    shown = [label for label in np.unique([labels, predictions]) if label != VOID]
+    figure = Figure(figsize=(9, 3 * len(images) + 0.6 + 0.25 * (len(shown) // 6)), dpi=100)
+    axes = figure.subplots(len(images), 3, squeeze=False)
+    for row, *pixels in zip(axes, images, labels, predictions, strict=True):
+        for axis, picture in zip(row, pixels, strict=True):
+            axis.imshow(picture if picture.ndim == 3 else decode_labels(picture))
+            axis.set_axis_off()
+    for axis, title in zip(axes[0], ("picture", "mask", "prediction"), strict=True):
+        axis.set_title(title)
+    _add_legend(figure, [*shown, VOID], [*(class_names[label] for label in shown), "void"])
+    _write(path, figure)
+
+
+def save_color_scheme(path: str | Path, class_names: Sequence[str]) -> None:
+    """Write a PNG that shows the colour of every class and of void."""
+    figure = Figure(figsize=(9, 0.4 + 0.3 * (len(class_names) // 6 + 1)), dpi=100)
+    _add_legend(figure, [*range(len(class_names)), VOID], [*class_names, "void"])
+    _write(path, figure)
+
+
+def _add_legend(figure: Figure, labels: Sequence[int], names: Sequence[str]) -> None:
+    patches = [
+        Patch(facecolor=PALETTE[label] / 255, edgecolor="grey", label=name)
+        for label, name in zip(labels, names, strict=True)
+    ]
+    figure.legend(handles=patches, loc="outside lower center", ncols=6, frameon=False)
+
+
+def _write(path: str | Path, figure: Figure) -> None:
+    figure.set_layout_engine("constrained")
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    write_png(path, Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]))

@@ -1,0 +1,71 @@
+"""Fixtures: the reference parameters, a narrow network, a tiny data set, the scripts as calls."""
+
+import importlib
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from deeplab_lfov import cli
+
+cli.start_tensorflow()
+
+from deeplab_lfov import DeepLabLFOVModel, load_weights  # noqa: E402
+from util import make_shapes  # noqa: E402
+
+DATA = Path(__file__).parent / "data"
+NARROW = 1 / 16
+
+
+@pytest.fixture(scope="session")
+def reference_model():
+    """The network of the reference outputs, 1/16 wide, with the reference parameters."""
+    model = DeepLabLFOVModel(width=NARROW)
+    load_weights(model, DATA / "tf012_narrow_v2.ckpt")
+    return model
+
+
+@pytest.fixture
+def caffe_blobs():
+    """Caffe's blobs of the reference network by name, float32 NHWC; `data` is the input."""
+    with np.load(DATA / "caffe_narrow_blobs.npz") as blobs:
+        return {name: blobs[name].transpose(0, 2, 3, 1) for name in blobs.files}
+
+
+@pytest.fixture(scope="session")
+def shapes(tmp_path_factory):
+    """A drawn data set with 6 train and 3 val pictures; tests must not change it."""
+    folder = tmp_path_factory.mktemp("shapes")
+    make_shapes.write_data_set(folder, num_train=6, num_val=3, seed=1)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory, reference_model):
+    """A checkpoint of the reference network."""
+    from deeplab_lfov.checkpoints import Snapshots
+    from deeplab_lfov.voc import CLASS_NAMES
+
+    folder = tmp_path_factory.mktemp("checkpoint")
+    return Snapshots(folder, reference_model.parameters, CLASS_NAMES).save(7)
+
+
+@pytest.fixture
+def script(monkeypatch, capsys):
+    """Call a script by name with arguments as a shell would: returns status, out and err."""
+
+    def call(name, *arguments):
+        module = importlib.import_module(name)
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        capsys.readouterr()
+        status = 0
+        try:
+            cli.run(module.main, module.parser())
+        except SystemExit as exit_:
+            status = exit_.code
+        out, err = capsys.readouterr()
+        return SimpleNamespace(status=status, out=out, err=err)
+
+    return call

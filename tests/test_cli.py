@@ -1,0 +1,76 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deeplab_lfov import UserError, cli
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize("name", ["train", "evaluate", "inference"])
+def test_help_does_not_load_tensorflow(name):
+    code = (
+        f"import sys, {name}\n"
+        "try:\n    sys.argv = ['x', '--help']\n"
+        f"    {name}.cli.run({name}.main, {name}.parser())\n"
+        "finally:\n    assert 'tensorflow' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0 and "usage:" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("kind", "good", "bad"),
+    [
+        (cli.COUNT, {"7": 7}, ["0", "-1", "1.5", "x", ""]),
+        (cli.SIZE, {"321,417": (321, 417)}, ["321", "0,5", "3,4,5", "a,b", ""]),
+        (cli.SCALE_RANGE, {"0.5,1": (0.5, 1.0)}, ["1,0.5", "0,1", "1", "nan,nan", "1,inf"]),
+        (cli.RATE, {"1e-4": 1e-4}, ["0", "-1", "nan", "inf", "x"]),
+        (cli.WIDTH, {"0.25": 0.25}, ["0", "0.1", "9", "nan", "inf"]),
+        (cli.DROPOUT, {"0": 0.0, "0.5": 0.5}, ["1", "-0.1", "nan"]),
+        (cli.LABEL, {"255": 255}, ["-1", "256"]),
+        (cli.NUM_CLASSES, {"1": 1, "256": 256}, ["0", "257"]),
+        (cli.SEED, {"0": 0}, ["-1", "2147483648"]),
+    ],
+)
+def test_flag_types(kind, good, bad):
+    for text, value in good.items():
+        assert kind(text) == value
+    for text in bad:
+        with pytest.raises(cli.argparse.ArgumentTypeError):
+            kind(text)
+
+
+def test_errors_of_a_user_are_one_line_and_status_2(monkeypatch, capsys):
+    def main(args):
+        raise UserError("what,\nwhere")
+
+    monkeypatch.setattr(sys, "argv", ["x"])
+    with pytest.raises(SystemExit) as exit_:
+        cli.run(main, cli.Parser("test"))
+    assert exit_.value.code == 2 and capsys.readouterr().err == "error: what, where\n"
+
+
+def test_faults_of_the_program_keep_their_traceback(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["x"])
+    with pytest.raises(ZeroDivisionError):
+        cli.run(lambda args: 1 / 0, cli.Parser("test"))
+
+
+def test_unknown_and_shortened_flags_are_errors():
+    parser = cli.Parser("test")
+    parser.add_argument("--learning_rate", type=cli.RATE)
+    for arguments in (["--learning"], ["--no_such"], ["--learning_rate", "fast"]):
+        with pytest.raises(UserError):
+            parser.parse_args(arguments)
+
+
+def test_tensorflow_starts_without_chatter():
+    code = "from deeplab_lfov import cli; print(cli.start_tensorflow())"
+    fresh = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=fresh)
+    assert done.stderr == "" and len(done.stdout.splitlines()) == 1

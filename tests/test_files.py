@@ -1,0 +1,43 @@
+from pathlib import Path
+
+import pytest
+
+from deeplab_lfov import UserError, files
+
+
+def test_a_whole_file_appears_at_the_end(tmp_path):
+    path = tmp_path / "a.txt"
+    with files.whole_file(path) as partial:
+        partial.write_text("new")
+        assert partial.suffix == ".txt" and not path.exists()
+    assert path.read_text() == "new"
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(ZeroDivisionError), files.whole_file(path) as partial:
+        partial.write_text("half")
+        1 / 0
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"] and path.read_text() == "old"
+
+
+def test_places_that_cannot_be_written_are_named(tmp_path):
+    (tmp_path / "file").touch()
+    for check in (files.writable_folder, lambda path: files.writable_file(path / "a.json")):
+        with pytest.raises(UserError, match="file/deeper"):
+            check(tmp_path / "file" / "deeper")
+    with pytest.raises(UserError, match="it is a folder"):
+        files.writable_file(tmp_path)
+    with pytest.raises(UserError, match="cannot write"), files.whole_file(tmp_path / "no/a") as new:
+        new.touch()
+
+
+def test_writable_folder_creates_it_and_leaves_nothing(tmp_path):
+    folder = files.writable_folder(tmp_path / "a" / "b")
+    assert folder.is_dir() and not list(folder.iterdir())
+
+
+def test_distinct_stems_number_repeats():
+    paths = map(Path, ["a/x.jpg", "b/x.jpg", "x_2.png", "x.png", "y.jpg"])
+    assert list(files.distinct_stems(paths)) == ["x", "x_2", "x_2_2", "x_3", "y"]

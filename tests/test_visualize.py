@@ -1,0 +1,31 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from deeplab_lfov import decode_labels, visualize
+from deeplab_lfov.voc import CLASS_NAMES, PALETTE
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (2, 3, 1), (1, 2, 3, 1)])
+def test_decode_labels_colors_masks(shape):
+    labels = np.array([0, 1, 15, 20, 255, 7], np.uint8)
+    colors = decode_labels(labels.reshape(shape)).reshape(-1, 3)
+    np.testing.assert_array_equal(colors, PALETTE[labels])
+
+
+def test_rows_show_picture_mask_and_prediction(tmp_path):
+    images = np.zeros((2, 40, 40, 3), np.uint8) + [90, 180, 30]
+    labels = np.full((2, 40, 40), 15, np.uint8)
+    predictions = np.full((2, 40, 40), 7, np.uint8)
+    path = tmp_path / "rows.png"
+    visualize.save_rows(path, images.astype(np.uint8), labels, predictions, CLASS_NAMES)
+    pixels = np.asarray(Image.open(path).convert("RGB")).reshape(-1, 3)
+    for color in ((90, 180, 30), PALETTE[15], PALETTE[7]):
+        assert (pixels == color).all(axis=1).sum() > 10_000
+
+
+def test_color_scheme_shows_every_class(tmp_path):
+    visualize.save_color_scheme(tmp_path / "scheme.png", CLASS_NAMES)
+    pixels = np.asarray(Image.open(tmp_path / "scheme.png").convert("RGB")).reshape(-1, 3)
+    colors = {tuple(color) for color in pixels.tolist()}
+    assert {tuple(color) for color in PALETTE[[*range(21), 255]].tolist()} <= colors
