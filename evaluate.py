@@ -89,7 +89,7 @@ def _print_plan(
     print(f"data     {num_images} pictures with masks in {args.data_list}")
     print(
         f"network  {model.num_parameters:,} parameters, {model.num_classes} classes, "
-        f"width {model.width:g}, from {args.restore_from}"
+        f"width {model.width:g}, from {lfov.weight_files.locate(args.restore_from)}"
     )
     print(f"device   {device}")
 

@@ -17,7 +17,7 @@ def parser() -> cli.Parser:
     """The flags of inference.py."""
     p = cli.Parser("Segment pictures; writes <save_dir>/<picture>_mask.png for each.")
     p.add_argument("images", nargs="+", metavar="IMAGE", help="pictures, folders or globs")
-    p.add_argument("ckpt", metavar="CKPT", help="weights (TensorFlow checkpoint, .npz)")
+    p.add_argument("ckpt", metavar="CKPT", help="weights in any known format")
     p.add_argument("--save_dir", default="output", help="folder for the masks")
     p.add_argument("--class_names", help="file that names a class in each line")
     return p
@@ -38,7 +38,7 @@ def main(args: argparse.Namespace) -> None:
     predictor = lfov.Predictor(model)
     print(
         f"network  {model.num_parameters:,} parameters, {model.num_classes} classes, "
-        f"width {model.width:g}, from {args.ckpt}"
+        f"width {model.width:g}, from {lfov.weight_files.locate(args.ckpt)}"
     )
     print(f"device   {device}")
 

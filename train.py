@@ -67,7 +67,8 @@ def _model(args: argparse.Namespace) -> tuple[lfov.DeepLabLFOVModel, tuple[str, 
         names = lfov.data_list.read_class_names(args.class_names, num_classes)
         num_classes = len(names)
     if args.restore_from:
-        fit = lfov.checkpoints.describe(args.restore_from)
+        tensors = lfov.weight_files.read_tensors(args.restore_from)
+        fit = lfov.checkpoints.fit_of(tensors, args.restore_from)
         width = width or fit.width
         if not args.not_restore_last:
             num_classes = num_classes or fit.num_classes
@@ -75,7 +76,8 @@ def _model(args: argparse.Namespace) -> tuple[lfov.DeepLabLFOVModel, tuple[str, 
     num_classes = num_classes or len(lfov.CLASS_NAMES)
     model = lfov.DeepLabLFOVModel(num_classes, width or 1.0, args.dropout, seed=args.seed)
     if args.restore_from:
-        lfov.load_weights(model, args.restore_from, skip_head=args.not_restore_last)
+        afresh = [lfov.model.HEAD] if args.not_restore_last else []
+        lfov.checkpoints.set_parameters(model, tensors, args.restore_from, skip=afresh)
     return model, names or lfov.voc.class_names_of(num_classes)
 
 
@@ -92,9 +94,10 @@ def _output_folders(args: argparse.Namespace) -> tuple[Path, Path]:
 def _print_plan(
     args: argparse.Namespace, reader: lfov.ImageReader, model: lfov.DeepLabLFOVModel, device: str
 ) -> None:
-    start = f"weights of {args.restore_from}" if args.restore_from else "random filters"
-    if args.restore_from and args.not_restore_last:
-        start += ", the last layer afresh"
+    start = "random filters"
+    if args.restore_from:
+        start = str(lfov.weight_files.locate(args.restore_from))
+        start += ", the last layer afresh" if args.not_restore_last else ""
     height, width = args.input_size
     print(f"data     {len(reader.samples)} pictures with masks in {args.data_list}")
     print(
@@ -152,7 +155,7 @@ def _add_network_flags(group: argparse._ArgumentGroup) -> None:
         "--restore_from",
         "--weights_path",
         metavar="CKPT",
-        help="weights to start from (TensorFlow checkpoint, .npz); default: random filters",
+        help="weights to start from, in any known format; default: random filters",
     )
     cli.add_flag(group, "not_restore_last", False, "start the last layer afresh, for other classes")
     group.add_argument(
@@ -172,7 +175,7 @@ def _add_solver_flags(group: argparse._ArgumentGroup) -> None:
 def _add_output_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--snapshot_dir", default="snapshots", help="folder for checkpoints")
     group.add_argument(
-        "--save_pred_every", type=cli.COUNT, default=1000, help="steps between checkpoints"
+        "--save_pred_every", type=cli.COUNT, default=500, help="steps between checkpoints"
     )
     group.add_argument(
         "--max_to_keep", type=cli.COUNT, default=5, help="how many of the newest are kept"

@@ -25,7 +25,11 @@ _HOME = {
     "load_weights": "checkpoints",
 }
 
-_MODULES = {*_HOME.values(), "data_list", "files", "pictures", "transforms"}
+_MODULES = {
+    *_HOME.values(),
+    *("caffemodel", "conversion", "data_list", "files", "keras_vgg16", "pictures", "transforms"),
+    "weight_files",
+}
 
 __all__ = sorted(_HOME)
 

@@ -5,9 +5,7 @@ A checkpoint is TensorFlow's V2 format, `model.ckpt-<steps done>`, keyed by name
 (`conv1_1/w/Adam`), `global_step` and `class_names`.
 """
 
-import re
-import zipfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,11 +15,9 @@ import tensorflow as tf
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.model import HEAD, WIDTH_UNIT, DeepLabLFOVModel
 from deeplab_lfov.voc import CLASS_NAMES, class_names_of
+from deeplab_lfov.weight_files import PREFIX, Tensors, read_tensors
 
-PREFIX = "model.ckpt"
 _BOOKKEEPING = {"global_step", "class_names", "beta1_power", "beta2_power"}
-
-Tensors = dict[str, np.ndarray]
 
 
 class Fit(NamedTuple):
@@ -60,11 +56,15 @@ class Snapshots:
             raise UserError(f"cannot write {self._prefix}-{step}: {error.message}") from error
 
 
-def snapshots_in(folder: str | Path) -> list[Path]:
-    """The checkpoints `model.ckpt-<step>` in a folder, oldest first."""
-    found = Path(folder).glob(f"{PREFIX}-*.index")
-    steps = {path.with_suffix(""): re.fullmatch(r".*-(\d+)", path.stem) for path in found}
-    return sorted((path for path in steps if steps[path]), key=lambda p: int(steps[p].group(1)))
+def export_weights(model: DeepLabLFOVModel, path: str | Path) -> None:
+    """Write just the parameters as a V2 checkpoint `path`, which the first version restores too.
+
+    Raises UserError when they cannot be written.
+    """
+    try:
+        tf.compat.v1.train.Saver(model.parameters).save(None, str(path), write_state=False)
+    except (tf.errors.OpError, ValueError) as error:
+        raise UserError(f"cannot write {path}: {error}") from error
 
 
 def load_weights(model: DeepLabLFOVModel, path: str | Path, skip_head: bool = False) -> None:
@@ -73,7 +73,7 @@ def load_weights(model: DeepLabLFOVModel, path: str | Path, skip_head: bool = Fa
     skip_head leaves fc8_voc12 as it is. Raises UserError, with every tensor that is missing, extra
     or misshapen, and then changes nothing.
     """
-    _assign(model, read_tensors(path), path, skip_head)
+    set_parameters(model, read_tensors(path), path, skip=(HEAD,) if skip_head else ())
 
 
 def load_model(path: str | Path, **options) -> tuple[DeepLabLFOVModel, tuple[str, ...]]:
@@ -82,53 +82,33 @@ def load_model(path: str | Path, **options) -> tuple[DeepLabLFOVModel, tuple[str
     options go to DeepLabLFOVModel. Raises UserError as `load_weights` does.
     """
     tensors = read_tensors(path)
-    fit = _fit(tensors, path)
+    fit = fit_of(tensors, path)
     model = DeepLabLFOVModel(fit.num_classes, fit.width, **options)
-    _assign(model, tensors, path)
+    set_parameters(model, tensors, path)
     return model, fit.class_names
 
 
-def describe(path: str | Path) -> Fit:
-    """Tell what network a file's weights fit; raises UserError as `read_tensors` does."""
-    return _fit(read_tensors(path), path)
+def fit_of(tensors: Tensors, path: str | Path) -> Fit:
+    """Read the width off the first layer's biases and the number of classes off the last's.
 
-
-def read_tensors(path: str | Path) -> Tensors:
-    """All tensors of a weight file by name, filters HWIO.
-
-    Known, by content: TensorFlow checkpoints, V2 (named without `.index`) and V1, and `.npz` with
-    the same names. Raises UserError for a file that is missing, damaged or of another kind.
+    Raises UserError for tensors of another network.
     """
-    path = Path(path)
-    if not path.with_name(f"{path.name}.index").is_file():
-        if not path.is_file():
-            raise UserError(f"there is no checkpoint {path}; give a name without .index or .data")
-        if zipfile.is_zipfile(path):
-            return _read_npz(path)
-    return _read_checkpoint(path)
+    sizes = {name: tensors[name].size for name in ("conv1_1/b", f"{HEAD}/b") if name in tensors}
+    if not sizes.get("conv1_1/b") or sizes.get(f"{HEAD}/b") == 0:
+        raise UserError(f"{path} holds no DeepLab-LargeFOV: there is no tensor conv1_1/b in it")
+    num_classes = sizes.get(f"{HEAD}/b", len(CLASS_NAMES))
+    names = tensors.get("class_names", np.empty(0)).ravel().tolist()
+    if len(names) != num_classes:
+        return Fit(num_classes, sizes["conv1_1/b"] / WIDTH_UNIT, class_names_of(num_classes))
+    names = tuple(name.decode("utf-8", "replace") for name in names)
+    return Fit(num_classes, sizes["conv1_1/b"] / WIDTH_UNIT, names)
 
 
-def _read_checkpoint(path: Path) -> Tensors:
-    try:
-        reader = tf.train.load_checkpoint(str(path))
-        return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
-    except (tf.errors.OpError, IndexError, ValueError) as error:
-        raise UserError(f"{path} is damaged or no checkpoint: {error}") from error
-
-
-def _read_npz(path: Path) -> Tensors:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} is damaged or no .npz of arrays: {error}") from error
-
-
-def _assign(
-    model: DeepLabLFOVModel, tensors: Tensors, path: str | Path, skip_head: bool = False
+def set_parameters(
+    model: DeepLabLFOVModel, tensors: Tensors, where: str | Path, skip: Collection[str] = ()
 ) -> None:
-    skipped = {name for name in model.parameters if skip_head and name.startswith(f"{HEAD}/")}
-    wanted = {name: p for name, p in model.parameters.items() if name not in skipped}
+    """Set the parameters of all layers but those in `skip`; raises UserError as `load_weights`."""
+    wanted = {name: p for name, p in model.parameters.items() if name[:-2] not in skip}
     misfits = [f"{name} is missing" for name in wanted if name not in tensors]
     misfits += [f"{name} is extra" for name in tensors if not _expected(name, model)]
     misfits += [
@@ -136,9 +116,14 @@ def _assign(
         for name, parameter in wanted.items()
         if name in tensors and tensors[name].shape != tuple(parameter.shape)
     ]
+    misfits += [
+        f"{name} holds {tensors[name].dtype} and not numbers"
+        for name in wanted
+        if name in tensors and not np.issubdtype(tensors[name].dtype, np.floating)
+    ]
     if misfits:
         hint = "; --not_restore_last starts the head afresh" if _only_head(misfits) else ""
-        raise UserError(f"{path} does not fit the network: {', '.join(misfits)}{hint}")
+        raise UserError(f"{where} does not fit the network: {', '.join(misfits)}{hint}")
     for name, parameter in wanted.items():
         parameter.assign(tensors[name])
 
@@ -152,17 +137,5 @@ def _only_head(misfits: list[str]) -> bool:
     return all(misfit.startswith(f"{HEAD}/") for misfit in misfits)
 
 
-def _fit(tensors: Tensors, path: str | Path) -> Fit:
-    """Read the width off the first layer's biases and the number of classes off the last's."""
-    sizes = {name: tensors[name].size for name in ("conv1_1/b", f"{HEAD}/b") if name in tensors}
-    if not sizes.get("conv1_1/b") or sizes.get(f"{HEAD}/b") == 0:
-        raise UserError(f"{path} holds no DeepLab-LargeFOV: there is no tensor conv1_1/b in it")
-    num_classes = sizes.get(f"{HEAD}/b", len(CLASS_NAMES))
-    names = [name.decode() for name in tensors.get("class_names", np.empty(0)).tolist()]
-    if len(names) != num_classes:
-        names = class_names_of(num_classes)
-    return Fit(num_classes, sizes["conv1_1/b"] / WIDTH_UNIT, tuple(names))
-
-
 def _shape(array: np.ndarray | tf.Variable) -> str:
-    return "x".join(map(str, array.shape))
+    return "x".join(map(str, array.shape)) or "a number"

@@ -46,7 +46,7 @@ def save_rows(
 
 def save_color_scheme(path: str | Path, class_names: Sequence[str]) -> None:
     """Write a PNG that shows the colour of every class and of void."""
-    figure = Figure(figsize=(9, 0.4 + 0.3 * (len(class_names) // 6 + 1)), dpi=100)
+    figure = Figure(figsize=(9, 0.3 + 0.22 * (len(class_names) // 6 + 1)), dpi=100)
     _add_legend(figure, [*range(len(class_names)), VOID], [*class_names, "void"])
     _write(path, figure)
 

@@ -10,6 +10,7 @@ from conftest import DATA, NARROW
 
 from deeplab_lfov import DeepLabLFOVModel, UserError, checkpoints, load_model, load_weights
 from deeplab_lfov.checkpoints import Snapshots
+from deeplab_lfov.weight_files import checkpoints_in, read_tensors
 
 NAMES = tuple(f"thing {number}" for number in range(21))
 
@@ -74,7 +75,7 @@ def test_slots_and_bookkeeping_are_no_misfits(tmp_path, reference_model):
 def test_only_the_newest_are_kept_and_indexed(tmp_path, reference_model):
     snapshots = Snapshots(tmp_path, reference_model.parameters, NAMES, max_to_keep=2)
     paths = [snapshots.save(step) for step in (9, 10, 100)]
-    assert checkpoints.snapshots_in(tmp_path) == paths[1:]
+    assert checkpoints_in(tmp_path) == paths[1:]
     assert tf.train.latest_checkpoint(tmp_path) == str(paths[2])
 
 
@@ -105,7 +106,7 @@ def test_another_number_of_classes_needs_skip_head(npz, reference_model):
 
 def test_weights_without_a_head_seed_a_network(npz):
     path = npz(drop=["fc8_voc12/w", "fc8_voc12/b"])
-    assert checkpoints.describe(path).width == NARROW
+    assert checkpoints.fit_of(read_tensors(path), path).width == NARROW
     load_weights(DeepLabLFOVModel(width=NARROW), path, skip_head=True)
     with pytest.raises(UserError, match="fc8_voc12/w is missing.*--not_restore_last"):
         load_model(path)
@@ -172,8 +173,8 @@ def test_a_kill_leaves_whole_checkpoints_only(tmp_path, saves):
         for _ in range(saves):
             process.stdout.readline()
         process.kill()
-    assert checkpoints.snapshots_in(tmp_path)
-    for path in checkpoints.snapshots_in(tmp_path):
+    assert checkpoints_in(tmp_path)
+    for path in checkpoints_in(tmp_path):
         step = int(path.name.rpartition("-")[2])
-        for name, tensor in checkpoints.read_tensors(path).items():
+        for name, tensor in read_tensors(path).items():
             assert name == "class_names" or (tensor == step).all()
