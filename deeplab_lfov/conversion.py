@@ -1,4 +1,4 @@
-"""Weights of other networks and layouts as tensors of ours: Caffe's LargeFOV and VGG-16, Keras' VGG16.
+"""Weights in other layouts as tensors of ours: Caffe's LargeFOV and VGG-16, and Keras' VGG16.
 
 Both frameworks trained VGG-16 on BGR pictures minus the mean, so no channel changes places.
 """
@@ -88,7 +88,9 @@ def from_keras_vgg16(layers: Blobs, where: str | Path) -> list[Converted]:
     for name, source in zip(CONVOLUTIONS[:-1], names, strict=False):
         tensors = [layers[source][0], layers[source][1]]
         if name in ("fc6", "fc7"):
-            tensors = _cut_down(tensors, name, inputs=len(layers[names[wanted - 1]][1]), where=where)
+            tensors = _cut_down(
+                tensors, name, inputs=len(layers[names[wanted - 1]][1]), where=where
+            )
         for part, blob, tensor in zip("wb", layers[source], tensors, strict=True):
             rows.append(Converted(f"{source}/{part}", blob.shape, f"{name}/{part}", tensor))
     return rows

@@ -27,7 +27,7 @@ def read_h5(path: str | Path) -> Layers:
 
 
 def download() -> Layers:
-    """[kernel, bias] by layer name of the VGG16 with top that Keras downloads (or has in its cache).
+    """[kernel, bias] by layer name of the VGG16 with top that Keras downloads, or has in its cache.
 
     Raises UserError where the download fails.
     """

@@ -30,7 +30,8 @@ def test_train_evaluate_infer(train, script, shapes, tmp_path):
     assert "6 pictures" in result.out and "step 3: loss" in result.out
     for step in (2, 3):
         assert (tmp_path / f"run/model.ckpt-{step}.index").is_file()
-        assert Image.open(tmp_path / f"run/images/step-{step}.png").size[0] == 900
+        with Image.open(tmp_path / f"run/images/step-{step}.png") as figure:
+            assert figure.size[0] == 900
 
     data = ["--data_dir", shapes, "--data_list", VAL]
     flags = ["--save_dir", tmp_path / "masks", "--json", tmp_path / "numbers.json"]

@@ -55,7 +55,7 @@ def main(args: argparse.Namespace) -> None:
             raise lfov.UserError(f"{path} exists; give another --output_dir")
     cli.start_tensorflow()
 
-    rows = _rows(args)
+    rows = _without_head(_rows(args), args)
     model = _model(rows, args)
     for line in _table(rows, model):
         print(line)
@@ -111,15 +111,19 @@ def _through_pycaffe(source: Path, args: argparse.Namespace) -> dict[str, list[n
     return {name: [np.array(blob.data) for blob in blobs] for name, blobs in net.params.items()}
 
 
+def _without_head(rows: list[Converted], args: argparse.Namespace) -> list[Converted]:
+    """The rows, less those of the last layer where it is to start afresh."""
+    rest = [row for row in rows if not row.name.startswith(f"{lfov.model.HEAD}/")]
+    if args.head == "keep" and len(rest) == len(rows):
+        raise lfov.UserError(f"{args.source} has no last layer to keep; use --head init")
+    return rest if args.head == "init" else rows
+
+
 def _model(rows: list[Converted], args: argparse.Namespace) -> lfov.DeepLabLFOVModel:
     """The network with the rows' tensors in it and fresh filters where there are none."""
-    head, tensors = lfov.model.HEAD, {row.name: row.tensor for row in rows}
-    if args.head == "keep" and f"{head}/w" not in tensors:
-        raise lfov.UserError(f"{args.source} has no last layer to keep; use --head init")
-    if args.head == "init":
-        tensors = {name: t for name, t in tensors.items() if not name.startswith(f"{head}/")}
+    tensors = {row.name: row.tensor for row in rows}
     fit = lfov.checkpoints.fit_of(tensors, args.source)
-    num_classes = fit.num_classes if f"{head}/b" in tensors else args.num_classes
+    num_classes = fit.num_classes if f"{lfov.model.HEAD}/b" in tensors else args.num_classes
     model = lfov.DeepLabLFOVModel(num_classes, fit.width, seed=args.seed)
     fresh = [layer for layer in _may_start_afresh(tensors) if f"{layer}/w" not in tensors]
     lfov.checkpoints.set_parameters(model, tensors, args.source, skip=fresh)
