@@ -4,125 +4,166 @@
 from __future__ import annotations
 
 import argparse
-from collections import deque
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import deeplab_lfov as lfov
 from deeplab_lfov import cli
 
-if TYPE_CHECKING:
-    import tensorflow as tf
-
 
 def parser() -> cli.Parser:
-    """The flags of train.py; their defaults are the configuration."""
-    p = cli.Parser("Train DeepLab-LargeFOV; writes model.ckpt-<steps done> and figures.")
+    """The flags of train.py; their defaults, the recipe's among them, are the configuration."""
+    p = cli.Parser("Train DeepLab-LargeFOV; writes model.ckpt-<steps done>, figures and history.")
     _add_data_flags(p.add_argument_group("data"))
     _add_network_flags(p.add_argument_group("network"))
-    _add_solver_flags(p.add_argument_group("solver"))
+    _add_solver_flags(p.add_argument_group("solver; without a default: as the recipe says"))
     _add_output_flags(p.add_argument_group("output"))
     return p
 
 
 def main(args: argparse.Namespace) -> None:
-    """Model, data, solver, output, loop."""
+    """Settings, model, data, solver, output, training."""
     device = cli.start_tensorflow()
-    model, class_names = _model(args)
-    reader = lfov.ImageReader(
-        args.data_dir,
-        args.data_list,
-        num_classes=model.num_classes,
-        ignore_label=args.ignore_label,
-        scale_range=args.scale_range if args.random_scale else (1.0, 1.0),
-        random_mirror=args.random_mirror,
-        seed=args.seed,
-    )
-    solver = lfov.Solver(model, args.learning_rate, seed=args.seed)
+    run = _settings(args)
+    model, class_names = _model(args, run)
+    reader = _reader(args, model, args.data_list, augment=True)
+    val_reader = _reader(args, model, args.val_list) if args.val_list else None
+    solver = _solver(args, model, reader)
 
     snapshot_dir, save_dir = _output_folders(args)
-    variables = model.parameters | solver.slots | {"global_step": solver.global_step}
-    snapshots = lfov.checkpoints.Snapshots(snapshot_dir, variables, class_names, args.max_to_keep)
-    _print_plan(args, reader, model, device)
+    variables = model.parameters | solver.variables
+    settings = lfov.settings.as_stored(args) | {"samples": reader.fingerprint}
+    snapshots = lfov.snapshots.Snapshots(
+        snapshot_dir, variables, class_names, args.max_to_keep, settings
+    )
+    if run:
+        lfov.settings.check_samples(args, run.settings, reader.fingerprint)
+        snapshots.restore(run)
+    history = lfov.history.History(snapshot_dir, first_step=int(solver.global_step))
+    for line in _plan(args, run, reader, solver, device):
+        print(line, flush=True)
 
-    losses = deque(maxlen=20)
-    batches = reader.batches(args.batch_size, args.input_size, args.num_steps)
-    with cli.progress(batches, args.num_steps, "steps") as bar:
-        for step, (images, labels) in enumerate(bar, 1):
-            losses.append(float(solver.step(images, labels)))
-            loss = sum(losses) / len(losses)
-            speed = step * args.batch_size / bar.format_dict["elapsed"]
-            bar.set_postfix_str(f"loss {loss:.3f}, {speed:.1f} images/s", refresh=False)
-            if step % args.save_pred_every == 0 or step == args.num_steps:
-                path, figure = snapshots.save(step), save_dir / f"step-{step}.png"
-                rows = slice(args.save_num_images)
-                _save_figure(figure, model, images[rows], labels[rows], class_names)
-                bar.write(f"step {step}: loss {loss:.3f}; saved {path} and {figure}")
+    trainer = lfov.training.Trainer(
+        solver,
+        reader,
+        snapshots,
+        history,
+        class_names,
+        batch_size=args.batch_size * args.iter_size,
+        input_size=args.input_size,
+        save_dir=save_dir,
+        save_num_images=args.save_num_images,
+        val_reader=val_reader,
+    )
+    trainer.train(args.num_steps, args.save_pred_every, args.val_every)
+    print(f"the course of the run: {snapshot_dir / 'history.csv'}, {history.save_curve()}")
 
 
-def _model(args: argparse.Namespace) -> tuple[lfov.DeepLabLFOVModel, tuple[str, ...]]:
+def _settings(args: argparse.Namespace) -> lfov.snapshots.Run | None:
+    """Complete the flags from the recipe, or from the run that is resumed, which is returned."""
+    run = lfov.snapshots.find_run(args.snapshot_dir) if args.resume else None
+    if run:
+        lfov.settings.from_run(args, run.settings, cli.typed(parser()))
+    else:
+        lfov.settings.from_recipe(args)
+    if args.deterministic:
+        lfov.training.compute_deterministically()
+    return run
+
+
+def _model(
+    args: argparse.Namespace, run: lfov.snapshots.Run | None
+) -> tuple[lfov.DeepLabLFOVModel, tuple[str, ...]]:
     """The network and its class names, as the flags and the weights to start from say."""
-    names, num_classes, width = (), args.num_classes, args.width
-    if args.class_names:
-        names = lfov.data_list.read_class_names(args.class_names, num_classes)
-        num_classes = len(names)
-    if args.restore_from:
-        tensors = lfov.weight_files.read_tensors(args.restore_from)
-        fit = lfov.checkpoints.fit_of(tensors, args.restore_from)
-        width = width or fit.width
-        if not args.not_restore_last:
-            num_classes = num_classes or fit.num_classes
-            names = names or (fit.class_names if num_classes == fit.num_classes else ())
-    num_classes = num_classes or len(lfov.CLASS_NAMES)
-    model = lfov.DeepLabLFOVModel(num_classes, width or 1.0, args.dropout, seed=args.seed)
-    if args.restore_from:
-        afresh = [lfov.model.HEAD] if args.not_restore_last else []
-        lfov.checkpoints.set_parameters(model, tensors, args.restore_from, skip=afresh)
-    return model, names or lfov.voc.class_names_of(num_classes)
+    checkpoints = lfov.checkpoints
+    start = None if run else args.restore_from
+    tensors = lfov.weight_files.read_tensors(start) if start else run.tensors if run else {}
+    fit = checkpoints.fit_of(tensors, start or run.path) if tensors else None
+    names = () if run or not args.class_names else _class_names(args)
+    keep_head = fit and (run or not args.not_restore_last)
+
+    args.width = args.width or (fit.width if fit else 1.0)
+    args.num_classes = args.num_classes or len(names) or (fit.num_classes if keep_head else 21)
+    model = lfov.DeepLabLFOVModel(
+        args.num_classes, args.width, args.dropout, args.precision, seed=args.seed
+    )
+    if start:
+        skip = () if keep_head else (lfov.model.HEAD,)
+        checkpoints.set_parameters(model, tensors, start, skip)
+    if not names and keep_head and fit.num_classes == args.num_classes:
+        names = fit.class_names
+    return model, names or lfov.voc.class_names_of(args.num_classes)
+
+
+def _class_names(args: argparse.Namespace) -> tuple[str, ...]:
+    return lfov.data_list.read_class_names(args.class_names, args.num_classes)
+
+
+def _reader(
+    args: argparse.Namespace, model: lfov.DeepLabLFOVModel, data_list: str, augment: bool = False
+) -> lfov.ImageReader:
+    return lfov.ImageReader(
+        args.data_dir,
+        data_list,
+        num_classes=model.num_classes,
+        ignore_label=args.ignore_label,
+        scale_range=args.scale_range if augment and args.random_scale else (1.0, 1.0),
+        random_mirror=augment and args.random_mirror,
+        seed=args.seed,
+    )
+
+
+def _solver(
+    args: argparse.Namespace, model: lfov.DeepLabLFOVModel, reader: lfov.ImageReader
+) -> lfov.Solver:
+    names = ("optimizer", "learning_rate", "lr_policy", "num_steps", "power", "step_size", "gamma")
+    names += ("momentum", "weight_decay", "head_lr_mult", "bias_lr_mult", "iter_size", "seed")
+    weights = None
+    if args.class_weights == "balanced":
+        weights = lfov.class_weights.balanced(reader.label_counts(), model.num_classes)
+    elif args.class_weights:
+        weights = lfov.class_weights.read_class_weights(args.class_weights, model.num_classes)
+    return lfov.Solver(
+        model, class_weights=weights, **{name: getattr(args, name) for name in names}
+    )
 
 
 def _output_folders(args: argparse.Namespace) -> tuple[Path, Path]:
     snapshot_dir = lfov.files.writable_folder(args.snapshot_dir)
-    if any(snapshot_dir.glob("model.ckpt-[0-9]*")):
-        raise lfov.UserError(f"{snapshot_dir} already holds a run; give another --snapshot_dir")
+    if not args.resume and any(snapshot_dir.glob("model.ckpt-[0-9]*")):
+        raise lfov.UserError(
+            f"{snapshot_dir} already holds a run; --resume continues it, another --snapshot_dir "
+            "starts a new one"
+        )
     save_dir = lfov.files.writable_folder(args.save_dir or snapshot_dir / "images")
-    if any(save_dir.glob("step-*.png")):
+    if not args.resume and any(save_dir.glob("step-*.png")):
         raise lfov.UserError(f"{save_dir} already holds a run's figures; give another --save_dir")
     return snapshot_dir, save_dir
 
 
-def _print_plan(
-    args: argparse.Namespace, reader: lfov.ImageReader, model: lfov.DeepLabLFOVModel, device: str
-) -> None:
-    start = "random filters"
-    if args.restore_from:
-        start = str(lfov.weight_files.locate(args.restore_from))
-        start += ", the last layer afresh" if args.not_restore_last else ""
+def _plan(
+    args: argparse.Namespace,
+    run: lfov.snapshots.Run | None,
+    reader: lfov.ImageReader,
+    solver: lfov.Solver,
+    device: str,
+) -> list[str]:
+    """What will be trained, from what, on what and how: the lines printed at the start."""
+    model, start = solver.model, "random filters"
+    if run or args.restore_from:
+        start = str(run.path if run else lfov.weight_files.locate(args.restore_from))
+        start += "" if run or not args.not_restore_last else ", the last layer afresh"
     height, width = args.input_size
-    print(f"data     {len(reader.samples)} pictures with masks in {args.data_list}")
-    print(
+    lines = [
+        f"data     {len(reader.samples)} pictures with masks in {args.data_list}",
         f"network  {model.num_parameters:,} parameters, {model.num_classes} classes, "
-        f"width {model.width:g}, from {start}"
-    )
-    print(
-        f"solver   Adam, learning rate {args.learning_rate:g}, {args.num_steps} steps of "
-        f"{args.batch_size} crops of {height} x {width} pixels, seed {args.seed}"
-    )
-    print(f"device   {device}")
-
-
-def _save_figure(
-    path: Path,
-    model: lfov.DeepLabLFOVModel,
-    images: tf.Tensor,
-    labels: tf.Tensor,
-    class_names: tuple[str, ...],
-) -> None:
-    pictures = lfov.transforms.picture(images).numpy()
-    predictions = model.preds(images).numpy()
-    lfov.visualize.save_rows(
-        path, pictures, labels.numpy()[..., 0], predictions[..., 0], class_names
-    )
+        f"width {model.width:g}, {args.precision}, from {start}",
+        f"steps    {int(solver.global_step) + 1} to {args.num_steps} of {args.batch_size} x "
+        f"{args.iter_size} crops, {height} x {width} pixels, seed {args.seed}",
+        f"solver   {args.optimizer}, {solver.describe_rate()}",
+    ]
+    for names, rate, decay in solver.rate_groups():
+        lines.append(f"         {names}: rate x {rate:g}, weight decay {decay:g}")
+    return [*lines, f"device   {device}"]
 
 
 def _add_data_flags(group: argparse._ArgumentGroup) -> None:
@@ -142,12 +183,17 @@ def _add_data_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--input_size", type=cli.SIZE, default="321,321", help="height,width of crops in pixels"
     )
-    group.add_argument("--batch_size", type=cli.COUNT, default=16, help="crops in a step")
     cli.add_flag(group, "random_scale", True, "resize each picture by a random factor")
     group.add_argument(
         "--scale_range", type=cli.SCALE_RANGE, default="0.75,1.25", help="limits of that factor"
     )
-    cli.add_flag(group, "random_mirror", False, "swap left and right of every second picture")
+    cli.add_flag(
+        group, "random_mirror", None, "swap left and right of every second picture; see --recipe"
+    )
+    group.add_argument("--val_list", help="list to measure the mean IoU on during training")
+    group.add_argument(
+        "--val_every", type=cli.COUNT, default=1000, help="steps between measurements"
+    )
 
 
 def _add_network_flags(group: argparse._ArgumentGroup) -> None:
@@ -164,16 +210,53 @@ def _add_network_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--dropout", type=cli.DROPOUT, default=0.5, help="share of fc6's and fc7's outputs dropped"
     )
+    group.add_argument(
+        "--precision",
+        choices=("float32", "bfloat16", "float16"),
+        default="float32",
+        help="of the convolutions; float16 (for GPUs) scales the loss",
+    )
 
 
 def _add_solver_flags(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--learning_rate", type=cli.RATE, default=1e-4, help="of Adam")
-    group.add_argument("--num_steps", type=cli.COUNT, default=20000, help="steps to train")
+    group.add_argument(
+        "--recipe",
+        choices=("adam", "step", "poly"),
+        default="adam",
+        help="defaults for the flags below, and mirror: the first TensorFlow version's, "
+        "arXiv 1412.7062's, arXiv 1606.00915's",
+    )
+    group.add_argument("--optimizer", choices=("adam", "sgd"), help="adam, or sgd with momentum")
+    group.add_argument("--learning_rate", type=cli.RATE, help="before policy and multipliers")
+    group.add_argument("--lr_policy", choices=("fixed", "step", "poly"), help="how the rate falls")
+    group.add_argument("--num_steps", type=cli.COUNT, help="updates to train")
+    group.add_argument("--batch_size", type=cli.COUNT, help="crops in a pass")
+    group.add_argument(
+        "--iter_size", type=cli.COUNT, default=1, help="passes in an update, to save memory"
+    )
+    group.add_argument("--power", type=cli.RATE, default=0.9, help="of poly")
+    group.add_argument("--step_size", type=cli.COUNT, default=2000, help="of step, in steps")
+    group.add_argument("--gamma", type=cli.RATE, default=0.1, help="of step")
+    group.add_argument("--momentum", type=cli.DROPOUT, default=0.9, help="of sgd")
+    group.add_argument("--weight_decay", type=cli.NOT_NEGATIVE, help="of filters")
+    group.add_argument(
+        "--head_lr_mult", type=cli.NOT_NEGATIVE, help="rate of the last layer, times"
+    )
+    group.add_argument("--bias_lr_mult", type=cli.NOT_NEGATIVE, help="rate of biases, times")
+    group.add_argument(
+        "--class_weights", help="'balanced', or a file with a class's weight in each line"
+    )
     group.add_argument("--seed", type=cli.SEED, default=0, help="decides every random draw")
+    cli.add_flag(
+        group, "deterministic", False, "the same bits every time, and after every resume; slower"
+    )
 
 
 def _add_output_flags(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--snapshot_dir", default="snapshots", help="folder for checkpoints")
+    group.add_argument(
+        "--snapshot_dir", default="snapshots", help="folder for checkpoints, history and events"
+    )
+    cli.add_flag(group, "resume", False, "go on with the run in snapshot_dir, with its settings")
     group.add_argument(
         "--save_pred_every", type=cli.COUNT, default=500, help="steps between checkpoints"
     )

@@ -27,8 +27,8 @@ _HOME = {
 
 _MODULES = {
     *_HOME.values(),
-    *("caffemodel", "conversion", "data_list", "files", "keras_vgg16", "pictures", "transforms"),
-    "weight_files",
+    *("caffemodel", "class_weights", "conversion", "data_list", "files", "history", "keras_vgg16"),
+    *("pictures", "settings", "snapshots", "training", "transforms", "weight_files"),
 }
 
 __all__ = sorted(_HOME)

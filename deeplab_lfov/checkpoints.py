@@ -1,11 +1,11 @@
-"""The one door for weights: checkpoints out, and weights of every known format in.
+"""The one door for weights: from a file of any known format into a network, and out again.
 
 A checkpoint is TensorFlow's V2 format, `model.ckpt-<steps done>`, keyed by name: `conv1_1/w` ...
-`fc8_voc12/b` as the first TensorFlow version wrote them; beside them the optimizer's slots
-(`conv1_1/w/Adam`), `global_step` and `class_names`.
+`fc8_voc12/b` as the first TensorFlow version wrote them; beside them what `snapshots` adds for a
+run: the optimizer's slots (`conv1_1/w/Adam`), `global_step`, `class_names` and `settings`.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,9 +15,10 @@ import tensorflow as tf
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.model import HEAD, WIDTH_UNIT, DeepLabLFOVModel
 from deeplab_lfov.voc import CLASS_NAMES, class_names_of
-from deeplab_lfov.weight_files import PREFIX, Tensors, read_tensors
+from deeplab_lfov.weight_files import Tensors, read_tensors
 
-_BOOKKEEPING = {"global_step", "class_names", "beta1_power", "beta2_power"}
+_BOOKKEEPING = {"global_step", "class_names", "settings", "loss_scale", "loss_scale_steps"}
+_BOOKKEEPING |= {"beta1_power", "beta2_power"}  # of TensorFlow 1's Adam
 
 
 class Fit(NamedTuple):
@@ -26,34 +27,6 @@ class Fit(NamedTuple):
     num_classes: int
     width: float
     class_names: tuple[str, ...]
-
-
-class Snapshots:
-    """Writes the checkpoints of one run into a folder, keeping the newest max_to_keep.
-
-    A checkpoint appears under its name only when all of it is on disk: TensorFlow writes both files
-    beside their places and renames them, the index last.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        variables: dict[str, tf.Variable],
-        class_names: Sequence[str],
-        max_to_keep: int = 5,
-    ):
-        self._prefix = Path(folder) / PREFIX
-        names = tf.Variable(list(class_names), trainable=False)
-        self._saver = tf.compat.v1.train.Saver(
-            variables | {"class_names": names}, max_to_keep=max_to_keep
-        )
-
-    def save(self, step: int) -> Path:
-        """Write `model.ckpt-<step>` and return its path; raises UserError when it cannot."""
-        try:
-            return Path(self._saver.save(None, str(self._prefix), step))
-        except tf.errors.OpError as error:
-            raise UserError(f"cannot write {self._prefix}-{step}: {error.message}") from error
 
 
 def export_weights(model: DeepLabLFOVModel, path: str | Path) -> None:

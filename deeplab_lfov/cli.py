@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -30,6 +31,14 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> None:
         """Raise UserError where argparse would print its usage and exit."""
         raise UserError(f"{message}; {self.prog} --help explains the flags")
+
+
+def typed(parser: Parser) -> set[str]:
+    """The names of the flags that stand on the command line."""
+    unset = object()
+    names = vars(parser.parse_args())
+    given = vars(parser.parse_args(namespace=argparse.Namespace(**dict.fromkeys(names, unset))))
+    return {name for name, value in given.items() if value is not unset}
 
 
 def add_flag(group: argparse._ArgumentGroup, name: str, default: bool, help: str) -> None:
@@ -64,6 +73,7 @@ NUM_CLASSES = checked(int, lambda n: 1 <= n <= 256, "a number of classes from 1 
 LABEL = checked(int, lambda n: 0 <= n <= 255, "a label from 0 to 255")
 RATE = checked(float, lambda x: 0 < x < float("inf"), "a number above 0")
 WIDTH = checked(float, lambda x: 0 < x <= 8 and x * 64 % 1 == 0, "a multiple of 1/64 up to 8")
+NOT_NEGATIVE = checked(float, lambda x: 0 <= x < float("inf"), "a number from 0")
 DROPOUT = checked(float, lambda x: 0 <= x < 1, "a share from 0 to below 1")
 SIZE = checked(
     _pair(int),
@@ -91,10 +101,10 @@ def run(main: Callable[[argparse.Namespace], None], parser: Parser) -> None:
 def start_tensorflow() -> str:
     """Load TensorFlow without its chatter and return the name of the device it will compute on.
 
-    A TF_CPP_MIN_LOG_LEVEL set by the user brings the chatter back.
+    TF_CPP_MIN_LOG_LEVEL=0 in the environment brings the chatter back.
     """
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # off by default on older x86: 4x slower
-    chatty = "TF_CPP_MIN_LOG_LEVEL" in os.environ
+    chatty = os.environ.get("TF_CPP_MIN_LOG_LEVEL") in ("0", "1")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with _stderr_held_back(release=chatty):
         import tensorflow as tf
@@ -126,6 +136,25 @@ def _stderr_held_back(release: bool) -> Iterator[None]:
             held.seek(0)
             if release:
                 os.write(2, held.read())
+
+
+class StopRequest:
+    """Notes SIGINT and SIGTERM while it is entered, in `signal`; a second one ends at once."""
+
+    signal: int | None = None
+
+    def __enter__(self) -> "StopRequest":
+        self._before = {s: signal.signal(s, self._note) for s in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, _: object) -> None:
+        if self.signal:
+            raise SystemExit(128 + number)
+        self.signal = number
 
 
 def progress(items: Iterable, total: int, unit: str, first: int = 0) -> tqdm:

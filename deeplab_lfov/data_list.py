@@ -35,7 +35,7 @@ def read_list(data_dir: str | Path, data_list: str | Path, masks: bool = True) -
     data_dir = Path(data_dir)
     path = _find(data_dir, data_list)
     samples = []
-    for number, line in enumerate(_lines(path), 1):
+    for number, line in enumerate(read_lines(path), 1):
         if line and not line.startswith("#"):
             samples.append(_parse(line, data_dir))
             if masks and samples[-1].mask is None:
@@ -52,7 +52,7 @@ def read_class_names(path: str | Path, num_classes: int | None = None) -> tuple[
     Raises UserError for a file that is missing or not text, for a name given twice and for another
     number of names than num_classes.
     """
-    names = tuple(line for line in _lines(Path(path)) if line)
+    names = tuple(line for line in read_lines(Path(path)) if line)
     if len(names) != (num_classes or max(1, len(names))):
         wanted = num_classes or "some"
         raise UserError(f"{path} names {len(names)} classes, not {wanted}; one name in each line")
@@ -70,7 +70,8 @@ def _find(data_dir: Path, data_list: str | Path) -> Path:
     raise UserError(f"there is no list {data_list}, here or in {data_dir}; set data_list")
 
 
-def _lines(path: Path) -> list[str]:
+def read_lines(path: Path) -> list[str]:
+    """The stripped lines of a UTF-8 text file; raises UserError for any other file."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:

@@ -1,5 +1,6 @@
 """ImageReader: a list of pictures and masks as training batches, or one by one in order."""
 
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,6 +39,12 @@ class ImageReader:
         self.scale_range, self.random_mirror, self.seed = scale_range, random_mirror, seed
         self._failure: UserError | None = None
 
+    @property
+    def fingerprint(self) -> str:
+        """Number and checksum of the samples' names, by which a run knows its list again."""
+        names = "\n".join(f"{s.image.name} {s.mask.name}" for s in self.samples)
+        return f"{len(self.samples)} {zlib.crc32(names.encode()):08x}"
+
     def batches(
         self, batch_size: int, input_size: tuple[int, int], num_steps: int, first_step: int = 0
     ) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
@@ -57,6 +64,17 @@ class ImageReader:
         pixels = tf.data.Dataset.range(len(samples)).map(self._load, tf.data.AUTOTUNE)
         for sample, (image, mask) in zip(samples, self._iterate(pixels.prefetch(4)), strict=True):
             yield sample, image.numpy(), mask.numpy()[..., 0]
+
+    def files_of_step(self, step: int, batch_size: int) -> list[Path]:
+        """The pictures of the batch of a step, in its order."""
+        numbers = range(step * batch_size, (step + 1) * batch_size)
+        return [self.samples[int(self._shuffled(number))].image for number in numbers]
+
+    def label_counts(self) -> np.ndarray:
+        """int64 [256], how many pixels have each label in all the masks of the list."""
+        masks = tf.data.Dataset.range(len(self.samples)).map(self._load, tf.data.AUTOTUNE)
+        counts = masks.map(lambda _, mask: tf.math.bincount(tf.cast(mask, tf.int32), minlength=256))
+        return sum(count.numpy().astype(np.int64) for count in self._iterate(counts.prefetch(4)))
 
     def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Decode sample `index`: image uint8 RGB [H, W, 3] and labels uint8 [H, W, 1]."""

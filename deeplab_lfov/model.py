@@ -12,7 +12,13 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from deeplab_lfov.objective import cross_entropy, pad_to_grid, shrink_labels, upsample_scores
+from deeplab_lfov.objective import (
+    cross_entropy,
+    label_weights,
+    pad_to_grid,
+    shrink_labels,
+    upsample_scores,
+)
 from deeplab_lfov.seeds import seed_for
 
 
@@ -166,8 +172,9 @@ class DeepLabLFOVModel(tf.Module):
 
         images and seed as for `scores`; labels uint8 [N, H, W, 1]. 0 where every cell is void.
         """
-        scores = self.scores(images, training, seed)
-        return tf.math.divide_no_nan(*cross_entropy(scores, shrink_labels(labels)))
+        scores, labels = self.scores(images, training, seed), shrink_labels(labels)
+        weight = tf.reduce_sum(label_weights(labels))
+        return tf.math.divide_no_nan(cross_entropy(scores, labels), weight)
 
     def _convolution(self, x: tf.Tensor, layer: Layer) -> tf.Tensor:
         filters = tf.cast(self.parameters[f"{layer.name}/w"], self.precision)

@@ -37,15 +37,27 @@ def upsample_scores(
     return pixels[:, :height, :width]
 
 
-def cross_entropy(scores: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The softmax cross-entropy summed over the labelled cells, and their number, both float32 [].
+def label_weights(labels: tf.Tensor, class_weights: tf.Tensor | None = None) -> tf.Tensor:
+    """What each cell counts in the loss: uint8 [N, h, w, 1] -> float32 [N, h, w].
 
-    scores: float32 [N, h, w, C]; labels: uint8 [N, h, w, 1] on the same grid, void cells left out.
-    The mean of a batch is the quotient of the two (Caffe's SoftmaxWithLoss with ignore_label).
+    0 where it is void, else the weight of its class (float32 [C]), or 1.
     """
-    labels = tf.cast(tf.squeeze(labels, -1), tf.int32)
-    labelled = labels != VOID
-    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
-        labels=tf.boolean_mask(labels, labelled), logits=tf.boolean_mask(scores, labelled)
-    )
-    return tf.reduce_sum(losses), tf.cast(tf.size(losses), tf.float32)
+    labels = tf.squeeze(labels, -1)
+    if class_weights is None:
+        return tf.cast(labels != VOID, tf.float32)
+    by_label = tf.pad(class_weights, [[0, 256 - class_weights.shape[0]]])
+    return tf.gather(by_label, tf.cast(labels, tf.int32))
+
+
+def cross_entropy(
+    scores: tf.Tensor, labels: tf.Tensor, class_weights: tf.Tensor | None = None
+) -> tf.Tensor:
+    """The weighted sum of the cells' softmax cross-entropy, float32 [].
+
+    scores: float32 [N, h, w, C]; labels: uint8 [N, h, w, 1] on the same grid. Over the sum of
+    `label_weights` it is the mean (Caffe's SoftmaxWithLoss with ignore_label).
+    """
+    weights = label_weights(labels, class_weights)
+    classes = tf.where(weights > 0, tf.cast(tf.squeeze(labels, -1), tf.int32), 0)
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=classes, logits=scores)
+    return tf.reduce_sum(losses * weights)

@@ -105,7 +105,7 @@ def _read_checkpoint(path: Path) -> Tensors:
         for name, shape in reader.get_variable_to_shape_map().items():
             if math.prod(shape) * types[name].size > stored:
                 raise ValueError(f"{name} is said to be {shape}, more than there is")
-        return {name: reader.get_tensor(name) for name in types}
+        return {name: np.asarray(reader.get_tensor(name)) for name in types}
     except (tf.errors.OpError, IndexError, ValueError) as error:
         raise UserError(f"{path} is damaged or no checkpoint: {error}") from error
 

@@ -45,7 +45,7 @@ def shapes(tmp_path_factory):
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory, reference_model):
     """A checkpoint of the reference network."""
-    from deeplab_lfov.checkpoints import Snapshots
+    from deeplab_lfov.snapshots import Snapshots
     from deeplab_lfov.voc import CLASS_NAMES
 
     folder = tmp_path_factory.mktemp("checkpoint")

@@ -9,7 +9,7 @@ import tensorflow as tf
 from conftest import DATA, NARROW
 
 from deeplab_lfov import DeepLabLFOVModel, UserError, checkpoints, load_model, load_weights
-from deeplab_lfov.checkpoints import Snapshots
+from deeplab_lfov.snapshots import Snapshots
 from deeplab_lfov.weight_files import checkpoints_in, read_tensors
 
 NAMES = tuple(f"thing {number}" for number in range(21))
@@ -154,7 +154,7 @@ from pathlib import Path
 from deeplab_lfov import cli
 cli.start_tensorflow()
 import tensorflow as tf
-from deeplab_lfov.checkpoints import Snapshots
+from deeplab_lfov.snapshots import Snapshots
 variables = {f"v{n}": tf.Variable(tf.zeros([50_000])) for n in range(20)}
 snapshots = Snapshots(Path(sys.argv[1]), variables, ["x"])
 for step in itertools.count(1):

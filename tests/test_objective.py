@@ -30,9 +30,24 @@ def test_upsample_scores_hits_every_eighth_pixel_and_is_linear_between():
     assert objective.upsample_scores(scores, 12, 20).shape == (1, 12, 20, 2)
 
 
-def test_cross_entropy_is_a_sum_and_a_count_without_void():
-    scores = np.log([[[[3.0, 1.0], [1.0, 1.0], [9.0, 1.0]]]]).astype(np.float32)
-    labels = np.array([[[[0], [1], [255]]]], np.uint8)
-    total, count = objective.cross_entropy(scores, labels)
+SCORES = np.log([[[[3.0, 1.0], [1.0, 1.0], [9.0, 1.0]]]]).astype(np.float32)
+LABELS = np.array([[[[0], [1], [255]]]], np.uint8)
+
+
+def test_cross_entropy_is_a_sum_without_void():
+    total = objective.cross_entropy(SCORES, LABELS)
     np.testing.assert_allclose(total, -np.log(3 / 4) - np.log(1 / 2), rtol=1e-6)
-    assert count == 2
+    np.testing.assert_array_equal(objective.label_weights(LABELS), [[[1, 1, 0]]])
+
+
+def test_class_weights_weigh_the_cells():
+    weights = tf.constant([0.5, 4.0])
+    total = objective.cross_entropy(SCORES, LABELS, weights)
+    np.testing.assert_allclose(total, -0.5 * np.log(3 / 4) - 4 * np.log(1 / 2), rtol=1e-6)
+    np.testing.assert_array_equal(objective.label_weights(LABELS, weights), [[[0.5, 4, 0]]])
+
+
+def test_infinite_scores_of_void_cells_do_not_count():
+    scores = SCORES.copy()
+    scores[0, 0, 2] = 1e30
+    assert np.isfinite(objective.cross_entropy(scores, LABELS))
