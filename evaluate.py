@@ -29,6 +29,7 @@ def parser() -> cli.Parser:
         "--ignore_label", type=cli.LABEL, default=255, help="value of the masks' void pixels"
     )
     p.add_argument("--class_names", help="file that names a class in each line")
+    p.add_argument("--palette", help="file that names a class and its colour, for RGB masks")
     p.add_argument("--save_dir", help="folder for the predicted masks, <picture>.png")
     p.add_argument("--json", metavar="FILE", help="file for the numbers, as fractions")
     return p
@@ -38,6 +39,9 @@ def main(args: argparse.Namespace) -> None:
     """Model, data, output, loop, report."""
     device = cli.start_tensorflow()
     model, class_names = lfov.load_model(args.restore_from)
+    palette = lfov.palette.VOC_PALETTE
+    if args.palette:
+        palette = lfov.palette.read_palette(args.palette)
     if args.class_names:
         class_names = lfov.data_list.read_class_names(args.class_names, model.num_classes)
     reader = lfov.ImageReader(
@@ -45,6 +49,7 @@ def main(args: argparse.Namespace) -> None:
         args.data_list,
         num_classes=model.num_classes,
         ignore_label=args.ignore_label,
+        palette=palette,
     )
     samples = reader.samples[: args.num_steps]
     mask_paths = _mask_paths(args.save_dir, samples)

@@ -54,7 +54,7 @@ def _expand(patterns: list[str]) -> list[Path]:
     for pattern in patterns:
         path = Path(pattern)
         if path.is_dir():
-            here = [p for p in path.iterdir() if p.suffix.lower() in lfov.pictures.SUFFIXES]
+            here = [p for p in path.iterdir() if p.suffix.lower() in lfov.data_list.SUFFIXES]
         else:
             here = [path] if path.exists() else map(Path, glob.glob(pattern, recursive=True))
         before = len(found)

@@ -38,6 +38,8 @@ def main(args: argparse.Namespace) -> None:
     if run:
         lfov.settings.check_samples(args, run.settings, reader.fingerprint)
         snapshots.restore(run)
+    elif args.check_data:
+        _check(reader, class_names)
     history = lfov.history.History(snapshot_dir, first_step=int(solver.global_step))
     for line in _plan(args, run, reader, solver, device):
         print(line, flush=True)
@@ -78,7 +80,7 @@ def _model(
     start = None if run else args.restore_from
     tensors = lfov.weight_files.read_tensors(start) if start else run.tensors if run else {}
     fit = checkpoints.fit_of(tensors, start or run.path) if tensors else None
-    names = () if run or not args.class_names else _class_names(args)
+    names = () if run else _class_names(args)
     keep_head = fit and (run or not args.not_restore_last)
 
     args.width = args.width or (fit.width if fit else 1.0)
@@ -95,7 +97,14 @@ def _model(
 
 
 def _class_names(args: argparse.Namespace) -> tuple[str, ...]:
-    return lfov.data_list.read_class_names(args.class_names, args.num_classes)
+    """The names the flags give: --class_names', else --palette's, else none."""
+    if args.class_names:
+        return lfov.data_list.read_class_names(args.class_names, args.num_classes)
+    return _palette(args).class_names
+
+
+def _palette(args: argparse.Namespace) -> lfov.palette.Palette:
+    return lfov.palette.read_palette(args.palette) if args.palette else lfov.palette.VOC_PALETTE
 
 
 def _reader(
@@ -106,10 +115,24 @@ def _reader(
         data_list,
         num_classes=model.num_classes,
         ignore_label=args.ignore_label,
+        palette=_palette(args),
         scale_range=args.scale_range if augment and args.random_scale else (1.0, 1.0),
         random_mirror=augment and args.random_mirror,
         seed=args.seed,
     )
+
+
+def _check(reader: lfov.ImageReader, class_names: tuple[str, ...]) -> None:
+    """Print what is in the data set; raise UserError where training would stop at it."""
+    found = lfov.dataset_check.find(reader.samples, reader.labels_of, decode=False)
+    found = cli.progress(found, len(reader.samples), "masks checked", keep=False)
+    report = lfov.dataset_check.Report(class_names, list(found))
+    if report.faults:
+        raise lfov.UserError(
+            f"training would stop at {len(report.faults)} of {len(reader.samples)} pictures: "
+            f"{report.faults[0]}; util/check_dataset.py lists all"
+        )
+    print(*(f"data     {line}" for line in report.short().splitlines()), sep="\n")
 
 
 def _solver(
@@ -154,7 +177,7 @@ def _plan(
         start += "" if run or not args.not_restore_last else ", the last layer afresh"
     height, width = args.input_size
     lines = [
-        f"data     {len(reader.samples)} pictures with masks in {args.data_list}",
+        f"data     {args.data_list} in {args.data_dir}",
         f"network  {model.num_parameters:,} parameters, {model.num_classes} classes, "
         f"width {model.width:g}, {args.precision}, from {start}",
         f"steps    {int(solver.global_step) + 1} to {args.num_steps} of {args.batch_size} x "
@@ -177,6 +200,10 @@ def _add_data_flags(group: argparse._ArgumentGroup) -> None:
         "--num_classes", type=cli.NUM_CLASSES, help="default: as in the weights, else 21"
     )
     group.add_argument("--class_names", help="file that names a class in each line")
+    group.add_argument(
+        "--palette", help="file that names a class and its colour, for RGB masks: road 128 64 128"
+    )
+    cli.add_flag(group, "check_data", True, "look at every mask before a run begins")
     group.add_argument(
         "--ignore_label", type=cli.LABEL, default=255, help="value of the masks' void pixels"
     )

@@ -27,8 +27,9 @@ _HOME = {
 
 _MODULES = {
     *_HOME.values(),
-    *("caffemodel", "class_weights", "conversion", "data_list", "files", "history", "keras_vgg16"),
-    *("pictures", "settings", "snapshots", "training", "transforms", "weight_files"),
+    *("caffemodel", "class_weights", "conversion", "data_list", "dataset_check", "files"),
+    *("history", "keras_vgg16", "palette", "pictures", "settings", "snapshots", "training"),
+    *("transforms", "weight_files"),
 }
 
 __all__ = sorted(_HOME)

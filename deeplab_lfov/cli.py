@@ -157,7 +157,9 @@ class StopRequest:
         self.signal = number
 
 
-def progress(items: Iterable, total: int, unit: str, first: int = 0) -> tqdm:
+def progress(
+    items: Iterable, total: int | None, unit: str, first: int = 0, keep: bool = True
+) -> tqdm:
     """A bar on stderr with rate and time left; in a log file a line a minute, not ten a second."""
     every = 0.1 if sys.stderr.isatty() else 60
-    return tqdm(items, total=total, initial=first, unit=f" {unit}", mininterval=every)
+    return tqdm(items, total=total, initial=first, unit=f" {unit}", mininterval=every, leave=keep)

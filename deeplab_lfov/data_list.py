@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from deeplab_lfov.errors import UserError, few
-from deeplab_lfov.pictures import SUFFIXES
 
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
+"""Names with one of these endings are pictures; a lone name without is a VOC id."""
 IMAGE_FOLDER = "JPEGImages"
 MASK_FOLDERS = ("SegmentationClassAug", "SegmentationClass")
 """VOC's folders, for lines that are a bare id; the first that holds the mask is taken."""
@@ -25,12 +26,28 @@ class Sample(NamedTuple):
 
 
 def read_list(data_dir: str | Path, data_list: str | Path, masks: bool = True) -> list[Sample]:
+    """Read a list as `parse_list` does, and make sure that all its files are there.
+
+    Raises UserError for missing files too: all are counted and the first named.
+    """
+    samples = parse_list(data_dir, data_list, masks)
+    files = [file for sample in samples for file in (sample if masks else sample[:1])]
+    missing = [str(file) for file in files if not file.is_file()]
+    if missing:
+        raise UserError(
+            f"{len(missing)} of the {len(files)} files in the list {data_list} are missing: "
+            f"{few(missing)}; its lines are relative to --data_dir {data_dir}"
+        )
+    return samples
+
+
+def parse_list(data_dir: str | Path, data_list: str | Path, masks: bool = True) -> list[Sample]:
     """Read a list whose lines are `/image.jpg /mask.png`, an image alone, or a bare VOC id.
 
     Paths are relative to data_dir, with or without the leading slash; the list itself is looked
     for as it is named, then below data_dir. Blank lines and lines that start with # are skipped.
-    Raises UserError for a list that is missing or empty, for missing files (all are counted) and,
-    with masks=True, for a line without a mask.
+    Raises UserError for a list that is missing or empty and, with masks=True, for a line without a
+    mask.
     """
     data_dir = Path(data_dir)
     path = _find(data_dir, data_list)
@@ -42,8 +59,16 @@ def read_list(data_dir: str | Path, data_list: str | Path, masks: bool = True) -
                 raise UserError(f"line {number} of {path} names no mask: {line!r}")
     if not samples:
         raise UserError(f"the list {path} is empty; a line is `/image.jpg /mask.png` or a VOC id")
-    _check_files(samples, data_dir, path, masks)
     return samples
+
+
+def check_sizes(sample: Sample, image: tuple[int, ...], mask: tuple[int, ...]) -> None:
+    """Raise UserError unless (height, width) of a picture and of its mask are the same."""
+    if image != mask:
+        raise UserError(
+            f"{sample.image} is {image[1]} x {image[0]} pixels and its mask {sample.mask} is "
+            f"{mask[1]} x {mask[0]}; they must be of one size"
+        )
 
 
 def read_class_names(path: str | Path, num_classes: int | None = None) -> tuple[str, ...]:
@@ -105,13 +130,3 @@ def _locate(data_dir: Path, name: str) -> Path:
     path = data_dir / name.lstrip("/")
     absolute = Path(name)
     return absolute if absolute.is_absolute() and absolute.exists() and not path.exists() else path
-
-
-def _check_files(samples: list[Sample], data_dir: Path, path: Path, masks: bool) -> None:
-    files = [file for sample in samples for file in (sample if masks else sample[:1])]
-    missing = [str(file) for file in files if not file.is_file()]
-    if missing:
-        raise UserError(
-            f"{len(missing)} of the {len(files)} files in the list {path} are missing: "
-            f"{few(missing)}; its lines are relative to --data_dir {data_dir}"
-        )

@@ -28,6 +28,12 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+def clear_partials(folder: Path) -> None:
+    """Remove what `whole_file` left in a folder, and below it, when the process was killed."""
+    for leftover in folder.rglob(".*.partial*"):
+        leftover.unlink()
+
+
 def writable_folder(path: str | Path) -> Path:
     """Create the folder `path` if need be and prove that files can be written to it.
 

@@ -8,8 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_lfov import transforms
-from deeplab_lfov.data_list import Sample, read_list
+from deeplab_lfov.data_list import Sample, check_sizes, read_list
 from deeplab_lfov.errors import UserError
+from deeplab_lfov.palette import VOC_PALETTE, Palette
 from deeplab_lfov.pictures import read_image, read_mask
 from deeplab_lfov.seeds import seed_for
 from deeplab_lfov.voc import VOID
@@ -19,7 +20,8 @@ class ImageReader:
     """The pictures and masks that a list file names, `samples`, in the list's order.
 
     data_dir and data_list as for `data_list.read_list`. Labels are 0 ... num_classes - 1;
-    ignore_label is read as void. scale_range and random_mirror are for training batches.
+    ignore_label is read as void, colours as `palette` says. scale_range and random_mirror are for
+    training batches.
     Raises UserError for a missing list and for missing files, and while reading for a file that
     cannot be decoded, a mask that does not fit its picture and labels out of range.
     """
@@ -30,12 +32,13 @@ class ImageReader:
         data_list: str | Path,
         num_classes: int = 21,
         ignore_label: int = VOID,
+        palette: Palette = VOC_PALETTE,
         scale_range: tuple[float, float] = (1.0, 1.0),
         random_mirror: bool = False,
         seed: int = 0,
     ):
         self.samples = read_list(data_dir, data_list)
-        self.num_classes, self.ignore_label = num_classes, ignore_label
+        self.num_classes, self.ignore_label, self.palette = num_classes, ignore_label, palette
         self.scale_range, self.random_mirror, self.seed = scale_range, random_mirror, seed
         self._failure: UserError | None = None
 
@@ -79,15 +82,13 @@ class ImageReader:
     def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Decode sample `index`: image uint8 RGB [H, W, 3] and labels uint8 [H, W, 1]."""
         sample = self.samples[index]
-        image = read_image(sample.image)
-        mask = read_mask(sample.mask, self.num_classes, self.ignore_label)
-        if image.shape[:2] != mask.shape:
-            (height, width), (mask_height, mask_width) = image.shape[:2], mask.shape
-            raise UserError(
-                f"{sample.image} is {width} x {height} pixels and its mask {sample.mask} is "
-                f"{mask_width} x {mask_height}; they must be of one size"
-            )
+        image, mask = read_image(sample.image), self.labels_of(sample.mask)
+        check_sizes(sample, image.shape[:2], mask.shape)
         return image, mask[..., np.newaxis]
+
+    def labels_of(self, mask: Path) -> np.ndarray:
+        """Decode a mask to labels uint8 [H, W]; raises UserError as `read_mask` does."""
+        return read_mask(mask, self.num_classes, self.ignore_label, self.palette)
 
     def _training_sample(
         self, number: tf.Tensor, input_size: tuple[int, int]

@@ -179,7 +179,7 @@ class DeepLabLFOVModel(tf.Module):
     def _convolution(self, x: tf.Tensor, layer: Layer) -> tf.Tensor:
         filters = tf.cast(self.parameters[f"{layer.name}/w"], self.precision)
         bias = tf.cast(self.parameters[f"{layer.name}/b"], self.precision)
-        if layer.dilation == 1 or _dilated_gradients_work():
+        if layer.dilation == 1 or _dilated_gradients_work(self.precision):
             x = tf.nn.conv2d(x, filters, 1, "SAME", dilations=layer.dilation)
         else:
             x = tf.nn.atrous_conv2d(x, filters, layer.dilation, "SAME")
@@ -215,14 +215,18 @@ def _average_pool(x: tf.Tensor, layer: Layer) -> tf.Tensor:
 
 
 @functools.cache
-def _dilated_gradients_work() -> bool:
-    """TensorFlow's CPU kernels without oneDNN (Arm) cannot train dilated convolutions."""
-    with tf.init_scope(), tf.GradientTape() as tape:
-        filters = tf.ones([3, 3, 1, 1])
-        tape.watch(filters)
-        y = tf.nn.conv2d(tf.ones([1, 3, 3, 1]), filters, 1, "SAME", dilations=2)
+def _dilated_gradients_work(precision: tf.DType) -> bool:
+    """TensorFlow's own CPU kernels cannot train dilated convolutions; oneDNN's (x86) can."""
+    with tf.init_scope():
         try:
-            tape.gradient(y, filters)
+            tf.raw_ops.Conv2DBackpropInput(
+                input_sizes=[1, 3, 3, 1],
+                filter=tf.ones([3, 3, 1, 1], precision),
+                out_backprop=tf.ones([1, 3, 3, 1], precision),
+                strides=[1, 1, 1, 1],
+                padding="SAME",
+                dilations=[1, 2, 2, 1],
+            )
         except tf.errors.InvalidArgumentError:
             return False
     return True

@@ -8,13 +8,14 @@ from PIL.PngImagePlugin import PngInfo
 
 from deeplab_lfov.errors import UserError, few
 from deeplab_lfov.files import whole_file
+from deeplab_lfov.palette import VOC_PALETTE, Palette
 from deeplab_lfov.voc import PALETTE, VOID
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM")
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
 SOFTWARE = "deeplab_lfov"
 """What the PNGs written here name as their origin: only those are ever written over."""
 
+_ORIENTATION = 0x0112  # the EXIF tag; 5 to 8 are turned by a quarter
 _GREY_STEPS = {"L;2": 85, "L;4": 17}  # Pillow stretches these greys to 0 ... 255
 
 
@@ -36,33 +37,45 @@ def read_image(path: str | Path) -> np.ndarray:
     return np.array(picture.convert("RGB"))
 
 
-def read_mask(path: str | Path, num_classes: int, ignore_label: int = VOID) -> np.ndarray:
+def read_mask(
+    path: str | Path, num_classes: int, ignore_label: int = VOID, palette: Palette = VOC_PALETTE
+) -> np.ndarray:
     """Decode a mask to labels uint8 [H, W]: 0 ... num_classes - 1, and VOID for ignore_label.
 
-    Grey values and palette indices are the labels themselves; colours are looked up in the VOC
-    palette. Raises UserError for a file that is missing or no picture, an unknown colour and a
-    label that is neither a class nor ignore_label.
+    Grey values and palette indices are the labels themselves; colours are looked up in `palette`.
+    Label 255 is never a class. Raises UserError for a file that is missing or no picture, an
+    unknown colour and a label that is neither a class nor ignore_label.
     """
-    labels = _labels(_open(path), path)
+    labels = _labels(_open(path), path, palette)
     known = np.zeros(2**16, bool)
-    known[[*range(num_classes), ignore_label]] = True
+    known[:num_classes] = True
+    known[VOID] = palette is not VOC_PALETTE  # where the palette has a colour for it
+    known[ignore_label] = True
     if not known[labels].all():
         wrong = np.unique(labels[~known[labels]])
         raise UserError(
             f"{path} holds labels that are neither a class (0 to {num_classes - 1}) nor void "
-            f"({ignore_label}): {few(wrong)}; correct the mask, num_classes or ignore_label"
+            f"({ignore_label}): {few(wrong, 5)}; correct the mask, num_classes or ignore_label"
         )
     return np.where(labels == ignore_label, VOID, labels).astype(np.uint8)
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
-    """(height, width) of a picture as `read_image` would return it, from the file's head alone.
+    """(height, width) of a picture as `read_image` would return it, where possible from its head.
 
     Raises UserError when the file is missing or no picture.
     """
     picture = _open(path, pixels=False)
-    sideways = picture.getexif().get(0x0112, 1) >= 5  # orientations 5 to 8 are a quarter turn
-    return picture.size if sideways else picture.size[::-1]
+    if picture.format == "PNG":
+        return read_image(path).shape[:2]
+    quarter_turn = picture.info["orientation"] >= 5
+    return picture.size if quarter_turn else picture.size[::-1]
+
+
+def mask_mode(path: str | Path) -> str:
+    """How a mask holds its labels: RGB, or by index as L, P, ...; raises UserError."""
+    mode = _open(path, pixels=False).mode
+    return "RGB" if mode == "RGBA" else mode
 
 
 def write_mask(path: str | Path, labels: np.ndarray) -> None:
@@ -104,9 +117,12 @@ def _open(path: str | Path, pixels: bool = True) -> Image.Image:
     """Read a picture's head, and its pixels too unless they are not wanted."""
     try:
         with Image.open(path, formats=FORMATS) as picture:
-            picture.info["grey_step"] = _GREY_STEPS.get(picture.tile[0][3], 1)
+            raw_mode = picture.tile[0][3] if picture.tile else None
+            picture.info["grey_step"] = _GREY_STEPS.get(raw_mode, 1)
             if pixels:
                 picture.load()
+            elif picture.format != "PNG":  # a PNG may have its EXIF data behind the pixels
+                picture.info["orientation"] = picture.getexif().get(_ORIENTATION, 1)
             return picture
     except FileNotFoundError as error:
         raise UserError(f"there is no file {path}") from error
@@ -115,10 +131,16 @@ def _open(path: str | Path, pixels: bool = True) -> Image.Image:
         raise UserError(f"{path} cannot be decoded as a picture: {error}") from error
 
 
-def _labels(picture: Image.Image, path: str | Path) -> np.ndarray:
+def _labels(picture: Image.Image, path: str | Path, palette: Palette) -> np.ndarray:
     pixels = np.asarray(picture)
     if picture.mode in ("RGB", "RGBA"):
-        return _labels_of_colors(pixels[..., :3], path)
+        try:
+            return palette.labels_of(pixels[..., :3])
+        except UserError as error:
+            raise UserError(
+                f"{path} is an RGB mask with {error}; save masks as grey or palette PNGs that hold "
+                "the labels, or name the colours with --palette"
+            ) from error
     if picture.mode in ("LA", "PA"):
         return pixels[..., 0]
     if picture.mode in ("1", "L", "P"):
@@ -126,21 +148,3 @@ def _labels(picture: Image.Image, path: str | Path) -> np.ndarray:
     if picture.mode.startswith("I"):
         return np.clip(pixels.astype(np.int64), 0, 2**16 - 1)
     raise UserError(f"{path} is a mask in mode {picture.mode}; save it as a grey or palette PNG")
-
-
-def _labels_of_colors(pixels: np.ndarray, path: str | Path) -> np.ndarray:
-    codes, labels = np.unique(_codes(pixels), return_inverse=True)
-    palette = _codes(PALETTE)
-    unknown = [code for code in codes.tolist() if code not in palette]
-    if unknown:
-        colors = [f"({code >> 16}, {code >> 8 & 255}, {code & 255})" for code in unknown]
-        raise UserError(
-            f"{path} is an RGB mask with colours that are not in the VOC palette: {few(colors)}; "
-            "save masks as grey or palette PNGs that hold the labels"
-        )
-    order = np.argsort(palette)
-    return order[np.searchsorted(palette, codes, sorter=order)][labels].reshape(pixels.shape[:2])
-
-
-def _codes(colors: np.ndarray) -> np.ndarray:
-    return colors.astype(np.int64) @ [1 << 16, 1 << 8, 1]

@@ -8,7 +8,7 @@ from deeplab_lfov.solver import RECIPES
 
 FREE = {
     *("data_dir", "snapshot_dir", "save_dir", "save_num_images", "save_pred_every", "max_to_keep"),
-    *("restore_from", "not_restore_last", "resume", "val_list", "val_every"),
+    *("restore_from", "not_restore_last", "resume", "val_list", "val_every", "check_data"),
 }
 """What may differ when a run is resumed: where things are and how often they are looked at."""
 

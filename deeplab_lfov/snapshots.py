@@ -105,7 +105,7 @@ def _numbered(folder: Path) -> list[Path]:
 def _whole_or_nothing(path: Path) -> Iterator[None]:
     try:
         yield
-    except (tf.errors.OpError, OSError) as error:
+    except (tf.errors.OpError, OSError, ValueError) as error:  # ValueError: there is no folder
         for partial in path.parent.glob(f"{_incoming(path).name}*"):
             partial.unlink(missing_ok=True)
         for partial in path.parent.glob(f"{path.name}.*.tempstate*"):

@@ -62,7 +62,7 @@ def test_saved_is_restored_after_an_overwrite(tmp_path, reference_model):
 def test_names_in_the_file_are_the_first_versions(checkpoint):
     names = {name for name, _ in tf.train.list_variables(str(checkpoint))}
     first = {name for name, _ in tf.train.list_variables(str(DATA / "tf012_narrow_v1.ckpt"))}
-    assert names == first | {"class_names"}
+    assert names == first | {"class_names", "settings"}
 
 
 def test_slots_and_bookkeeping_are_no_misfits(tmp_path, reference_model):
@@ -177,4 +177,4 @@ def test_a_kill_leaves_whole_checkpoints_only(tmp_path, saves):
     for path in checkpoints_in(tmp_path):
         step = int(path.name.rpartition("-")[2])
         for name, tensor in read_tensors(path).items():
-            assert name == "class_names" or (tensor == step).all()
+            assert name in ("class_names", "settings") or (tensor == step).all()

@@ -80,6 +80,17 @@ def test_exif_orientation_is_applied(tmp_path):
     )
 
 
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif", ".bmp"])
+@pytest.mark.parametrize("orientation", [1, 3, 8])
+def test_image_size_is_that_of_the_picture_read(tmp_path, suffix, orientation):
+    exif, path = Image.Exif(), tmp_path / f"a{suffix}"
+    exif[0x0112] = orientation
+    Image.new("RGB", (30, 20)).save(path, **({} if suffix == ".bmp" else {"exif": exif}))
+    size = pictures.read_image(path).shape[:2]
+    assert pictures.image_size(path) == size
+    assert size == ((30, 20) if orientation == 8 and suffix not in (".bmp", ".tif") else (20, 30))
+
+
 @pytest.mark.parametrize("damage", ["missing", "text", "cut", "floats"])
 def test_read_image_refuses(tmp_path, damage):
     path = tmp_path / "a.jpg"

@@ -1,0 +1,166 @@
+#!/usr/bin/env python3
+"""Make the augmented training set of 10,582 pictures from VOC 2012 and SBD as downloaded.
+
+VOC: VOCtrainval_11-May-2012.tar. SBD: benchmark.tgz (Hariharan et al., ICCV 2011), whose .mat files
+hold the labels. train_aug is (VOC train + SBD train + SBD val) - VOC val.
+"""
+
+import argparse
+import io
+import re
+import sys
+import tarfile
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import scipy.io
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from deeplab_lfov import cli, files, pictures
+from deeplab_lfov.errors import UserError, few
+
+KNOWN = {"train_aug": 10582, "train": 1464, "val": 1449, "trainval_aug": 12031}
+LISTS = Path("ImageSets", "Segmentation")
+
+# What is taken from a source, by the end of its path, and the file it becomes.
+VOC_FILES = {
+    r"JPEGImages/([\w-]+\.jpg)": "JPEGImages",
+    r"SegmentationClass/([\w-]+\.png)": "SegmentationClass",
+    r"ImageSets/Segmentation/((?:train|val)\.txt)": str(LISTS),
+}
+SBD_FILES = {
+    r"dataset/img/([\w-]+\.jpg)": "JPEGImages",
+    r"dataset/cls/([\w-]+\.mat)": "SBD",
+    r"dataset/((?:train|val)\.txt)": "SBD",
+}
+
+
+def parser() -> cli.Parser:
+    """The flags of prepare_voc.py."""
+    p = cli.Parser("Make VOC 2012's augmented training set; safe to run again after a stop.")
+    p.add_argument("voc", metavar="VOC", type=Path, help="VOCtrainval_11-May-2012.tar or VOC2012/")
+    p.add_argument("sbd", metavar="SBD", type=Path, help="benchmark.tgz, or the folder in it")
+    p.add_argument(
+        "--output_dir", type=Path, default="VOC2012", help="--data_dir for train.py and evaluate.py"
+    )
+    return p
+
+
+def main(args: argparse.Namespace) -> None:
+    """Unpack, convert the masks, write the lists, count."""
+    folder = files.writable_folder(args.output_dir)
+    files.clear_partials(folder)
+    for source, wanted in ((args.voc, VOC_FILES), (args.sbd, SBD_FILES)):
+        with cli.progress(_unpack(source, wanted, folder), None, f"files of {source.name}") as bar:
+            written = sum(bar)
+        print(f"{written} new files from {source}")
+    lists = _lists(folder)
+    written = _write_masks(folder, lists["trainval_aug"])
+    print(f"{written} new masks in {folder / 'SegmentationClassAug'}")
+    for name, ids in lists.items():
+        _write_list(folder / LISTS / f"{name}.txt", ids)
+        known = KNOWN[name]
+        verdict = "as it should be" if len(ids) == known else f"and not the known {known:,}"
+        print(f"{folder / LISTS / name}.txt: {len(ids):,} pictures, {verdict}")
+
+
+def _unpack(source: Path, wanted: dict[str, str], folder: Path) -> Iterator[bool]:
+    """Write the wanted files of an archive or a folder; yield for each whether it was new.
+
+    Where a file goes is made of its plain name alone, so nothing in an archive can leave `folder`.
+    """
+    found = False
+    for path, read in _files_in(source):
+        for pattern, subfolder in wanted.items():
+            if match := re.search(rf"(?:^|/){pattern}$", path):
+                found = True
+                target = folder / subfolder / match.group(1)
+                yield not target.exists() and _write(target, read())
+    if not found:
+        raise UserError(f"{source} holds none of the files expected; is it the right download?")
+
+
+def _files_in(source: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    """Yield every file's path with a function that reads it."""
+    if source.is_dir():
+        for path in sorted(path for path in source.rglob("*") if path.is_file()):
+            inside = path.relative_to(source).as_posix()
+            yield f"{source.resolve().name}/{inside}", path.read_bytes
+        return
+    try:
+        with tarfile.open(source) as archive:
+            for member in archive:
+                if member.isfile():
+                    yield member.name, archive.extractfile(member).read
+    except FileNotFoundError as error:
+        raise UserError(f"there is no file or folder {source}") from error
+    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+        raise UserError(f"{source} is damaged or no archive: {error}") from error
+
+
+def _write(target: Path, content: bytes) -> bool:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with files.whole_file(target) as partial:
+        partial.write_bytes(content)
+    return True
+
+
+def _lists(folder: Path) -> dict[str, list[str]]:
+    """The ids of the four lists, sorted."""
+    train, val = (_ids(folder / LISTS / f"{split}.txt") for split in ("train", "val"))
+    sbd = _ids(folder / "SBD" / "train.txt") | _ids(folder / "SBD" / "val.txt")
+    lists = {"train_aug": (train | sbd) - val, "train": train, "val": val}
+    lists["trainval_aug"] = lists["train_aug"] | val
+    missing = [i for i in lists["trainval_aug"] if not (folder / f"JPEGImages/{i}.jpg").is_file()]
+    if missing:
+        raise UserError(f"{len(missing)} pictures are in neither source: {few(sorted(missing))}")
+    return {name: sorted(ids) for name, ids in lists.items()}
+
+
+def _ids(path: Path) -> set[str]:
+    if not path.is_file():
+        raise UserError(f"the sources hold no {path.name} that would become {path}")
+    return set(path.read_text(encoding="utf-8").split())
+
+
+def _write_masks(folder: Path, ids: list[str]) -> int:
+    """Write SegmentationClassAug/<id>.png for all ids, on all cores; the number of new ones."""
+    masks = files.writable_folder(folder / "SegmentationClassAug")
+    todo = [name for name in ids if not (masks / f"{name}.png").exists()]
+    with ProcessPoolExecutor() as workers:
+        done = workers.map(_write_mask, [folder] * len(todo), todo, chunksize=16)
+        return sum(1 for _ in cli.progress(done, len(todo), "masks"))
+
+
+def _write_mask(folder: Path, name: str) -> None:
+    """VOC's own mask where it has one, SBD's elsewhere."""
+    own, sbd = folder / f"SegmentationClass/{name}.png", folder / f"SBD/{name}.mat"
+    labels = pictures.read_mask(own, 21) if own.is_file() else _sbd_labels(sbd)
+    pictures.write_mask(folder / f"SegmentationClassAug/{name}.png", labels)
+
+
+def _sbd_labels(path: Path) -> np.ndarray:
+    try:
+        mat = scipy.io.loadmat(io.BytesIO(path.read_bytes()), struct_as_record=False)
+        labels = mat["GTcls"][0, 0].Segmentation.astype(np.uint8)
+    except FileNotFoundError as error:
+        raise UserError(f"neither source holds a mask for {path.stem}") from error
+    # scipy's reader of .mat files raises errors of many kinds on damaged files.
+    except Exception as error:
+        raise UserError(f"{path} is damaged or no mask of SBD: {error}") from error
+    if labels.ndim != 2 or labels.max(initial=0) > 20:
+        raise UserError(f"{path} is no mask of SBD: its labels go up to {labels.max(initial=0)}")
+    return labels
+
+
+def _write_list(path: Path, ids: list[str]) -> None:
+    if not path.exists():
+        with files.whole_file(path) as partial:
+            partial.write_text("".join(f"{name}\n" for name in ids), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    cli.run(main, parser())
