@@ -16,6 +16,7 @@ SOFTWARE = "deeplab_lfov"
 """What the PNGs written here name as their origin: only those are ever written over."""
 
 _ORIENTATION = 0x0112  # the EXIF tag; 5 to 8 are turned by a quarter
+_ORIENTED_WHEN_READ = ("PNG", "TIFF")  # EXIF data behind the pixels; turned by Pillow itself
 _GREY_STEPS = {"L;2": 85, "L;4": 17}  # Pillow stretches these greys to 0 ... 255
 
 
@@ -66,7 +67,7 @@ def image_size(path: str | Path) -> tuple[int, int]:
     Raises UserError when the file is missing or no picture.
     """
     picture = _open(path, pixels=False)
-    if picture.format == "PNG":
+    if picture.format in _ORIENTED_WHEN_READ:
         return read_image(path).shape[:2]
     quarter_turn = picture.info["orientation"] >= 5
     return picture.size if quarter_turn else picture.size[::-1]
@@ -121,7 +122,7 @@ def _open(path: str | Path, pixels: bool = True) -> Image.Image:
             picture.info["grey_step"] = _GREY_STEPS.get(raw_mode, 1)
             if pixels:
                 picture.load()
-            elif picture.format != "PNG":  # a PNG may have its EXIF data behind the pixels
+            elif picture.format not in _ORIENTED_WHEN_READ:
                 picture.info["orientation"] = picture.getexif().get(_ORIENTATION, 1)
             return picture
     except FileNotFoundError as error:
