@@ -15,21 +15,12 @@ from deeplab_lfov import cli
 def parser() -> cli.Parser:
     """The flags of evaluate.py."""
     p = cli.Parser("Measure the mean IoU of a checkpoint on pictures with masks.")
-    p.add_argument("--data_dir", default=".", help="folder that the list's lines start from")
-    p.add_argument(
-        "--data_list",
-        default="ImageSets/Segmentation/val.txt",
-        help="lines '/image.jpg /mask.png' or VOC ids; looked for as named, then in data_dir",
-    )
+    cli.add_list_flags(p, "ImageSets/Segmentation/val.txt")
+    cli.add_label_flags(p)
     p.add_argument(
         "--restore_from", "--weights_path", metavar="CKPT", required=True, help="weights to measure"
     )
     p.add_argument("--num_steps", type=cli.COUNT, help="pictures to take; default: the whole list")
-    p.add_argument(
-        "--ignore_label", type=cli.LABEL, default=255, help="value of the masks' void pixels"
-    )
-    p.add_argument("--class_names", help="file that names a class in each line")
-    p.add_argument("--palette", help="file that names a class and its colour, for RGB masks")
     p.add_argument("--save_dir", help="folder for the predicted masks, <picture>.png")
     p.add_argument("--json", metavar="FILE", help="file for the numbers, as fractions")
     return p
@@ -39,9 +30,6 @@ def main(args: argparse.Namespace) -> None:
     """Model, data, output, loop, report."""
     device = cli.start_tensorflow()
     model, class_names = lfov.load_model(args.restore_from)
-    palette = lfov.palette.VOC_PALETTE
-    if args.palette:
-        palette = lfov.palette.read_palette(args.palette)
     if args.class_names:
         class_names = lfov.data_list.read_class_names(args.class_names, model.num_classes)
     reader = lfov.ImageReader(
@@ -49,7 +37,7 @@ def main(args: argparse.Namespace) -> None:
         args.data_list,
         num_classes=model.num_classes,
         ignore_label=args.ignore_label,
-        palette=palette,
+        palette=lfov.palette.read_palette(args.palette),
     )
     samples = reader.samples[: args.num_steps]
     mask_paths = _mask_paths(args.save_dir, samples)

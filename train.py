@@ -100,11 +100,7 @@ def _class_names(args: argparse.Namespace) -> tuple[str, ...]:
     """The names the flags give: --class_names', else --palette's, else none."""
     if args.class_names:
         return lfov.data_list.read_class_names(args.class_names, args.num_classes)
-    return _palette(args).class_names
-
-
-def _palette(args: argparse.Namespace) -> lfov.palette.Palette:
-    return lfov.palette.read_palette(args.palette) if args.palette else lfov.palette.VOC_PALETTE
+    return lfov.palette.read_palette(args.palette).class_names
 
 
 def _reader(
@@ -115,7 +111,7 @@ def _reader(
         data_list,
         num_classes=model.num_classes,
         ignore_label=args.ignore_label,
-        palette=_palette(args),
+        palette=lfov.palette.read_palette(args.palette),
         scale_range=args.scale_range if augment and args.random_scale else (1.0, 1.0),
         random_mirror=augment and args.random_mirror,
         seed=args.seed,
@@ -190,23 +186,12 @@ def _plan(
 
 
 def _add_data_flags(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--data_dir", default=".", help="folder that the list's lines start from")
-    group.add_argument(
-        "--data_list",
-        default="ImageSets/Segmentation/train_aug.txt",
-        help="lines '/image.jpg /mask.png' or VOC ids; looked for as named, then in data_dir",
-    )
+    cli.add_list_flags(group, "ImageSets/Segmentation/train_aug.txt")
+    cli.add_label_flags(group)
     group.add_argument(
         "--num_classes", type=cli.NUM_CLASSES, help="default: as in the weights, else 21"
     )
-    group.add_argument("--class_names", help="file that names a class in each line")
-    group.add_argument(
-        "--palette", help="file that names a class and its colour, for RGB masks: road 128 64 128"
-    )
     cli.add_flag(group, "check_data", True, "look at every mask before a run begins")
-    group.add_argument(
-        "--ignore_label", type=cli.LABEL, default=255, help="value of the masks' void pixels"
-    )
     group.add_argument(
         "--input_size", type=cli.SIZE, default="321,321", help="height,width of crops in pixels"
     )

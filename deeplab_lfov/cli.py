@@ -48,6 +48,27 @@ def add_flag(group: argparse._ArgumentGroup, name: str, default: bool, help: str
     )
 
 
+def add_list_flags(group: argparse._ArgumentGroup, data_list: str) -> None:
+    """Add --data_dir and --data_list, which is `data_list` by default."""
+    group.add_argument("--data_dir", default=".", help="folder that the list's lines start from")
+    group.add_argument(
+        "--data_list",
+        default=data_list,
+        help="lines '/image.jpg /mask.png' or VOC ids; looked for as named, then in data_dir",
+    )
+
+
+def add_label_flags(group: argparse._ArgumentGroup) -> None:
+    """Add what says how masks hold labels: --ignore_label, --palette and --class_names."""
+    group.add_argument(
+        "--ignore_label", type=LABEL, default=255, help="value of the masks' void pixels"
+    )
+    group.add_argument(
+        "--palette", help="file with a class and its colour in each line: road 128 64 128"
+    )
+    group.add_argument("--class_names", help="file that names a class in each line")
+
+
 def checked(kind: Callable[[str], object], accepts: Callable, what: str) -> Callable[[str], object]:
     """A flag type: `kind` of the text where `accepts` says so, else an error that names `what`."""
 

@@ -36,12 +36,15 @@ class Palette(NamedTuple):
 VOC_PALETTE = Palette(PALETTE, np.arange(256, dtype=np.uint8))
 
 
-def read_palette(path: str | Path) -> Palette:
+def read_palette(path: str | Path | None) -> Palette:
     """Read a file with a name and a colour in each line, `road 128 64 128`, label 0 first.
 
-    The name void stands for void and takes no label; blank lines and lines that start with # are
-    skipped. Raises UserError for lines of another form and for a colour or name given twice.
+    None means VOC's palette. The name void stands for void and takes no label; blank lines and
+    lines that start with # are skipped. Raises UserError for lines of another form and for a colour
+    or name given twice.
     """
+    if path is None:
+        return VOC_PALETTE
     names, colors, labels = [], [], []
     for number, line in enumerate(read_lines(Path(path)), 1):
         if line and not line.startswith("#"):

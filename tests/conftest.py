@@ -69,3 +69,22 @@ def script(monkeypatch, capsys):
         return SimpleNamespace(status=status, out=out, err=err)
 
     return call
+
+
+@pytest.fixture
+def train(script, shapes, tmp_path):
+    """Call train.py on the drawn data with a network of 1/16 width, into the folder `run`."""
+
+    def call(*flags, data_dir=shapes, data_list="ImageSets/Segmentation/train.txt"):
+        data = [
+            "--data_dir",
+            data_dir,
+            "--data_list",
+            data_list,
+            "--snapshot_dir",
+            tmp_path / "run",
+        ]
+        sizes = ["--width", NARROW, "--input_size", "33,33", "--batch_size", 2]
+        return script("train", *data, *sizes, *flags)
+
+    return call

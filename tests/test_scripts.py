@@ -11,17 +11,7 @@ from PIL import Image
 from deeplab_lfov import Predictor, load_model
 from deeplab_lfov.pictures import read_image, read_mask, write_mask
 
-TRAIN, VAL = (f"ImageSets/Segmentation/{split}.txt" for split in ("train", "val"))
-SMALL = ["--width", 1 / 16, "--input_size", "65,65", "--batch_size", 2]
-
-
-@pytest.fixture
-def train(script, shapes, tmp_path):
-    def call(*flags, data_dir=shapes, data_list=TRAIN):
-        data = ["--data_dir", data_dir, "--data_list", data_list]
-        return script("train", *data, "--snapshot_dir", tmp_path / "run", *SMALL, *flags)
-
-    return call
+VAL = "ImageSets/Segmentation/val.txt"
 
 
 def test_train_evaluate_infer(train, script, shapes, tmp_path):

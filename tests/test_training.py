@@ -10,17 +10,7 @@ from deeplab_lfov.image_reader import ImageReader
 from deeplab_lfov.pictures import write_mask
 from deeplab_lfov.weight_files import checkpoints_in, read_tensors
 
-TRAIN, VAL = (f"ImageSets/Segmentation/{split}.txt" for split in ("train", "val"))
-SMALL = ["--width", 1 / 16, "--input_size", "33,33", "--batch_size", 2, "--save_pred_every", 2]
-
-
-@pytest.fixture
-def train(script, shapes, tmp_path):
-    def call(*flags, data_dir=shapes, data_list=TRAIN):
-        data = ["--data_dir", data_dir, "--data_list", data_list]
-        return script("train", *data, "--snapshot_dir", tmp_path / "run", *SMALL, *flags)
-
-    return call
+VAL = "ImageSets/Segmentation/val.txt"
 
 
 def test_the_best_checkpoint_history_and_curve(train, tmp_path):

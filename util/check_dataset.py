@@ -18,11 +18,7 @@ def parser() -> cli.Parser:
     p.add_argument("data_list", metavar="LIST", help="as for train.py's --data_list")
     p.add_argument("--data_dir", default=".", help="folder that the list's lines start from")
     p.add_argument("--num_classes", type=cli.NUM_CLASSES, help="default: the names', else 21")
-    p.add_argument("--class_names", help="file that names a class in each line")
-    p.add_argument("--palette", help="file that names a class and its colour, for RGB masks")
-    p.add_argument(
-        "--ignore_label", type=cli.LABEL, default=255, help="value of the masks' void pixels"
-    )
+    cli.add_label_flags(p)
     p.add_argument("--against", metavar="LIST", help="report pictures that are in this list too")
     return p
 
@@ -31,9 +27,7 @@ def main(args: argparse.Namespace) -> None:
     """Lists, names, reading, report."""
     samples = lfov.data_list.parse_list(args.data_dir, args.data_list)
     others = lfov.data_list.parse_list(args.data_dir, args.against) if args.against else []
-    palette = lfov.palette.VOC_PALETTE
-    if args.palette:
-        palette = lfov.palette.read_palette(args.palette)
+    palette = lfov.palette.read_palette(args.palette)
     names = palette.class_names
     if args.class_names:
         names = lfov.data_list.read_class_names(args.class_names, args.num_classes)
