@@ -31,15 +31,17 @@ def main(args: argparse.Namespace) -> None:
 
     snapshot_dir, save_dir = _output_folders(args)
     variables = model.parameters | solver.variables
-    settings = lfov.settings.as_stored(args) | {"samples": reader.fingerprint}
+    contents = {"data_list and palette": reader.fingerprint, "class_weights": solver.weights}
+    settings = lfov.settings.as_stored(args) | {"contents": contents}
     snapshots = lfov.snapshots.Snapshots(
         snapshot_dir, variables, class_names, args.max_to_keep, settings
     )
     if run:
-        lfov.settings.check_samples(args, run.settings, reader.fingerprint)
+        lfov.settings.check_contents(args, run.settings["contents"], contents)
         snapshots.restore(run)
     elif args.check_data:
-        _check(reader, class_names)
+        for checked in filter(None, (reader, val_reader)):
+            _check(checked, class_names)
     history = lfov.history.History(snapshot_dir, first_step=int(solver.global_step))
     for line in _plan(args, run, reader, solver, device):
         print(line, flush=True)
@@ -80,7 +82,10 @@ def _model(
     start = None if run else args.restore_from
     tensors = lfov.weight_files.read_tensors(start) if start else run.tensors if run else {}
     fit = checkpoints.fit_of(tensors, start or run.path) if tensors else None
-    names = () if run else _class_names(args)
+    names = ()
+    if not run:
+        palette = lfov.palette.read_palette(args.palette)
+        names = lfov.palette.names(args.class_names, palette, args.num_classes)
     keep_head = fit and (run or not args.not_restore_last)
 
     args.width = args.width or (fit.width if fit else 1.0)
@@ -94,13 +99,6 @@ def _model(
     if not names and keep_head and fit.num_classes == args.num_classes:
         names = fit.class_names
     return model, names or lfov.voc.class_names_of(args.num_classes)
-
-
-def _class_names(args: argparse.Namespace) -> tuple[str, ...]:
-    """The names the flags give: --class_names', else --palette's, else none."""
-    if args.class_names:
-        return lfov.data_list.read_class_names(args.class_names, args.num_classes)
-    return lfov.palette.read_palette(args.palette).class_names
 
 
 def _reader(
@@ -148,7 +146,10 @@ def _solver(
 
 def _output_folders(args: argparse.Namespace) -> tuple[Path, Path]:
     snapshot_dir = lfov.files.writable_folder(args.snapshot_dir)
-    if not args.resume and any(snapshot_dir.glob("model.ckpt-[0-9]*")):
+    if any(character in str(snapshot_dir) for character in "*?["):
+        raise lfov.UserError(f"--snapshot_dir {snapshot_dir} must not have *, ? or [ in its name")
+    marks = ("model.ckpt-[0-9]*", "model.ckpt-best*", "history.csv")
+    if not args.resume and any(any(snapshot_dir.glob(mark)) for mark in marks):
         raise lfov.UserError(
             f"{snapshot_dir} already holds a run; --resume continues it, another --snapshot_dir "
             "starts a new one"

@@ -7,6 +7,7 @@ import numpy as np
 
 from deeplab_lfov.data_list import read_lines
 from deeplab_lfov.errors import UserError
+from deeplab_lfov.voc import VOID
 
 
 def balanced(label_counts: np.ndarray, num_classes: int) -> tuple[float, ...]:
@@ -14,9 +15,10 @@ def balanced(label_counts: np.ndarray, num_classes: int) -> tuple[float, ...]:
 
     label_counts: int64 [256]. Classes that do not occur get 0.
     """
-    counts = label_counts[:num_classes]
+    counts = label_counts[:num_classes].copy()
+    counts[VOID:] = 0
     present = counts > 0
-    weights = counts.sum() / (present.sum() * np.maximum(counts, 1)) * present
+    weights = counts.sum() / (max(present.sum(), 1) * np.maximum(counts, 1)) * present
     return tuple(weights.tolist())
 
 

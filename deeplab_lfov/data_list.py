@@ -81,6 +81,8 @@ def read_class_names(path: str | Path, num_classes: int | None = None) -> tuple[
     if len(names) != (num_classes or max(1, len(names))):
         wanted = num_classes or "some"
         raise UserError(f"{path} names {len(names)} classes, not {wanted}; one name in each line")
+    if len(names) > 256:
+        raise UserError(f"{path} names {len(names)} classes; 256 are the most")
     if repeated := [name for name in names if names.count(name) > 1]:
         raise UserError(f"{path} names the class {repeated[0]!r} twice")
     return names

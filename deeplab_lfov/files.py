@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -29,9 +30,10 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 
 
 def clear_partials(folder: Path) -> None:
-    """Remove what `whole_file` left in a folder, and below it, when the process was killed."""
-    for leftover in folder.rglob(".*.partial*"):
-        leftover.unlink()
+    """Remove what `whole_file` left in a folder when the process was killed."""
+    for path in folder.glob(".*.partial*"):
+        if re.fullmatch(r"\..+\.\d+\.partial(\.\w+)?", path.name):
+            path.unlink()
 
 
 def writable_folder(path: str | Path) -> Path:

@@ -27,7 +27,10 @@ class History:
     def __init__(self, folder: Path, first_step: int = 0):
         self._folder, self._csv = folder, folder / "history.csv"
         self.rows = [row for row in self._read() if row["step"] <= first_step]
-        self._writer = tf.summary.create_file_writer(str(folder / "events"))
+        try:
+            self._writer = tf.summary.create_file_writer(str(folder / "events"))
+        except tf.errors.OpError as error:
+            raise UserError(f"cannot write to {folder / 'events'}: {error.message}") from error
         self.save()
 
     def add(self, step: int, **values: float) -> None:
@@ -57,8 +60,12 @@ class History:
             raise UserError(f"cannot write {self._folder / 'events'}: {error.message}") from error
 
     def best(self) -> float:
-        """The highest val mean IoU so far, 0 before the first."""
-        return max((row.get("val_mean_iou", 0.0) for row in self.rows), default=0.0)
+        """The highest val mean IoU so far, -1 before the first."""
+        return max(self._series("val_mean_iou")[1], default=-1.0)
+
+    def has(self, step: int, name: str) -> bool:
+        """True where a value of that name was added for the step."""
+        return any(row["step"] == step and name in row for row in self.rows)
 
     def save_curve(self) -> Path:
         """Write history.png: loss and val mean IoU over the steps."""
@@ -86,8 +93,10 @@ class History:
     def _read(self) -> list[dict]:
         if not self._csv.is_file():
             return []
-        rows = csv.DictReader(io.StringIO(self._csv.read_text()))
         try:
+            rows = csv.DictReader(io.StringIO(self._csv.read_text(encoding="utf-8")))
+            if tuple(rows.fieldnames or ()) != COLUMNS:
+                raise ValueError(f"its columns are {rows.fieldnames}")
             return [
                 {name: int(v) if name == "step" else float(v) for name, v in row.items() if v}
                 for row in rows

@@ -44,9 +44,10 @@ class ImageReader:
 
     @property
     def fingerprint(self) -> str:
-        """Number and checksum of the samples' names, by which a run knows its list again."""
+        """Number and checksum of the samples' names and the palette: a run knows its data by it."""
         names = "\n".join(f"{s.image.name} {s.mask.name}" for s in self.samples)
-        return f"{len(self.samples)} {zlib.crc32(names.encode()):08x}"
+        colors = self.palette.colors.tobytes() + self.palette.labels.tobytes()
+        return f"{len(self.samples)} {zlib.crc32(names.encode() + colors):08x}"
 
     def batches(
         self, batch_size: int, input_size: tuple[int, int], num_steps: int, first_step: int = 0

@@ -45,7 +45,7 @@ def label_weights(labels: tf.Tensor, class_weights: tf.Tensor | None = None) -> 
     labels = tf.squeeze(labels, -1)
     if class_weights is None:
         return tf.cast(labels != VOID, tf.float32)
-    by_label = tf.pad(class_weights, [[0, 256 - class_weights.shape[0]]])
+    by_label = tf.pad(class_weights[:VOID], [[0, 256 - min(VOID, class_weights.shape[0])]])
     return tf.gather(by_label, tf.cast(labels, tf.int32))
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from deeplab_lfov.data_list import read_lines
+from deeplab_lfov.data_list import read_class_names, read_lines
 from deeplab_lfov.errors import UserError, few
 from deeplab_lfov.voc import PALETTE, VOID
 
@@ -57,6 +57,23 @@ def read_palette(path: str | Path | None) -> Palette:
     if len(set(names)) < len(names) or len(set(colors)) < len(colors):
         raise UserError(f"{path} gives a name or a colour twice")
     return Palette(np.array(colors, np.uint8), np.array(labels, np.uint8), tuple(names))
+
+
+def names(
+    class_names: str | Path | None, palette: Palette, num_classes: int | None
+) -> tuple[str, ...]:
+    """The classes' names from the file class_names, else from the palette, else ().
+
+    Raises UserError where their number is not num_classes, if that is given.
+    """
+    if class_names is not None:
+        return read_class_names(class_names, num_classes)
+    if palette.class_names and num_classes not in (None, len(palette.class_names)):
+        raise UserError(
+            f"the palette names {len(palette.class_names)} classes, not {num_classes}; leave "
+            "--num_classes out or correct the palette"
+        )
+    return palette.class_names
 
 
 def _parse(line: str, where: str) -> tuple[str, tuple[int, int, int]]:

@@ -8,7 +8,8 @@ from deeplab_lfov.solver import RECIPES
 
 FREE = {
     *("data_dir", "snapshot_dir", "save_dir", "save_num_images", "save_pred_every", "max_to_keep"),
-    *("restore_from", "not_restore_last", "resume", "val_list", "val_every", "check_data"),
+    *("restore_from", "not_restore_last", "resume", "val_every", "check_data"),
+    *("data_list", "palette", "class_weights"),  # files whose contents are compared instead
 }
 """What may differ when a run is resumed: where things are and how often they are looked at."""
 
@@ -34,16 +35,17 @@ def from_run(args: argparse.Namespace, stored: dict, typed: set[str]) -> None:
             "flags out to resume it, or start another run in another --snapshot_dir"
         )
     for name, value in stored.items():
-        if name in given and name not in typed:
+        if name in given and name not in typed | {"snapshot_dir", "resume"}:
             setattr(args, name, tuple(value) if isinstance(value, list) else value)
 
 
-def check_samples(args: argparse.Namespace, stored: dict, fingerprint: str) -> None:
-    """Raise UserError where the list has other lines than when the run began."""
-    if stored.get("samples") != fingerprint:
+def check_contents(args: argparse.Namespace, stored: dict, contents: dict) -> None:
+    """Raise UserError where the files that the flags name hold other things than at the start."""
+    changed = [name for name, content in contents.items() if stored.get(name) != content]
+    if changed:
         raise UserError(
-            f"the list {args.data_list} has changed since the run in {args.snapshot_dir} began, so "
-            "the pictures would come in another order; restore the list or start another run"
+            f"the contents of {' and '.join(changed)} are not those the run in {args.snapshot_dir} "
+            "began with, so it would become another run; restore them or start another"
         )
 
 

@@ -82,8 +82,10 @@ class Run(NamedTuple):
 
     @property
     def settings(self) -> dict:
-        """The settings that were given to Snapshots; {} in checkpoints of other programs."""
-        return json.loads(self.tensors["settings"].item()) if "settings" in self.tensors else {}
+        """The settings that were given to Snapshots; raises UserError where there are none."""
+        if "settings" not in self.tensors:
+            raise UserError(f"{self.path} is no checkpoint of a run; start one --restore_from it")
+        return json.loads(self.tensors["settings"].item())
 
 
 def find_run(folder: str | Path) -> Run:

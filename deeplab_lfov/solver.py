@@ -80,6 +80,7 @@ class Solver:
         self.step_size, self.gamma, self.momentum = step_size, gamma, momentum
         self.weight_decay, self.iter_size, self.seed = weight_decay, iter_size, seed
         self.head_lr_mult, self.bias_lr_mult = head_lr_mult, bias_lr_mult
+        self.weights = class_weights and list(class_weights)
         self.class_weights = class_weights and tf.constant(class_weights, tf.float32)
         self.global_step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.loss_scale = tf.Variable(FIRST_LOSS_SCALE, trainable=False)

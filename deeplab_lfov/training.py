@@ -68,18 +68,26 @@ class Trainer:
         batches = self._batches(first, num_steps)
         with StopRequest() as stop, progress(batches, num_steps, "steps", first) as bar:
             try:
+                if self._val_is_due(first, num_steps, val_every):  # where a kill prevented it
+                    self._validate(first, bar, stop)
                 for step, batch in enumerate(bar, first + 1):
                     self._step(step, batch, bar, step - first)
-                    if self.val_reader and (step % val_every == 0 or step == num_steps):
-                        self._validate(step, bar, stop)
-                    if stop.signal or step % save_every == 0 or step == num_steps:
+                    val_is_due = self._val_is_due(step, num_steps, val_every)
+                    save_is_due = step % save_every == 0 or step == num_steps
+                    if stop.signal or save_is_due or val_is_due:
                         self._save(step, batch, bar)
+                    if val_is_due:
+                        self._validate(step, bar, stop)
                     if stop.signal:
                         name = signal.Signals(stop.signal).name
                         bar.write(f"stopped by {name} after step {step}; --resume continues")
                         raise SystemExit(128 + stop.signal)
             except tf.errors.ResourceExhaustedError as error:
                 raise UserError(_OUT_OF_MEMORY) from error
+
+    def _val_is_due(self, step: int, num_steps: int, val_every: int) -> bool:
+        due = self.val_reader and step and (step % val_every == 0 or step == num_steps)
+        return bool(due) and not self.history.has(step, "val_mean_iou")
 
     def _batches(self, first_step: int, num_steps: int) -> Iterator[Batch]:
         """The reader's batches; when a file stops the run, what was learnt is saved first."""
@@ -114,9 +122,11 @@ class Trainer:
             )
 
     def _save(self, step: int, batch: Batch, bar: progress) -> None:
+        images, labels = (part[: self.save_num_images] for part in batch)
+        if not tf.reduce_all(tf.math.is_finite(self.solver.model.scores(images))):
+            raise self._divergence(step)  # the update itself has ruined the weights
         path, figure = self.snapshots.save(step), self.save_dir / f"step-{step}.png"
         self._saved_step = step
-        images, labels = (part[: self.save_num_images] for part in batch)
         save_rows(
             figure,
             transforms.picture(images).numpy(),
@@ -145,8 +155,8 @@ class Trainer:
         if self._saved_step:
             last = f"model.ckpt-{self._saved_step} in {self.snapshots.folder}"
         return UserError(
-            f"the loss or a gradient of step {step} is not finite; its batch was {files}; the last "
-            f"good checkpoint is {last}; train from it with a lower --learning_rate"
+            f"the loss, a gradient or a score of step {step} is not finite; its batch was {files}; "
+            f"the last good checkpoint is {last}; train from it with a lower --learning_rate"
         )
 
 

@@ -25,3 +25,10 @@ def test_a_file_has_a_weight_in_each_line(tmp_path):
         path.write_text(text)
         with pytest.raises(UserError, match=message):
             read_class_weights(path, 2)
+
+
+def test_void_and_empty_data_weigh_nothing():
+    counts = np.zeros(256, np.int64)
+    assert balanced(counts, 2) == (0, 0)
+    counts[[0, 255]] = 10, 1000
+    assert balanced(counts, 256)[255] == 0 and balanced(counts, 256)[0] == 1

@@ -25,7 +25,7 @@ def test_rows_are_written_and_read_again(tmp_path):
     assert lines == [",".join(COLUMNS), "10,2.5,0.1,,,", "20,1.5,,,,0.25"]
     again = History(tmp_path, first_step=15)
     assert again.rows == [{"step": 10, "loss": 2.5, "learning_rate": 0.1}]
-    assert History(tmp_path, first_step=10).rows == again.rows and again.best() == 0
+    assert History(tmp_path, first_step=10).rows == again.rows and again.best() == -1
     assert history.best() == 0.25
 
 
@@ -52,6 +52,13 @@ def test_the_curve_is_a_picture(tmp_path):
 
 
 def test_a_foreign_file_is_not_taken_for_the_history(tmp_path):
-    (tmp_path / "history.csv").write_text("step,loss\nfirst,bad\n")
-    with pytest.raises(UserError, match="not this program's history"):
+    for content in (b"step,loss\nfirst,bad\n", b"epoch,loss\n1,0.5\n", b"\xff\xfe", b""):
+        (tmp_path / "history.csv").write_bytes(content)
+        with pytest.raises(UserError, match="not this program's history"):
+            History(tmp_path)
+
+
+def test_a_folder_without_room_for_events_is_a_user_error(tmp_path):
+    (tmp_path / "events").touch()
+    with pytest.raises(UserError, match="events"):
         History(tmp_path)

@@ -51,3 +51,8 @@ def test_infinite_scores_of_void_cells_do_not_count():
     scores = SCORES.copy()
     scores[0, 0, 2] = 1e30
     assert np.isfinite(objective.cross_entropy(scores, LABELS))
+
+
+def test_void_has_no_weight_even_among_256_classes():
+    weights = objective.label_weights(LABELS, tf.ones([256]))
+    np.testing.assert_array_equal(weights, [[[1, 1, 0]]])

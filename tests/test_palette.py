@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from deeplab_lfov import UserError
-from deeplab_lfov.palette import VOC_PALETTE, read_palette
+from deeplab_lfov.palette import VOC_PALETTE, names, read_palette
 
 
 def test_a_file_names_classes_and_colors(tmp_path):
@@ -37,3 +37,12 @@ def test_other_files_are_errors(tmp_path, text, message):
     (tmp_path / "palette.txt").write_text(text)
     with pytest.raises(UserError, match=message):
         read_palette(tmp_path / "palette.txt")
+
+
+def test_the_number_of_names_must_be_that_of_the_classes(tmp_path):
+    (tmp_path / "palette.txt").write_text("sky 1 2 3\nroad 4 5 6\n")
+    palette = read_palette(tmp_path / "palette.txt")
+    assert names(None, palette, 2) == names(None, palette, None) == ("sky", "road")
+    assert names(None, read_palette(None), 7) == ()
+    with pytest.raises(UserError, match="names 2 classes, not 3"):
+        names(None, palette, 3)

@@ -143,3 +143,43 @@ def test_faults_are_named(prepare, sources, tmp_path, fault):
     result = prepare(voc, sbd)
     assert result.status == 2
     assert words[fault] in result.err.rpartition("error: ")[2]
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped"])
+def test_damaged_downloads_are_named(prepare, sources, tmp_path, damage):
+    if sources[0].is_dir():
+        pytest.skip("folders are not packed")
+    for number, source in enumerate(sources):
+        content = bytearray(source.read_bytes())
+        if damage == "cut":
+            content = content[: len(content) // 2 + 77]
+        elif source.suffix == ".tgz":
+            content[len(content) // 2] ^= 255
+        else:
+            continue  # a plain tar has no checksum over its files
+        damaged = tmp_path / f"damaged-{source.name}"
+        damaged.write_bytes(content)
+        pair = [*sources]
+        pair[number] = damaged
+        result = prepare(*pair)
+        assert result.status == 2, result.out
+        error = result.err.rpartition("error: ")[2]
+        assert damaged.name in error and "Traceback" not in result.err
+
+
+def test_other_years_in_a_devkit_are_passed_over(prepare, sources, tmp_path):
+    year = tmp_path / "VOCdevkit/VOC2007/ImageSets/Segmentation"
+    year.mkdir(parents=True)
+    (year / "train.txt").write_text("wrong\n")
+    result = prepare(tmp_path / "VOCdevkit", sources[1])
+    assert result.status == 0, result.err
+    assert (tmp_path / "out/ImageSets/Segmentation/train.txt").read_text() == "v_1\nv_2\n"
+
+
+def test_a_list_of_the_users_is_not_written_over(prepare, sources, tmp_path):
+    lists = tmp_path / "out/ImageSets/Segmentation"
+    lists.mkdir(parents=True)
+    (lists / "train_aug.txt").write_text("mine\n")
+    result = prepare(*sources)
+    assert result.status == 2 and "train_aug.txt exists and holds other pictures" in result.err
+    assert (lists / "train_aug.txt").read_text() == "mine\n"

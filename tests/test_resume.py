@@ -3,12 +3,14 @@
 import random
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from conftest import DATA
 
 from deeplab_lfov.weight_files import checkpoints_in, read_tensors
 
@@ -173,3 +175,35 @@ def test_a_full_disk_ends_in_one_error_line_and_keeps_the_checkpoints(command, t
         assert path.read_bytes() == before[path]
     leftovers = [path for path in folder.iterdir() if "tempstate" in path.name]
     assert not leftovers and not list(folder.glob("incoming*"))
+
+
+def test_a_run_resumes_where_its_folder_was_moved_to(script, run, tmp_path, monkeypatch):
+    moved = tmp_path / "snapshots"
+    shutil.copytree(run, moved)
+    before = sorted((path, path.stat().st_mtime_ns) for path in run.rglob("*"))
+    monkeypatch.chdir(tmp_path)
+    result = script("train", "--resume")
+    assert result.status == 0, result.err
+    assert "from snapshots/model.ckpt-2" in result.out
+    assert sorted((path, path.stat().st_mtime_ns) for path in run.rglob("*")) == before
+
+
+def test_a_resume_with_other_class_weights_is_refused(script, short_run, tmp_path):
+    weights, flags = tmp_path / "weights.txt", short_run[1][:-1]
+    weights.write_text("1\n" * 21)
+    command = ["train", *flags, tmp_path / "run", "--class_weights", weights, "--num_steps", 1]
+    assert script(*command).status == 0
+    (tmp_path / "moved.txt").write_text("1\n" * 21)
+    resume = ["train", "--snapshot_dir", tmp_path / "run", "--resume"]
+    result = script(*resume, "--class_weights", tmp_path / "moved.txt")
+    assert result.status == 0, result.err
+    weights.write_text("1\n" * 20 + "2\n")
+    result = script(*resume)
+    assert result.status == 2 and "the contents of class_weights" in result.err
+
+
+def test_weights_that_are_no_run_are_not_resumed(script, checkpoint, tmp_path):
+    for suffix in (".index", ".data-00000-of-00001"):
+        shutil.copy(DATA / f"tf012_narrow_v2.ckpt{suffix}", tmp_path / f"model.ckpt-5{suffix}")
+    result = script("train", "--snapshot_dir", tmp_path, "--resume")
+    assert result.status == 2 and "start one --restore_from it" in result.err

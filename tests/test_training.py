@@ -81,3 +81,28 @@ def test_out_of_memory_names_the_flags_that_help(train, monkeypatch):
     assert result.status == 2
     for flag in ("--batch_size", "--iter_size", "--input_size", "--width", "--precision"):
         assert flag in result.err
+
+
+def test_weights_ruined_by_an_update_are_not_saved(train, tmp_path):
+    flags = ["--optimizer", "sgd", "--learning_rate", 1e30, "--save_pred_every", 1]
+    result = train("--num_steps", 5, *flags)
+    assert result.status == 2 and "of step 1 is not finite" in result.err
+    assert not checkpoints_in(tmp_path / "run")
+
+
+def test_masks_of_the_val_list_are_looked_at_before_the_run(train, shapes, tmp_path):
+    picture = shapes / "JPEGImages/shapes_000006.jpg"
+    with Image.open(picture) as image:
+        write_mask(tmp_path / "bad.png", np.full(image.size[::-1], 99, np.uint8))
+    (tmp_path / "val.txt").write_text(f"{picture} {tmp_path}/bad.png\n")
+    result = train("--num_steps", 5, "--val_list", tmp_path / "val.txt")
+    assert result.status == 2 and "bad.png" in result.err and "step 5" not in result.out
+
+
+@pytest.mark.parametrize("left", ["model.ckpt-best.index", "history.csv", "model.ckpt-7.index"])
+def test_what_is_left_of_a_run_is_not_written_over(train, tmp_path, left):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / left).touch()
+    result = train("--num_steps", 1)
+    assert result.status == 2 and "already holds a run" in result.err
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [left]

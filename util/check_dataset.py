@@ -28,9 +28,7 @@ def main(args: argparse.Namespace) -> None:
     samples = lfov.data_list.parse_list(args.data_dir, args.data_list)
     others = lfov.data_list.parse_list(args.data_dir, args.against) if args.against else []
     palette = lfov.palette.read_palette(args.palette)
-    names = palette.class_names
-    if args.class_names:
-        names = lfov.data_list.read_class_names(args.class_names, args.num_classes)
+    names = lfov.palette.names(args.class_names, palette, args.num_classes)
     names = names or lfov.voc.class_names_of(args.num_classes or 21)
 
     def labels_of(mask: Path) -> np.ndarray:

@@ -20,6 +20,7 @@ import scipy.io
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from deeplab_lfov import cli, files, pictures
+from deeplab_lfov.data_list import read_lines
 from deeplab_lfov.errors import UserError, few
 
 KNOWN = {"train_aug": 10582, "train": 1464, "val": 1449, "trainval_aug": 12031}
@@ -31,6 +32,7 @@ VOC_FILES = {
     r"SegmentationClass/([\w-]+\.png)": "SegmentationClass",
     r"ImageSets/Segmentation/((?:train|val)\.txt)": str(LISTS),
 }
+_OTHER_YEAR = re.compile(r"(?:^|/)VOC20(?!12)\d\d/")
 SBD_FILES = {
     r"dataset/img/([\w-]+\.jpg)": "JPEGImages",
     r"dataset/cls/([\w-]+\.mat)": "SBD",
@@ -52,7 +54,8 @@ def parser() -> cli.Parser:
 def main(args: argparse.Namespace) -> None:
     """Unpack, convert the masks, write the lists, count."""
     folder = files.writable_folder(args.output_dir)
-    files.clear_partials(folder)
+    for name in ("JPEGImages", "SBD", "SegmentationClass", "SegmentationClassAug", str(LISTS)):
+        files.clear_partials(folder / name)
     for source, wanted in ((args.voc, VOC_FILES), (args.sbd, SBD_FILES)):
         with cli.progress(_unpack(source, wanted, folder), None, f"files of {source.name}") as bar:
             written = sum(bar)
@@ -73,32 +76,33 @@ def _unpack(source: Path, wanted: dict[str, str], folder: Path) -> Iterator[bool
     Where a file goes is made of its plain name alone, so nothing in an archive can leave `folder`.
     """
     found = False
-    for path, read in _files_in(source):
-        for pattern, subfolder in wanted.items():
-            if match := re.search(rf"(?:^|/){pattern}$", path):
-                found = True
-                target = folder / subfolder / match.group(1)
-                yield not target.exists() and _write(target, read())
+    try:
+        for path, read in _files_in(source):
+            for pattern, subfolder in wanted.items():
+                if match := re.search(rf"(?:^|/){pattern}$", path):
+                    found = True
+                    target = folder / subfolder / match.group(1)
+                    yield not target.exists() and _write(target, read())
+    except FileNotFoundError as error:
+        raise UserError(f"there is no file or folder {source}") from error
+    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+        raise UserError(f"{source} is damaged or no archive: {error}") from error
     if not found:
         raise UserError(f"{source} holds none of the files expected; is it the right download?")
 
 
 def _files_in(source: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
-    """Yield every file's path with a function that reads it."""
+    """Yield every file's path with a function that reads it; other years of VOC are passed over."""
     if source.is_dir():
-        for path in sorted(path for path in source.rglob("*") if path.is_file()):
-            inside = path.relative_to(source).as_posix()
-            yield f"{source.resolve().name}/{inside}", path.read_bytes
+        paths = sorted(path for path in source.rglob("*") if path.is_file())
+        name = source.resolve().name
+        found = ((f"{name}/{path.relative_to(source).as_posix()}", path) for path in paths)
+        yield from ((name, path.read_bytes) for name, path in found if not _OTHER_YEAR.search(name))
         return
-    try:
-        with tarfile.open(source) as archive:
-            for member in archive:
-                if member.isfile():
-                    yield member.name, archive.extractfile(member).read
-    except FileNotFoundError as error:
-        raise UserError(f"there is no file or folder {source}") from error
-    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-        raise UserError(f"{source} is damaged or no archive: {error}") from error
+    with tarfile.open(source) as archive:
+        for member in archive:
+            if member.isfile() and not _OTHER_YEAR.search(member.name):
+                yield member.name, archive.extractfile(member).read
 
 
 def _write(target: Path, content: bytes) -> bool:
@@ -114,6 +118,10 @@ def _lists(folder: Path) -> dict[str, list[str]]:
     sbd = _ids(folder / "SBD" / "train.txt") | _ids(folder / "SBD" / "val.txt")
     lists = {"train_aug": (train | sbd) - val, "train": train, "val": val}
     lists["trainval_aug"] = lists["train_aug"] | val
+    for name, ids in lists.items():
+        path = folder / LISTS / f"{name}.txt"
+        if path.exists() and _ids(path) != ids:
+            raise UserError(f"{path} exists and holds other pictures; move it away")
     missing = [i for i in lists["trainval_aug"] if not (folder / f"JPEGImages/{i}.jpg").is_file()]
     if missing:
         raise UserError(f"{len(missing)} pictures are in neither source: {few(sorted(missing))}")
@@ -123,7 +131,7 @@ def _lists(folder: Path) -> dict[str, list[str]]:
 def _ids(path: Path) -> set[str]:
     if not path.is_file():
         raise UserError(f"the sources hold no {path.name} that would become {path}")
-    return set(path.read_text(encoding="utf-8").split())
+    return {name for line in read_lines(path) for name in line.split()}
 
 
 def _write_masks(folder: Path, ids: list[str]) -> int:
