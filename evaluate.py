@@ -18,11 +18,20 @@ def parser() -> cli.Parser:
     cli.add_list_flags(p, "ImageSets/Segmentation/val.txt")
     cli.add_label_flags(p)
     p.add_argument(
-        "--restore_from", "--weights_path", metavar="CKPT", required=True, help="weights to measure"
+        "--restore_from",
+        "--weights_path",
+        type=cli.PATH,
+        metavar="CKPT",
+        required=True,
+        help="weights to measure",
     )
     p.add_argument("--num_steps", type=cli.COUNT, help="pictures to take; default: the whole list")
-    p.add_argument("--save_dir", help="folder for the predicted masks, <picture>.png")
-    p.add_argument("--json", metavar="FILE", help="file for the numbers, as fractions")
+    p.add_argument(
+        "--save_dir", type=cli.PATH, help="folder for the predicted masks, <picture>.png"
+    )
+    p.add_argument(
+        "--json", type=cli.PATH, metavar="FILE", help="file for the numbers, as fractions"
+    )
     return p
 
 
@@ -42,7 +51,7 @@ def main(args: argparse.Namespace) -> None:
     samples = reader.samples[: args.num_steps]
     mask_paths = _mask_paths(args.save_dir, samples)
     if args.json:
-        lfov.files.writable_file(args.json)
+        lfov.files.writable_json(args.json, "mean_iou")
     _print_plan(args, len(samples), model, device)
 
     predictor = lfov.Predictor(model)

@@ -17,9 +17,9 @@ def parser() -> cli.Parser:
     """The flags of inference.py."""
     p = cli.Parser("Segment pictures; writes <save_dir>/<picture>_mask.png for each.")
     p.add_argument("images", nargs="+", metavar="IMAGE", help="pictures, folders or globs")
-    p.add_argument("ckpt", metavar="CKPT", help="weights in any known format")
-    p.add_argument("--save_dir", default="output", help="folder for the masks")
-    p.add_argument("--class_names", help="file that names a class in each line")
+    p.add_argument("ckpt", type=cli.PATH, metavar="CKPT", help="weights in any known format")
+    p.add_argument("--save_dir", type=cli.PATH, default="output", help="folder for the masks")
+    p.add_argument("--class_names", type=cli.PATH, help="file that names a class in each line")
     return p
 
 
@@ -53,14 +53,17 @@ def _expand(patterns: list[str]) -> list[Path]:
     found: dict[Path, None] = {}
     for pattern in patterns:
         path = Path(pattern)
-        if path.is_dir():
+        if path.is_file():
+            here = [path]
+        elif path.is_dir():
             here = [p for p in path.iterdir() if p.suffix.lower() in lfov.data_list.SUFFIXES]
         else:
-            here = [path] if path.exists() else map(Path, glob.glob(pattern, recursive=True))
-        before = len(found)
-        found.update(dict.fromkeys(sorted(p for p in here if p.is_file())))
-        if len(found) == before and path not in found:
+            here = [Path(p) for p in glob.glob(pattern, recursive=True) if Path(p).is_file()]
+        if not path.is_file():  # masks of an earlier run may lie beside their pictures
+            here = sorted(p for p in here if not lfov.pictures.is_output(p))
+        if not here:
             raise lfov.UserError(f"there is no picture {pattern}")
+        found.update(dict.fromkeys(here))
     return list(found)
 
 

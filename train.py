@@ -90,11 +90,13 @@ def _model(
 
     args.width = args.width or (fit.width if fit else 1.0)
     args.num_classes = args.num_classes or len(names) or (fit.num_classes if keep_head else 21)
+    skip = () if keep_head else (lfov.model.HEAD,)
+    if start:
+        checkpoints.check_fit(tensors, args.num_classes, args.width, start, skip)
     model = lfov.DeepLabLFOVModel(
         args.num_classes, args.width, args.dropout, args.precision, seed=args.seed
     )
     if start:
-        skip = () if keep_head else (lfov.model.HEAD,)
         checkpoints.set_parameters(model, tensors, start, skip)
     if not names and keep_head and fit.num_classes == args.num_classes:
         names = fit.class_names
@@ -203,7 +205,9 @@ def _add_data_flags(group: argparse._ArgumentGroup) -> None:
     cli.add_flag(
         group, "random_mirror", None, "swap left and right of every second picture; see --recipe"
     )
-    group.add_argument("--val_list", help="list to measure the mean IoU on during training")
+    group.add_argument(
+        "--val_list", type=cli.PATH, help="list to measure the mean IoU on during training"
+    )
     group.add_argument(
         "--val_every", type=cli.COUNT, default=1000, help="steps between measurements"
     )
@@ -213,6 +217,7 @@ def _add_network_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--restore_from",
         "--weights_path",
+        type=cli.PATH,
         metavar="CKPT",
         help="weights to start from, in any known format; default: random filters",
     )
@@ -257,7 +262,9 @@ def _add_solver_flags(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--bias_lr_mult", type=cli.NOT_NEGATIVE, help="rate of biases, times")
     group.add_argument(
-        "--class_weights", help="'balanced', or a file with a class's weight in each line"
+        "--class_weights",
+        type=cli.PATH,
+        help="'balanced', or a file with a class's weight in each line",
     )
     group.add_argument("--seed", type=cli.SEED, default=0, help="decides every random draw")
     cli.add_flag(
@@ -267,7 +274,10 @@ def _add_solver_flags(group: argparse._ArgumentGroup) -> None:
 
 def _add_output_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        "--snapshot_dir", default="snapshots", help="folder for checkpoints, history and events"
+        "--snapshot_dir",
+        type=cli.PATH,
+        default="snapshots",
+        help="folder for checkpoints, history and events",
     )
     cli.add_flag(group, "resume", False, "go on with the run in snapshot_dir, with its settings")
     group.add_argument(
@@ -276,7 +286,9 @@ def _add_output_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--max_to_keep", type=cli.COUNT, default=5, help="how many of the newest are kept"
     )
-    group.add_argument("--save_dir", help="folder for figures; default: snapshot_dir/images")
+    group.add_argument(
+        "--save_dir", type=cli.PATH, help="folder for figures; default: snapshot_dir/images"
+    )
     group.add_argument("--save_num_images", type=cli.COUNT, default=2, help="rows of a figure")
 
 

@@ -25,22 +25,16 @@ _HOME = {
     "load_weights": "checkpoints",
 }
 
-_MODULES = {
-    *_HOME.values(),
-    *("caffemodel", "class_weights", "conversion", "data_list", "dataset_check", "files"),
-    *("history", "keras_vgg16", "palette", "pictures", "settings", "snapshots", "training"),
-    *("transforms", "weight_files"),
-}
-
 __all__ = sorted(_HOME)
 
 
 def __getattr__(name: str):
     """Import a public name on first use, so that importing the package does not load TensorFlow."""
-    if name in _MODULES:
-        return importlib.import_module(f"{__name__}.{name}")
     if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        try:
+            return importlib.import_module(f"{__name__}.{name}")
+        except ModuleNotFoundError as error:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from error
     value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
     globals()[name] = value
     return value

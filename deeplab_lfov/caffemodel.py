@@ -78,6 +78,8 @@ def read_caffemodel(path: str | Path) -> dict[str, list[np.ndarray]]:
     for layer in [*net.layers, *net.layer]:
         if layer.blobs:
             name = layer.name.decode("utf-8", "replace")
+            if name in blobs:
+                raise UserError(f"{path} holds weights of two layers named {name}")
             blobs[name] = [_array(blob, f"{path}, layer {name}") for blob in layer.blobs]
             layer.ClearField("blobs")  # half of the memory of a large file
     if not blobs:
@@ -90,6 +92,8 @@ def _array(blob: Message, where: str) -> np.ndarray:
         shape = tuple(blob.shape.dim)
     else:
         shape = (blob.num, blob.channels, blob.height, blob.width)
+    if len(shape) > 8:
+        raise UserError(f"{where}: a blob has {len(shape)} dimensions; it is damaged")
     size = math.prod(shape)
     for values in (_packed(blob.data, "<f4"), _packed(blob.double_data, "<f8")):
         if values.size == size and min(shape, default=1) > 0:

@@ -13,12 +13,15 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_lfov.errors import UserError
-from deeplab_lfov.model import HEAD, WIDTH_UNIT, DeepLabLFOVModel
+from deeplab_lfov.model import HEAD, WIDTH_UNIT, DeepLabLFOVModel, filter_shapes
 from deeplab_lfov.voc import CLASS_NAMES, class_names_of
 from deeplab_lfov.weight_files import Tensors, read_tensors
 
 _BOOKKEEPING = {"global_step", "class_names", "settings", "loss_scale", "loss_scale_steps"}
 _BOOKKEEPING |= {"beta1_power", "beta2_power"}  # of TensorFlow 1's Adam
+
+_SLOTTED = {f"{layer}/{part}" for layer in filter_shapes(1, 1.0) for part in "wb"}
+MOST_WIDTH = 8  # times VGG-16's channels; a file that asks for more is damaged
 
 
 class Fit(NamedTuple):
@@ -56,6 +59,7 @@ def load_model(path: str | Path, **options) -> tuple[DeepLabLFOVModel, tuple[str
     """
     tensors = read_tensors(path)
     fit = fit_of(tensors, path)
+    check_fit(tensors, fit.num_classes, fit.width, path)
     model = DeepLabLFOVModel(fit.num_classes, fit.width, **options)
     set_parameters(model, tensors, path)
     return model, fit.class_names
@@ -70,10 +74,15 @@ def fit_of(tensors: Tensors, path: str | Path) -> Fit:
     if not sizes.get("conv1_1/b") or sizes.get(f"{HEAD}/b") == 0:
         raise UserError(f"{path} holds no DeepLab-LargeFOV: there is no tensor conv1_1/b in it")
     num_classes = sizes.get(f"{HEAD}/b", len(CLASS_NAMES))
+    if num_classes > 256 or sizes["conv1_1/b"] > MOST_WIDTH * WIDTH_UNIT:
+        raise UserError(
+            f"{path} holds {num_classes} classes and {sizes['conv1_1/b']} channels in conv1_1; "
+            f"256 and {MOST_WIDTH * WIDTH_UNIT} are the most"
+        )
     names = tensors.get("class_names", np.empty(0)).ravel().tolist()
     if len(names) != num_classes:
         return Fit(num_classes, sizes["conv1_1/b"] / WIDTH_UNIT, class_names_of(num_classes))
-    names = tuple(name.decode("utf-8", "replace") for name in names)
+    names = tuple(n.decode("utf-8", "replace") if isinstance(n, bytes) else str(n) for n in names)
     return Fit(num_classes, sizes["conv1_1/b"] / WIDTH_UNIT, names)
 
 
@@ -81,34 +90,52 @@ def set_parameters(
     model: DeepLabLFOVModel, tensors: Tensors, where: str | Path, skip: Collection[str] = ()
 ) -> None:
     """Set the parameters of all layers but those in `skip`; raises UserError as `load_weights`."""
-    wanted = {name: p for name, p in model.parameters.items() if name[:-2] not in skip}
-    misfits = [f"{name} is missing" for name in wanted if name not in tensors]
-    misfits += [f"{name} is extra" for name in tensors if not _expected(name, model)]
+    check_fit(tensors, model.num_classes, model.width, where, skip)
+    for name, parameter in model.parameters.items():
+        if name[:-2] not in skip:
+            parameter.assign(tensors[name])
+
+
+def check_fit(
+    tensors: Tensors,
+    num_classes: int,
+    width: float,
+    where: str | Path,
+    skip: Collection[str] = (),
+) -> None:
+    """Raise UserError, with every misfit, unless tensors are those of all layers but `skip`."""
+    shapes = {}
+    for layer, shape in filter_shapes(num_classes, width).items():
+        shapes |= {f"{layer}/w": shape, f"{layer}/b": shape[-1:]}
+    wanted = {name: shape for name, shape in shapes.items() if name[:-2] not in skip}
+    found = {name: tensors[name] for name in wanted if name in tensors}
+    extra = [name for name in tensors if name not in shapes and not is_bookkeeping(name)]
+    misfits = [f"{name} is missing" for name in wanted if name not in found]
+    misfits += [f"{name} is extra" for name in extra]
     misfits += [
-        f"{name} is {_shape(tensors[name])} and not {_shape(parameter)}"
-        for name, parameter in wanted.items()
-        if name in tensors and tensors[name].shape != tuple(parameter.shape)
+        f"{name} is {_shape(tensor.shape)} and not {_shape(wanted[name])}"
+        for name, tensor in found.items()
+        if tensor.shape != tuple(wanted[name])
     ]
     misfits += [
-        f"{name} holds {tensors[name].dtype} and not numbers"
-        for name in wanted
-        if name in tensors and not np.issubdtype(tensors[name].dtype, np.floating)
+        f"{name} holds {tensor.dtype} and not numbers"
+        for name, tensor in found.items()
+        if not np.issubdtype(tensor.dtype, np.floating)
     ]
     if misfits:
-        hint = "; --not_restore_last starts the head afresh" if _only_head(misfits) else ""
+        hint = "; train.py's --not_restore_last starts the head afresh"
+        hint = hint if _only_head(misfits) else ""
         raise UserError(f"{where} does not fit the network: {', '.join(misfits)}{hint}")
-    for name, parameter in wanted.items():
-        parameter.assign(tensors[name])
 
 
-def _expected(name: str, model: DeepLabLFOVModel) -> bool:
-    slot_of = name.rpartition("/")[0]
-    return name in model.parameters or slot_of in model.parameters or name in _BOOKKEEPING
+def is_bookkeeping(name: str) -> bool:
+    """True for a run's own entries in a checkpoint, and for slots such as `conv1_1/w/Adam`."""
+    return name in _BOOKKEEPING or name.rpartition("/")[0] in _SLOTTED
 
 
 def _only_head(misfits: list[str]) -> bool:
     return all(misfit.startswith(f"{HEAD}/") for misfit in misfits)
 
 
-def _shape(array: np.ndarray | tf.Variable) -> str:
-    return "x".join(map(str, array.shape)) or "a number"
+def _shape(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) or "a number"

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
@@ -50,9 +51,12 @@ def add_flag(group: argparse._ArgumentGroup, name: str, default: bool, help: str
 
 def add_list_flags(group: argparse._ArgumentGroup, data_list: str) -> None:
     """Add --data_dir and --data_list, which is `data_list` by default."""
-    group.add_argument("--data_dir", default=".", help="folder that the list's lines start from")
+    group.add_argument(
+        "--data_dir", type=PATH, default=".", help="folder that the list's lines start from"
+    )
     group.add_argument(
         "--data_list",
+        type=PATH,
         default=data_list,
         help="lines '/image.jpg /mask.png' or VOC ids; looked for as named, then in data_dir",
     )
@@ -64,9 +68,11 @@ def add_label_flags(group: argparse._ArgumentGroup) -> None:
         "--ignore_label", type=LABEL, default=255, help="value of the masks' void pixels"
     )
     group.add_argument(
-        "--palette", help="file with a class and its colour in each line: road 128 64 128"
+        "--palette",
+        type=PATH,
+        help="file with a class and its colour in each line: road 128 64 128",
     )
-    group.add_argument("--class_names", help="file that names a class in each line")
+    group.add_argument("--class_names", type=PATH, help="file that names a class in each line")
 
 
 def checked(kind: Callable[[str], object], accepts: Callable, what: str) -> Callable[[str], object]:
@@ -88,7 +94,8 @@ def _pair(kind: Callable[[str], object]) -> Callable[[str], tuple]:
     return lambda text: tuple(kind(part) for part in text.split(","))
 
 
-COUNT = checked(int, lambda n: n >= 1, "a whole number from 1")
+COUNT = checked(int, lambda n: 1 <= n < 2**31, "a whole number from 1 to 2147483647")
+PATH = checked(str, bool, "a path: it is empty")
 SEED = checked(int, lambda n: 0 <= n < 2**31, "a whole number from 0 to 2147483647")
 NUM_CLASSES = checked(int, lambda n: 1 <= n <= 256, "a number of classes from 1 to 256")
 LABEL = checked(int, lambda n: 0 <= n <= 255, "a label from 0 to 255")
@@ -110,10 +117,18 @@ SCALE_RANGE = checked(
 
 def run(main: Callable[[argparse.Namespace], None], parser: Parser) -> None:
     """Parse the command line and run main; a UserError becomes one `error:` line and status 2."""
+    warnings.filterwarnings("ignore", module="PIL")  # of EXIF data that pictures can do without
     try:
         main(parser.parse_args())
+        sys.stdout.flush()
     except UserError as error:
         print("error: " + " ".join(str(error).split()), file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:  # the reader of our output has gone, as in `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
+    except OSError as error:  # a path that may not be looked at, an output that is full
+        print(f"error: {error.filename or 'output'}: {error.strerror or error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -1,6 +1,7 @@
 """Output files: written whole or not at all, in folders known to be writable."""
 
 import itertools
+import json
 import os
 import re
 import tempfile
@@ -18,7 +19,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     The temporary name keeps the suffix of `path`, which many writers read the format from.
     Raises UserError when the file cannot be written (disk full, no permission).
     """
-    path = Path(path)
+    path = Path(path).resolve()  # through a link to what it points at
     partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
         yield partial
@@ -52,13 +53,23 @@ def writable_folder(path: str | Path) -> Path:
         ) from error
 
 
-def writable_file(path: str | Path) -> Path:
-    """Prove that the file `path` can be written, without touching it; raises UserError."""
+def writable_json(path: str | Path, key: str) -> Path:
+    """Prove that the file `path` can be written, without touching it.
+
+    Raises UserError where it cannot, and where there is anything but JSON that has `key`.
+    """
     path = Path(path)
-    if path.is_dir():
-        raise UserError(f"cannot write {path}: it is a folder; give the name of a file")
+    if path.exists() and not (path.is_file() and _is_json_with(path, key)):
+        raise UserError(f"{path} exists and is no earlier output of this program; save elsewhere")
     writable_folder(path.parent)
     return path
+
+
+def _is_json_with(path: Path, key: str) -> bool:
+    try:
+        return key in json.loads(path.read_bytes())
+    except (ValueError, TypeError):
+        return False
 
 
 def distinct_stems(paths: Iterable[Path]) -> Iterator[str]:

@@ -44,7 +44,7 @@ def _named(root: h5py.Group) -> Layers:
         name = name.decode() if isinstance(name, bytes) else name
         weights = root[name].attrs["weight_names"]
         if len(weights):
-            layers[name] = [root[name][weight][()] for weight in weights]
+            layers[name] = [_read(root[name][weight]) for weight in weights]
     return layers
 
 
@@ -52,7 +52,14 @@ def _numbered(layers: h5py.Group) -> Layers:
     """conv2d, conv2d_1, ..., dense, dense_1, ...: convolutions first, as in the network."""
     found = {name: layers[name]["vars"] for name in layers if len(layers[name].get("vars", ()))}
     order = sorted(found, key=_kind_and_number)
-    return {name: [found[name][key][()] for key in sorted(found[name])] for name in order}
+    return {name: [_read(found[name][key]) for key in sorted(found[name])] for name in order}
+
+
+def _read(dataset: h5py.Dataset) -> np.ndarray:
+    stored = dataset.id.get_storage_size()
+    if dataset.nbytes > 1000 * stored:
+        raise ValueError(f"{dataset.name} is said to be {dataset.nbytes} bytes; {stored} are there")
+    return dataset[()]
 
 
 def _kind_and_number(name: str) -> tuple[str, int]:

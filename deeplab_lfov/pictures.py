@@ -12,8 +12,8 @@ from deeplab_lfov.palette import VOC_PALETTE, Palette
 from deeplab_lfov.voc import PALETTE, VOID
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM")
-SOFTWARE = "deeplab_lfov"
-"""What the PNGs written here name as their origin: only those are ever written over."""
+SOFTWARE, DATA_SET = "deeplab_lfov", "deeplab_lfov data set"
+"""What the PNGs written here name as their origin; only outputs, the first, are written over."""
 
 _ORIENTATION = 0x0112  # the EXIF tag; 5 to 8 are turned by a quarter
 _ORIENTED_WHEN_READ = ("PNG", "TIFF")  # EXIF data behind the pixels; turned by Pillow itself
@@ -26,7 +26,7 @@ def read_image(path: str | Path) -> np.ndarray:
     Transparent pixels show white; 16-bit greys keep their upper byte.
     Raises UserError when the file is missing or no picture.
     """
-    picture = ImageOps.exif_transpose(_open(path))
+    picture = _upright(_open(path))
     if picture.mode.startswith("I"):
         grey = np.clip(np.asarray(picture, np.int64), 0, 2**16 - 1) >> 8
         picture = Image.fromarray(grey.astype(np.uint8))
@@ -79,35 +79,37 @@ def mask_mode(path: str | Path) -> str:
     return "RGB" if mode == "RGBA" else mode
 
 
-def write_mask(path: str | Path, labels: np.ndarray) -> None:
+def write_mask(path: str | Path, labels: np.ndarray, origin: str = SOFTWARE) -> None:
     """Write labels uint8 [H, W] as a palette PNG: indices inside, VOC colours to look at.
 
+    Masks of a data set have an origin of their own, so that no prediction takes their place.
     Raises UserError as `write_png` does.
     """
     picture = Image.fromarray(labels)
     picture.putpalette(PALETTE.tobytes())
-    write_png(path, picture)
+    write_png(path, picture, origin)
 
 
-def write_png(path: str | Path, picture: Image.Image) -> None:
-    """Write a PNG, over an earlier one of this program but over no other file.
+def write_png(path: str | Path, picture: Image.Image, origin: str = SOFTWARE) -> None:
+    """Write a PNG, over an earlier output of this program but over no other file.
 
     Raises UserError when the place is taken or cannot be written.
     """
     check_replaceable(path)
-    origin = PngInfo()
-    origin.add_text("Software", SOFTWARE)
+    metadata = PngInfo()
+    metadata.add_text("Software", origin)
     with whole_file(path) as partial:
-        picture.save(partial, pnginfo=origin)
+        picture.save(partial, pnginfo=metadata)
 
 
 def check_replaceable(path: str | Path) -> None:
-    """Raise UserError unless `path` is free or holds a PNG that this program wrote."""
-    if Path(path).exists() and not _is_ours(path):
-        raise UserError(f"{path} exists and is not this program's work; move it or save elsewhere")
+    """Raise UserError unless `path` is free or holds a PNG that is an output of this program."""
+    if Path(path).exists() and not is_output(path):
+        raise UserError(f"{path} exists and is no output of this program; save elsewhere")
 
 
-def _is_ours(path: str | Path) -> bool:
+def is_output(path: str | Path) -> bool:
+    """True for a PNG that says it is an output of this program."""
     try:
         return _open(path, pixels=False).info.get("Software") == SOFTWARE
     except UserError:
@@ -123,13 +125,25 @@ def _open(path: str | Path, pixels: bool = True) -> Image.Image:
             if pixels:
                 picture.load()
             elif picture.format not in _ORIENTED_WHEN_READ:
-                picture.info["orientation"] = picture.getexif().get(_ORIENTATION, 1)
+                picture.info["orientation"] = _orientation(picture)
             return picture
     except FileNotFoundError as error:
         raise UserError(f"there is no file {path}") from error
     # Pillow's decoders raise errors of many kinds on damaged files, and nothing of ours runs here.
     except Exception as error:
         raise UserError(f"{path} cannot be decoded as a picture: {error}") from error
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    return ImageOps.exif_transpose(picture) if _orientation(picture) != 1 else picture
+
+
+def _orientation(picture: Image.Image) -> int:
+    """The EXIF orientation; 1, upright, where the EXIF data cannot be read."""
+    try:
+        return picture.getexif().get(_ORIENTATION, 1)
+    except Exception:  # Pillow's EXIF reader raises what it stumbles over, SyntaxError included
+        return 1
 
 
 def _labels(picture: Image.Image, path: str | Path, palette: Palette) -> np.ndarray:
@@ -147,5 +161,8 @@ def _labels(picture: Image.Image, path: str | Path, palette: Palette) -> np.ndar
     if picture.mode in ("1", "L", "P"):
         return pixels.astype(np.uint8) // picture.info["grey_step"]
     if picture.mode.startswith("I"):
-        return np.clip(pixels.astype(np.int64), 0, 2**16 - 1)
+        labels = pixels.astype(np.int64)
+        if labels.min() < 0 or labels.max() >= 2**16:
+            raise UserError(f"{path} holds labels from {labels.min()} to {labels.max()}")
+        return labels
     raise UserError(f"{path} is a mask in mode {picture.mode}; save it as a grey or palette PNG")

@@ -63,7 +63,31 @@ _ALLOWED = {
 
 
 class _Unpickler(pickle._Unpickler):
-    """The unpickler written in Python: the one in C lets a file ask for a memo of any size."""
+    """The unpickler written in Python: the one in C lets a file ask for a memo of any size.
+
+    Keys of dicts are texts, as hashing nested tuples takes time and stack that a file could choose.
+    """
+
+    dispatch = {  # noqa: RUF012
+        code: load
+        for code, load in pickle._Unpickler.dispatch.items()
+        if code not in (pickle.ADDITEMS[0], pickle.FROZENSET[0])
+    }
+
+    def load_setitem(self) -> None:
+        self._check_keys(self.stack[-2:-1])
+        super().load_setitem()
+
+    def load_setitems(self) -> None:
+        self._check_keys(self.stack[::2])
+        super().load_setitems()
+
+    def _check_keys(self, keys: list) -> None:
+        if not all(isinstance(key, str | bytes) for key in keys):
+            raise pickle.UnpicklingError("a key is no text")
+
+    dispatch[pickle.SETITEM[0]] = load_setitem
+    dispatch[pickle.SETITEMS[0]] = load_setitems
 
     def find_class(self, module: str, name: str) -> object:
         if (module, name) not in _ALLOWED:

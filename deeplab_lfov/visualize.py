@@ -56,7 +56,9 @@ def _add_legend(figure: Figure, labels: Sequence[int], names: Sequence[str]) -> 
         Patch(facecolor=PALETTE[label] / 255, edgecolor="grey", label=name)
         for label, name in zip(labels, names, strict=True)
     ]
-    figure.legend(handles=patches, loc="outside lower center", ncols=6, frameon=False)
+    legend = figure.legend(handles=patches, loc="outside lower center", ncols=6, frameon=False)
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # a class may have a $ in its name
 
 
 def _write(path: str | Path, figure: Figure) -> None:

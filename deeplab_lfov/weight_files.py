@@ -70,9 +70,11 @@ def locate(path: str | Path) -> Path:
         if not found:
             raise UserError(f"there is no checkpoint in the folder {folder}")
         return found[-1]
-    whole = path.with_name(re.sub(r"\.(index|data-\d+-of-\d+)$", "", path.name))
+    whole = path.with_name(re.sub(r"\.(index|meta|data-\d+-of-\d+)$", "", path.name))
     if _index_of(whole).is_file():
         return whole
+    if path.name == "net_skeleton.json":
+        raise UserError(f"{path} has names and shapes only; take the net_weights.npz beside it")
     if not path.is_file():
         beside = [str(other) for other in reversed(checkpoints_in(path.parent))]
         hint = f"; there are {few(beside)}" if beside else ""
@@ -97,6 +99,8 @@ def _index_of(path: Path) -> Path:
 
 
 def _read_checkpoint(path: Path) -> Tensors:
+    if any(character in str(path) for character in "*?["):
+        raise UserError(f"TensorFlow cannot read {path}; rename what has *, ? or [ in its name")
     files = [path, *path.parent.glob(f"{glob.escape(path.name)}.data-*")]
     stored = sum(file.stat().st_size for file in files if file.is_file())
     try:
@@ -106,7 +110,7 @@ def _read_checkpoint(path: Path) -> Tensors:
             if math.prod(shape) * types[name].size > stored:
                 raise ValueError(f"{name} is said to be {shape}, more than there is")
         return {name: np.asarray(reader.get_tensor(name)) for name in types}
-    except (tf.errors.OpError, IndexError, ValueError) as error:
+    except (tf.errors.OpError, IndexError, ValueError, RuntimeError, MemoryError) as error:
         raise UserError(f"{path} is damaged or no checkpoint: {error}") from error
 
 

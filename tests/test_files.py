@@ -24,11 +24,12 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
 
 def test_places_that_cannot_be_written_are_named(tmp_path):
     (tmp_path / "file").touch()
-    for check in (files.writable_folder, lambda path: files.writable_file(path / "a.json")):
+    for check in (files.writable_folder, lambda path: files.writable_json(path / "a.json", "k")):
         with pytest.raises(UserError, match="file/deeper"):
             check(tmp_path / "file" / "deeper")
-    with pytest.raises(UserError, match="it is a folder"):
-        files.writable_file(tmp_path)
+    for taken in (tmp_path, tmp_path / "file", Path("/dev/null")):
+        with pytest.raises(UserError, match="exists and is no earlier output"):
+            files.writable_json(taken, "mean_iou")
     with pytest.raises(UserError, match="cannot write"), files.whole_file(tmp_path / "no/a") as new:
         new.touch()
 

@@ -16,10 +16,14 @@ def parser() -> cli.Parser:
     """The flags of check_dataset.py."""
     p = cli.Parser("Tell what is in a list; exit status 0 where training would run, 2 otherwise.")
     p.add_argument("data_list", metavar="LIST", help="as for train.py's --data_list")
-    p.add_argument("--data_dir", default=".", help="folder that the list's lines start from")
+    p.add_argument(
+        "--data_dir", type=cli.PATH, default=".", help="folder that the list's lines start from"
+    )
     p.add_argument("--num_classes", type=cli.NUM_CLASSES, help="default: the names', else 21")
     cli.add_label_flags(p)
-    p.add_argument("--against", metavar="LIST", help="report pictures that are in this list too")
+    p.add_argument(
+        "--against", type=cli.PATH, metavar="LIST", help="report pictures that are in this list too"
+    )
     return p
 
 

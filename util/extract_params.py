@@ -6,7 +6,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
-import re
 import sys
 import tempfile
 from collections.abc import Iterable
@@ -30,18 +29,24 @@ def parser() -> cli.Parser:
     p = cli.Parser(f"Turn weights into {', '.join(OUTPUTS)}.")
     p.add_argument(
         "source",
+        type=cli.PATH,
         metavar="SOURCE",
         help="LargeFOV or VGG-16 .caffemodel, Keras VGG16 .h5, a checkpoint, or the word imagenet",
     )
-    p.add_argument("--output_dir", default=".", help="folder for the three files")
+    p.add_argument("--output_dir", type=cli.PATH, default=".", help="folder for the three files")
     p.add_argument(
         "--head", choices=("keep", "init"), help="the last layer; default: keep it if there is one"
     )
-    p.add_argument("--num_classes", type=cli.NUM_CLASSES, default=21, help="of a fresh last layer")
+    p.add_argument("--num_classes", type=cli.NUM_CLASSES, help="of a fresh last layer; default: 21")
     p.add_argument("--seed", type=cli.SEED, default=0, help="decides the filters that start afresh")
-    p.add_argument("--pycaffe_path", metavar="DIR", help="read the .caffemodel through pycaffe")
     p.add_argument(
-        "--prototxt", metavar="FILE", help="for pycaffe; default: LargeFOV with 21 classes"
+        "--pycaffe_path", type=cli.PATH, metavar="DIR", help="read the .caffemodel through pycaffe"
+    )
+    p.add_argument(
+        "--prototxt",
+        type=cli.PATH,
+        metavar="FILE",
+        help="for pycaffe; default: LargeFOV with 21 classes",
     )
     return p
 
@@ -50,7 +55,11 @@ def main(args: argparse.Namespace) -> None:
     """Read, convert, complete, write."""
     folder = lfov.files.writable_folder(args.output_dir)
     checkpoint, npz, skeleton = (folder / name for name in OUTPUTS)
-    for path in (checkpoint.with_name(f"{checkpoint.name}.index"), npz, skeleton):
+    if any(character in args.output_dir for character in "*?["):
+        raise lfov.UserError(f"{args.output_dir} must not have *, ? or [ in its name")
+    if args.prototxt and not args.pycaffe_path:
+        raise lfov.UserError("--prototxt is for --pycaffe_path, which is not given")
+    for path in (*folder.glob(f"{checkpoint.name}.*"), npz, skeleton):
         if path.exists():
             raise lfov.UserError(f"{path} exists; give another --output_dir")
     cli.start_tensorflow()
@@ -60,14 +69,23 @@ def main(args: argparse.Namespace) -> None:
     for line in _table(rows, model):
         print(line)
 
-    lfov.checkpoints.export_weights(model, checkpoint)
+    try:
+        _write(model, checkpoint, npz, skeleton)
+    except lfov.UserError:
+        for path in (*folder.glob(f"{checkpoint.name}.*"), npz, skeleton):
+            path.unlink(missing_ok=True)  # nothing was there before
+        raise
+    print(f"{model.num_parameters:,} parameters in {checkpoint}, {npz} and {skeleton}")
+
+
+def _write(model: lfov.DeepLabLFOVModel, checkpoint: Path, npz: Path, skeleton: Path) -> None:
     tensors = {name: parameter.numpy() for name, parameter in model.parameters.items()}
     with lfov.files.whole_file(npz) as partial:
         np.savez(partial, **tensors)
     with lfov.files.whole_file(skeleton) as partial:
         shapes = [json.dumps([name, tensor.shape]) for name, tensor in tensors.items()]
         partial.write_text("[" + ",\n ".join(shapes) + "]\n", encoding="utf-8")
-    print(f"{model.num_parameters:,} parameters in {checkpoint}, {npz} and {skeleton}")
+    lfov.checkpoints.export_weights(model, checkpoint)
 
 
 def _rows(args: argparse.Namespace) -> list[Converted]:
@@ -84,7 +102,7 @@ def _rows(args: argparse.Namespace) -> list[Converted]:
     if kind == "Caffe":
         return _from_layers(lfov.caffemodel.read_caffemodel(source), source)
     tensors = lfov.weight_files.read_tensors(source)
-    names = [name for name in tensors if re.fullmatch(r"[^/]+/[wb]", name)]
+    names = [name for name in tensors if not lfov.checkpoints.is_bookkeeping(name)]
     return [conversion.Converted(name, tensors[name].shape, name, tensors[name]) for name in names]
 
 
@@ -100,6 +118,8 @@ def _through_pycaffe(source: Path, args: argparse.Namespace) -> dict[str, list[n
         caffe = importlib.import_module("caffe")
     except ImportError as error:
         raise lfov.UserError(f"there is no pycaffe in {args.pycaffe_path}: {error}") from error
+    if not hasattr(caffe, "Net"):
+        raise lfov.UserError(f"{args.pycaffe_path} holds no pycaffe; give Caffe's folder python")
     with tempfile.TemporaryDirectory() as folder:
         prototxt = args.prototxt or Path(folder) / "deploy.prototxt"
         if not args.prototxt:
@@ -123,7 +143,13 @@ def _model(rows: list[Converted], args: argparse.Namespace) -> lfov.DeepLabLFOVM
     """The network with the rows' tensors in it and fresh filters where there are none."""
     tensors = {row.name: row.tensor for row in rows}
     fit = lfov.checkpoints.fit_of(tensors, args.source)
-    num_classes = fit.num_classes if f"{lfov.model.HEAD}/b" in tensors else args.num_classes
+    num_classes = fit.num_classes
+    if f"{lfov.model.HEAD}/b" not in tensors:
+        num_classes = args.num_classes or 21
+    elif args.num_classes not in (None, num_classes):
+        raise lfov.UserError(
+            f"{args.source} has {num_classes} classes, not {args.num_classes}; use --head init"
+        )
     model = lfov.DeepLabLFOVModel(num_classes, fit.width, seed=args.seed)
     fresh = [layer for layer in _may_start_afresh(tensors) if f"{layer}/w" not in tensors]
     lfov.checkpoints.set_parameters(model, tensors, args.source, skip=fresh)

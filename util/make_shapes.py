@@ -138,7 +138,7 @@ def write_data_set(folder: Path, num_train: int, num_val: int, seed: int) -> Non
     for index, name in enumerate(names):
         picture, labels = draw(np.random.default_rng([seed, index]))
         picture.save(images / f"{name}.jpg", quality=92)
-        pictures.write_mask(masks / f"{name}.png", labels)
+        pictures.write_mask(masks / f"{name}.png", labels, pictures.DATA_SET)
     (lists / "train.txt").write_text("".join(f"{name}\n" for name in names[:num_train]))
     (lists / "val.txt").write_text("".join(f"{name}\n" for name in names[num_train:]))
 

@@ -147,7 +147,8 @@ def _write_mask(folder: Path, name: str) -> None:
     """VOC's own mask where it has one, SBD's elsewhere."""
     own, sbd = folder / f"SegmentationClass/{name}.png", folder / f"SBD/{name}.mat"
     labels = pictures.read_mask(own, 21) if own.is_file() else _sbd_labels(sbd)
-    pictures.write_mask(folder / f"SegmentationClassAug/{name}.png", labels)
+    target = folder / f"SegmentationClassAug/{name}.png"
+    pictures.write_mask(target, labels, pictures.DATA_SET)
 
 
 def _sbd_labels(path: Path) -> np.ndarray:
