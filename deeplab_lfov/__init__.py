@@ -1,9 +1,11 @@
 """DeepLab-LargeFOV in TensorFlow 2: semantic segmentation of pictures (arXiv 1412.7062).
 
-Training:   data_list -> pictures -> transforms -> image_reader -> solver (model, objective)
-                      -> checkpoints, visualize
+Training:   data_list -> pictures -> transforms -> image_reader -> training (solver, model,
+                      objective) -> snapshots, history, visualize
 Evaluation: image_reader -> predictor (model, objective) -> metrics
 Inference:  pictures -> predictor -> pictures, visualize
+Weights:    weight_files (caffemodel, conversion, py2_pickle) -> checkpoints -> model;
+                      keras_vgg16 -> conversion, in util/extract_params.py
 
 `voc` has the class names, colours and the void label; `seeds` makes every random draw a function
 of (seed, step); `cli` is what the three scripts' command lines share.
@@ -34,6 +36,8 @@ def __getattr__(name: str):
         try:
             return importlib.import_module(f"{__name__}.{name}")
         except ModuleNotFoundError as error:
+            if error.name != f"{__name__}.{name}":
+                raise
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from error
     value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
     globals()[name] = value

@@ -89,3 +89,13 @@ def test_files_of_other_kinds_are_errors(tmp_path):
         (tmp_path / "net.caffemodel").write_bytes(content)
         with pytest.raises(UserError, match="damaged or no caffemodel"):
             read_caffemodel(tmp_path / "net.caffemodel")
+
+
+def test_dimensions_without_end_and_layers_twice_are_errors(tmp_path):
+    path = tmp_path / "net.caffemodel"
+    path.write_bytes(net(shape(*[1] * 65) + field(5, VALUES.tobytes()[:4])))
+    with pytest.raises(UserError, match="65 dimensions"):
+        read_caffemodel(path)
+    path.write_bytes(net(shape(3) + field(5, VALUES.tobytes())) * 2)
+    with pytest.raises(UserError, match="two layers named conv"):
+        read_caffemodel(path)

@@ -178,3 +178,15 @@ def test_a_kill_leaves_whole_checkpoints_only(tmp_path, saves):
         step = int(path.name.rpartition("-")[2])
         for name, tensor in read_tensors(path).items():
             assert name in ("class_names", "settings") or (tensor == step).all()
+
+
+def test_sizes_that_no_network_has_are_refused_before_it_is_built(tmp_path):
+    for name, sizes in (("wide", (1600, 21)), ("classes", (64, 300))):
+        tensors = {"conv1_1/b": np.zeros(sizes[0], "f4"), "fc8_voc12/b": np.zeros(sizes[1], "f4")}
+        np.savez(tmp_path / f"{name}.npz", **tensors)
+        with pytest.raises(UserError, match="are the most"):
+            load_model(tmp_path / f"{name}.npz")
+
+
+def test_class_names_of_an_npz_may_be_text(npz):
+    assert load_model(npz(class_names=np.array(NAMES)))[1] == NAMES

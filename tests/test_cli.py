@@ -33,6 +33,7 @@ def test_help_does_not_load_tensorflow(name):
         (cli.DROPOUT, {"0": 0.0, "0.5": 0.5}, ["1", "-0.1", "nan"]),
         (cli.LABEL, {"255": 255}, ["-1", "256"]),
         (cli.NUM_CLASSES, {"1": 1, "256": 256}, ["0", "257"]),
+        (cli.PATH, {"a b": "a b"}, [""]),
         (cli.SEED, {"0": 0}, ["-1", "2147483648"]),
     ],
 )
@@ -74,3 +75,11 @@ def test_tensorflow_starts_without_chatter():
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=fresh)
     assert done.stderr == "" and len(done.stdout.splitlines()) == 1
+
+
+def test_paths_that_cannot_be_looked_at_are_one_error_line(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["x"])
+    with pytest.raises(SystemExit) as exit_:
+        cli.run(lambda args: Path("x" * 300).stat(), cli.Parser("test"))
+    error = capsys.readouterr().err
+    assert exit_.value.code == 2 and error.startswith("error: xxx") and error.count("\n") == 1

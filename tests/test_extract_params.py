@@ -132,3 +132,15 @@ def test_nothing_is_overwritten(extract, tmp_path):
     result = extract(DATA / "caffe_narrow.caffemodel")
     assert result.status == 2 and "net_weights.npz exists" in result.err
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["net_weights.npz"]
+
+
+def test_a_head_that_is_kept_keeps_its_classes(extract):
+    result = extract(DATA / "caffe_narrow.caffemodel", "--num_classes", 5)
+    assert result.status == 2 and "21 classes, not 5; use --head init" in result.err
+
+
+def test_foreign_tensors_are_reported(extract, tmp_path, reference_model):
+    tensors = {name: parameter.numpy() for name, parameter in reference_model.parameters.items()}
+    np.savez(tmp_path / "more.npz", fc9=np.zeros(3, np.float32), **tensors)
+    result = extract(tmp_path / "more.npz")
+    assert result.status == 2 and "fc9 is extra" in result.err

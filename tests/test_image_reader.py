@@ -39,7 +39,7 @@ def test_every_epoch_has_its_own_order(shapes):
     images, _ = collect(ImageReader(shapes, TRAIN), 1, (200, 200), 18)
     epochs = [[image.tobytes() for image in images[start : start + 6]] for start in (0, 6, 12)]
     assert set(epochs[0]) == set(epochs[1]) == set(epochs[2])
-    assert not epochs[0] == epochs[1] == epochs[2]
+    assert len({tuple(epoch) for epoch in epochs}) == 3
 
 
 def test_samples_do_not_depend_on_batches_or_on_where_a_run_resumed(shapes):

@@ -69,3 +69,10 @@ def test_a_failed_download_is_a_users_error(monkeypatch):
     monkeypatch.setattr(keras.applications, "VGG16", fail)
     with pytest.raises(UserError, match="URL fetch failure"):
         keras_vgg16.download()
+
+
+def test_a_dataset_that_was_never_written_is_not_allocated(tmp_path):
+    with h5py.File(tmp_path / "net.h5", "w") as file:
+        file.create_dataset("layers/conv2d/vars/0", (400_000_000,), "f4", chunks=(1000,))
+    with pytest.raises(UserError, match="0 are there"):
+        keras_vgg16.read_h5(tmp_path / "net.h5")

@@ -178,3 +178,14 @@ def test_only_own_pngs_are_written_over(tmp_path):
     with pytest.raises(UserError, match="theirs.png exists"):
         pictures.write_mask(tmp_path / "theirs.png", LABELS)
     assert (tmp_path / "theirs.png").read_bytes() == theirs
+
+
+def test_negative_labels_are_no_background(tmp_path):
+    Image.fromarray(np.array([[0, -1, 3]], np.int32)).save(tmp_path / "a.tif")
+    with pytest.raises(UserError, match="labels from -1 to 3"):
+        pictures.read_mask(tmp_path / "a.tif", 21)
+
+
+def test_unreadable_exif_means_upright(tmp_path):
+    Image.fromarray(RGB).save(tmp_path / "a.png", exif=b"garbage")
+    np.testing.assert_array_equal(pictures.read_image(tmp_path / "a.png"), RGB)

@@ -74,3 +74,10 @@ def test_shapes_that_lie_allocate_nothing(tmp_path):
 def test_a_skeleton_gets_a_hint():
     with pytest.raises(UserError, match="take the net_weights beside it"):
         read_pickle(DATA / "py2_net_skeleton.ckpt")
+
+
+@pytest.mark.parametrize("nest", [b"2\x86" * 60, b"\x85" * 100_000])
+def test_nested_tuples_as_keys_take_neither_time_nor_stack(tmp_path, nest):
+    for start, end in ((b"", b"K\x01s."), (b"(", b"K\x01u.")):
+        with pytest.raises(UserError, match="a key is no text"):
+            read_pickle(write(tmp_path / "a", b"\x80\x02}" + start + b")" + nest + end))

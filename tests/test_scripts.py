@@ -10,6 +10,7 @@ from PIL import Image
 
 from deeplab_lfov import Predictor, load_model
 from deeplab_lfov.pictures import read_image, read_mask, write_mask
+from deeplab_lfov.training import Trainer
 
 VAL = "ImageSets/Segmentation/val.txt"
 
@@ -167,3 +168,48 @@ def test_evaluate_and_inference_name_the_mistake(script, shapes, checkpoint, tmp
     assert_error(script("inference", tmp_path / "*.jpg", checkpoint), "*.jpg")
     assert_error(script("inference", foreign, checkpoint, "--save_dir", tmp_path / "out"), foreign)
     assert_error(script("inference", foreign), "CKPT")
+
+
+def test_evaluate_writes_over_no_mask_of_the_data_set_and_no_foreign_file(
+    script, shapes, checkpoint, tmp_path
+):
+    evaluate = ["evaluate", "--data_dir", shapes, "--data_list", VAL, "--restore_from", checkpoint]
+    before = {path: path.read_bytes() for path in (shapes / "SegmentationClass").iterdir()}
+    assert_error(script(*evaluate, "--save_dir", shapes / "SegmentationClass"), "exists")
+    assert all(path.read_bytes() == content for path, content in before.items())
+    (tmp_path / "notes.txt").write_text("precious")
+    assert_error(script(*evaluate, "--json", tmp_path / "notes.txt"), "notes.txt exists")
+    for _ in range(2):
+        assert script(*evaluate, "--json", tmp_path / "numbers.json").status == 0
+
+
+def test_evaluate_heeds_its_flags(script, shapes, checkpoint, tmp_path):
+    evaluate = ["evaluate", "--data_dir", shapes, "--data_list", VAL, "--restore_from", checkpoint]
+    flags = ["--json", tmp_path / "numbers.json", "--num_steps", 2]
+    assert script(*evaluate, *flags).status == 0
+    numbers = json.loads((tmp_path / "numbers.json").read_text())
+    assert numbers["num_images"] == 2 and set(numbers) == {
+        *("mean_iou", "pixel_accuracy", "mean_accuracy", "frequency_weighted_iou", "iou"),
+        *("num_images", "seconds"),
+    }
+    assert_error_last_line(script(*evaluate, "--ignore_label", 0), "255")
+
+
+def test_inference_takes_a_folder_twice_and_not_its_own_masks(script, checkpoint, tmp_path):
+    Image.new("RGB", (20, 10)).save(tmp_path / "a.png")
+    command = ["inference", tmp_path, tmp_path / "*.png", checkpoint, "--save_dir", tmp_path]
+    for _ in range(2):
+        result = script(*command)
+        assert result.status == 0, result.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "a_mask.png"]
+
+
+def test_train_heeds_its_flags(train, monkeypatch):
+    seen = {}
+    monkeypatch.setattr(Trainer, "train", lambda self, *steps: seen.update(vars(self), steps=steps))
+    flags = ["--num_steps", 9, "--scale_range", "0.5,2", "--random_mirror", "--iter_size", 3]
+    flags += ["--save_num_images", 1, "--save_pred_every", 4, "--val_every", 5, "--seed", 6]
+    assert train(*flags).status == 0
+    reader = seen["reader"]
+    assert (reader.scale_range, reader.random_mirror, reader.seed) == ((0.5, 2.0), True, 6)
+    assert (seen["batch_size"], seen["save_num_images"]) == (6, 1) and seen["steps"] == (9, 4, 5)

@@ -51,17 +51,20 @@ def test_random_mirror_swaps_both_about_every_second_time():
     assert 35 < mirrored < 65
 
 
-def test_random_scale_keeps_labels_and_stays_in_range():
-    image = tf.ones([40, 80, 3]) * 7
-    mask = tf.reshape(tf.constant(np.tile(np.repeat([3, 255], 40), 40), tf.uint8), [40, 80, 1])
+def test_random_scale_keeps_labels_and_moves_both_alike():
+    left = np.repeat([True, False], 40)
+    image = tf.constant(np.tile(np.where(left, 7.0, -7.0)[:, None], (40, 1, 3)), tf.float32)
+    mask = tf.constant(np.tile(np.where(left, 3, 255)[:, None], (40, 1, 1)), tf.uint8)
     heights = []
     for number in range(40):
         new_image, new_mask = transforms.random_scale(image, mask, (0.5, 1.5), 0, number)
         height, width = new_mask.shape[:2]
         heights.append(height)
         assert new_image.shape == (height, width, 3) and abs(width - 2 * height) <= 1
-        assert set(np.unique(new_mask)) == {3, 255}
-        np.testing.assert_allclose(new_image, 7, rtol=1e-6)
+        edge = width // 2
+        for columns, value, label in ((slice(edge - 2), 7, 3), (slice(edge + 2, None), -7, 255)):
+            np.testing.assert_allclose(new_image[:, columns], value, rtol=1e-5)
+            assert (new_mask[:, columns].numpy() == label).all()
     assert 20 <= min(heights) < 28 and 52 < max(heights) <= 60
 
 

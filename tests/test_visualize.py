@@ -29,3 +29,9 @@ def test_color_scheme_shows_every_class(tmp_path):
     pixels = np.asarray(Image.open(tmp_path / "scheme.png").convert("RGB")).reshape(-1, 3)
     colors = {tuple(color) for color in pixels.tolist()}
     assert {tuple(color) for color in PALETTE[[*range(21), 255]].tolist()} <= colors
+
+
+def test_a_class_may_have_any_name(tmp_path):
+    visualize.save_color_scheme(tmp_path / "scheme.png", ["US$^$", "a_b", "$"])
+    with Image.open(tmp_path / "scheme.png") as scheme:
+        assert scheme.size[0] == 900
