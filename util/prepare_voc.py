@@ -75,17 +75,22 @@ def _unpack(source: Path, wanted: dict[str, str], folder: Path) -> Iterator[bool
 
     Where a file goes is made of its plain name alone, so nothing in an archive can leave `folder`.
     """
-    found = False
+    found, new = False, []
     try:
         for path, read in _files_in(source):
             for pattern, subfolder in wanted.items():
                 if match := re.search(rf"(?:^|/){pattern}$", path):
                     found = True
                     target = folder / subfolder / match.group(1)
-                    yield not target.exists() and _write(target, read())
+                    if not target.exists():
+                        _write(target, read())
+                        new.append(target)
+                    yield target in new[-1:]
     except FileNotFoundError as error:
         raise UserError(f"there is no file or folder {source}") from error
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+        for target in new:  # an archive with damage in it may have given damaged files
+            target.unlink()
         raise UserError(f"{source} is damaged or no archive: {error}") from error
     if not found:
         raise UserError(f"{source} holds none of the files expected; is it the right download?")
@@ -103,13 +108,23 @@ def _files_in(source: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
         for member in archive:
             if member.isfile() and not _OTHER_YEAR.search(member.name):
                 yield member.name, archive.extractfile(member).read
+        _check_end(archive)
 
 
-def _write(target: Path, content: bytes) -> bool:
+def _check_end(archive: tarfile.TarFile) -> None:
+    """Read to the end of an archive, which tarfile leaves at the first damaged header as well.
+
+    Raises tarfile.ReadError where there is more than padding; a .tgz checks its checksum there.
+    """
+    while content := archive.fileobj.read(1 << 20):
+        if content.strip(b"\0"):
+            raise tarfile.ReadError("a header in it is damaged")
+
+
+def _write(target: Path, content: bytes) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with files.whole_file(target) as partial:
         partial.write_bytes(content)
-    return True
 
 
 def _lists(folder: Path) -> dict[str, list[str]]:
