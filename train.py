@@ -21,15 +21,20 @@ def parser() -> cli.Parser:
 
 
 def main(args: argparse.Namespace) -> None:
-    """Settings, model, data, solver, output, training."""
+    """Settings, model, data, output, solver, training."""
     device = cli.start_tensorflow()
     run = _settings(args)
     model, class_names = _model(args, run)
     reader = _reader(args, model, args.data_list, augment=True)
     val_reader = _reader(args, model, args.val_list) if args.val_list else None
-    solver = _solver(args, model, reader)
-
     snapshot_dir, save_dir = _output_folders(args)
+
+    first_look = args.check_data and not run
+    report = None
+    if first_look or args.class_weights == "balanced":
+        report = _report(reader, class_names)
+    solver = _solver(args, model, report)
+
     variables = model.parameters | solver.variables
     contents = {"data_list and palette": reader.fingerprint, "class_weights": solver.weights}
     settings = lfov.settings.as_stored(args) | {"contents": contents}
@@ -39,9 +44,10 @@ def main(args: argparse.Namespace) -> None:
     if run:
         lfov.settings.check_contents(args, run.settings["contents"], contents)
         snapshots.restore(run)
-    elif args.check_data:
-        for checked in filter(None, (reader, val_reader)):
-            _check(checked, class_names)
+    if first_look:
+        reports = [report, *([_report(val_reader, class_names)] if val_reader else [])]
+        for line in "\n".join(each.short() for each in reports).splitlines():
+            print(f"data     {line}")
     history = lfov.history.History(snapshot_dir, first_step=int(solver.global_step))
     for line in _plan(args, run, reader, solver, device):
         print(line, flush=True)
@@ -118,8 +124,8 @@ def _reader(
     )
 
 
-def _check(reader: lfov.ImageReader, class_names: tuple[str, ...]) -> None:
-    """Print what is in the data set; raise UserError where training would stop at it."""
+def _report(reader: lfov.ImageReader, class_names: tuple[str, ...]) -> lfov.dataset_check.Report:
+    """What is in the data set; raises UserError where training would stop at it."""
     found = lfov.dataset_check.find(reader.samples, reader.labels_of, decode=False)
     found = cli.progress(found, len(reader.samples), "masks checked", keep=False)
     report = lfov.dataset_check.Report(class_names, list(found))
@@ -128,17 +134,17 @@ def _check(reader: lfov.ImageReader, class_names: tuple[str, ...]) -> None:
             f"training would stop at {len(report.faults)} of {len(reader.samples)} pictures: "
             f"{report.faults[0]}; util/check_dataset.py lists all"
         )
-    print(*(f"data     {line}" for line in report.short().splitlines()), sep="\n")
+    return report
 
 
 def _solver(
-    args: argparse.Namespace, model: lfov.DeepLabLFOVModel, reader: lfov.ImageReader
+    args: argparse.Namespace, model: lfov.DeepLabLFOVModel, report: lfov.dataset_check.Report | None
 ) -> lfov.Solver:
     names = ("optimizer", "learning_rate", "lr_policy", "num_steps", "power", "step_size", "gamma")
     names += ("momentum", "weight_decay", "head_lr_mult", "bias_lr_mult", "iter_size", "seed")
     weights = None
     if args.class_weights == "balanced":
-        weights = lfov.class_weights.balanced(reader.label_counts(), model.num_classes)
+        weights = lfov.class_weights.balanced(report.label_counts, model.num_classes)
     elif args.class_weights:
         weights = lfov.class_weights.read_class_weights(args.class_weights, model.num_classes)
     return lfov.Solver(
@@ -148,8 +154,7 @@ def _solver(
 
 def _output_folders(args: argparse.Namespace) -> tuple[Path, Path]:
     snapshot_dir = lfov.files.writable_folder(args.snapshot_dir)
-    if any(character in str(snapshot_dir) for character in "*?["):
-        raise lfov.UserError(f"--snapshot_dir {snapshot_dir} must not have *, ? or [ in its name")
+    lfov.files.check_no_glob(snapshot_dir)
     marks = ("model.ckpt-[0-9]*", "model.ckpt-best*", "history.csv")
     if not args.resume and any(any(snapshot_dir.glob(mark)) for mark in marks):
         raise lfov.UserError(

@@ -46,9 +46,9 @@ class Report:
 
     def short(self) -> str:
         """Two lines: the pictures and their sizes; the labels' shares."""
-        counts, void = self.label_counts, self.label_counts[VOID]
+        counts = self.label_counts
         present = np.count_nonzero(counts[: len(self.class_names)])
-        share = void / max(counts.sum(), 1)
+        share = counts[VOID] / max(counts.sum(), 1)
         return (
             f"{len(self.findings)} pictures with masks, {self._sizes()}\n"
             f"{present} of {len(self.class_names)} classes occur, {share:.1%} of pixels are void"

@@ -53,6 +53,12 @@ def writable_folder(path: str | Path) -> Path:
         ) from error
 
 
+def check_no_glob(path: str | Path) -> None:
+    """Raise UserError for a name that TensorFlow would take for a pattern of checkpoints' names."""
+    if any(character in str(path) for character in "*?["):
+        raise UserError(f"TensorFlow cannot use {path}; rename what has *, ? or [ in its name")
+
+
 def writable_json(path: str | Path, key: str) -> Path:
     """Prove that the file `path` can be written, without touching it.
 

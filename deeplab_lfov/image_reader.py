@@ -74,12 +74,6 @@ class ImageReader:
         numbers = range(step * batch_size, (step + 1) * batch_size)
         return [self.samples[int(self._shuffled(number))].image for number in numbers]
 
-    def label_counts(self) -> np.ndarray:
-        """int64 [256], how many pixels have each label in all the masks of the list."""
-        masks = tf.data.Dataset.range(len(self.samples)).map(self._load, tf.data.AUTOTUNE)
-        counts = masks.map(lambda _, mask: tf.math.bincount(tf.cast(mask, tf.int32), minlength=256))
-        return sum(count.numpy().astype(np.int64) for count in self._iterate(counts.prefetch(4)))
-
     def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Decode sample `index`: image uint8 RGB [H, W, 3] and labels uint8 [H, W, 1]."""
         sample = self.samples[index]

@@ -16,6 +16,7 @@ import tensorflow as tf
 from deeplab_lfov.caffemodel import read_caffemodel
 from deeplab_lfov.conversion import from_caffe, is_vgg16
 from deeplab_lfov.errors import UserError, few
+from deeplab_lfov.files import check_no_glob
 from deeplab_lfov.py2_pickle import read_pickle
 
 Tensors = dict[str, np.ndarray]
@@ -99,8 +100,7 @@ def _index_of(path: Path) -> Path:
 
 
 def _read_checkpoint(path: Path) -> Tensors:
-    if any(character in str(path) for character in "*?["):
-        raise UserError(f"TensorFlow cannot read {path}; rename what has *, ? or [ in its name")
+    check_no_glob(path)
     files = [path, *path.parent.glob(f"{glob.escape(path.name)}.data-*")]
     stored = sum(file.stat().st_size for file in files if file.is_file())
     try:

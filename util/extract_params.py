@@ -55,8 +55,7 @@ def main(args: argparse.Namespace) -> None:
     """Read, convert, complete, write."""
     folder = lfov.files.writable_folder(args.output_dir)
     checkpoint, npz, skeleton = (folder / name for name in OUTPUTS)
-    if any(character in args.output_dir for character in "*?["):
-        raise lfov.UserError(f"{args.output_dir} must not have *, ? or [ in its name")
+    lfov.files.check_no_glob(folder)
     if args.prototxt and not args.pycaffe_path:
         raise lfov.UserError("--prototxt is for --pycaffe_path, which is not given")
     for path in (*folder.glob(f"{checkpoint.name}.*"), npz, skeleton):
