@@ -6,75 +6,218 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import deeplab_lfov as lfov
-from deeplab_lfov import cli
+from deeplab_lfov import cli, flags
 
 
 def parser() -> cli.Parser:
     """The flags of evaluate.py."""
     p = cli.Parser("Measure the mean IoU of a checkpoint on pictures with masks.")
-    cli.add_list_flags(p, "ImageSets/Segmentation/val.txt")
-    cli.add_label_flags(p)
+    flags.add_list_flags(p, "ImageSets/Segmentation/val.txt")
+    flags.add_label_flags(p)
     p.add_argument(
         "--restore_from",
         "--weights_path",
-        type=cli.PATH,
+        type=flags.PATH,
         metavar="CKPT",
         required=True,
         help="weights to measure",
     )
-    p.add_argument("--num_steps", type=cli.COUNT, help="pictures to take; default: the whole list")
     p.add_argument(
-        "--save_dir", type=cli.PATH, help="folder for the predicted masks, <picture>.png"
+        "--num_steps", type=flags.COUNT, help="pictures to take; default: the whole list"
     )
-    p.add_argument(
-        "--json", type=cli.PATH, metavar="FILE", help="file for the numbers, as fractions"
-    )
+    flags.add_prediction_flags(p)
+    _add_outputs(p.add_argument_group("output"))
     return p
 
 
+def _add_outputs(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--save_dir", type=flags.PATH, help="folder for the masks, <picture>.png")
+    group.add_argument(
+        "--json", type=flags.PATH, metavar="FILE", help="file for the numbers, as fractions"
+    )
+    group.add_argument(
+        "--report", type=flags.PATH, metavar="DIR", help="folder for index.html: numbers, pictures"
+    )
+    group.add_argument(
+        "--trimap",
+        type=flags.PIXELS,
+        metavar="PIXELS",
+        help="also the mean IoU within so many pixels of a boundary, such as 1,2,4,8,16",
+    )
+    group.add_argument(
+        "--crf_search",
+        type=flags.FACTOR,
+        metavar="FACTOR",
+        help="instead: each bilateral parameter of the CRF divided by it, as is, and times it",
+    )
+    group.add_argument(
+        "--voc_submission",
+        type=flags.PATH,
+        metavar="ZIP",
+        help="instead: masks for VOC's test server, of a list without masks",
+    )
+
+
 def main(args: argparse.Namespace) -> None:
-    """Model, data, output, loop, report."""
+    """Network, then one of three: masks for the test server, a search for a CRF, or the metric."""
+    _check_modes(args)
     device = cli.start_tensorflow()
-    model, class_names = lfov.load_model(args.restore_from)
+    options = flags.prediction_options(args)
+    center = options.pop("crf") if args.crf_search else None
+    predictor = lfov.Predictor(args.restore_from, **options)
     if args.class_names:
-        class_names = lfov.data_list.read_class_names(args.class_names, model.num_classes)
+        names = lfov.data_list.read_class_names(args.class_names, predictor.model.num_classes)
+        predictor.class_names = names
+    if args.voc_submission:
+        _submit(args, predictor, device)
+    elif args.crf_search:
+        _search(args, predictor, center, device)
+    else:
+        _measure(args, predictor, device)
+
+
+def _check_modes(args: argparse.Namespace) -> None:
+    """Raise UserError for flags that exclude each other."""
+    metric = {name for name in ("json", "report", "trimap") if getattr(args, name)}
+    if args.voc_submission and (metric or args.crf_search):
+        flag = "crf_search" if args.crf_search else min(metric)
+        raise lfov.UserError(f"--voc_submission measures nothing; leave out --{flag}")
+    if args.crf_search and (metric or args.save_dir):
+        flag = min(metric or {"save_dir"})
+        raise lfov.UserError(f"--crf_search only prints its table; leave out --{flag}")
+    args.crf = args.crf or bool(args.crf_search)
+
+
+def _measure(args: argparse.Namespace, predictor: lfov.Predictor, device: str) -> None:
+    """Print the mean IoU, and write the numbers, the masks and the report that were asked for."""
+    reader, samples = _reader(args, predictor)
+    masks = _mask_paths(args.save_dir, samples)
+    if args.json:
+        lfov.files.writable_json(args.json, "mean_iou")
+    matrix = lfov.ConfusionMatrix(predictor.class_names)
+    trimap = lfov.trimap.TrimapMatrices(matrix.class_names, args.trimap) if args.trimap else None
+    report = lfov.report.Report(args.report) if args.report else None
+    _print_plan(args, f"{len(samples)} pictures with masks", predictor, device)
+
+    def finish(picture: tuple, segmentation: lfov.segmentation.Segmentation, mask: Path) -> float:
+        (sample, _, truth), prediction = picture, segmentation.labels()
+        matrix.update(truth, prediction)
+        if trimap:
+            trimap.update(truth, prediction)
+        if report:
+            report.add(sample.name, sample.image, truth, prediction)
+        if mask:
+            lfov.pictures.write_mask(mask, prediction)
+        return matrix.mean_iou
+
+    pictures = zip(reader.pictures(len(samples)), masks, strict=True)
+    seconds = _run(
+        (partial(finish, p, predictor.segment(p[1]), mask) for p, mask in pictures), len(samples)
+    )
+    print(f"\n{matrix}\n" + (f"\n{trimap}\n" if trimap else ""))
+    print(f"{len(samples)} pictures in {seconds:.1f} s")
+    if report:
+        print(f"report   {report.write(matrix, _facts(args, predictor, len(samples)), trimap)}")
+    if args.json:
+        numbers = matrix.as_dict() | {"num_images": len(samples), "seconds": seconds}
+        numbers |= {"trimap": trimap.as_dict()} if trimap else {}
+        with lfov.files.whole_file(args.json) as partial_file:
+            partial_file.write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
+
+
+def _search(
+    args: argparse.Namespace, predictor: lfov.Predictor, center: lfov.crf.DenseCRF, device: str
+) -> None:
+    """Print the mean IoU of the CRFs around the one that the flags describe, and the best."""
+    reader, samples = _reader(args, predictor)
+    search = lfov.crf_search.CRFSearch(center, args.crf_search, predictor.class_names)
+    _print_plan(args, f"{len(samples)} pictures with masks", predictor, device)
+    print(f"search   {len(search.matrices)} CRFs around {center}")
+
+    def finish(picture: tuple, segmentation: lfov.segmentation.Segmentation) -> float:
+        _, image, truth = picture
+        search.update(image, truth, segmentation.probabilities())
+        return search.matrices[search.best].mean_iou
+
+    pictures = reader.pictures(len(samples))
+    seconds = _run((partial(finish, p, predictor.segment(p[1])) for p in pictures), len(samples))
+    print(f"\n{search}\n{len(samples)} pictures in {seconds:.1f} s; the best: {search.flags()}")
+
+
+def _submit(args: argparse.Namespace, predictor: lfov.Predictor, device: str) -> None:
+    """Write the archive for VOC's test server."""
+    if predictor.model.num_classes != len(lfov.CLASS_NAMES):
+        raise lfov.UserError(
+            f"VOC's test server knows {len(lfov.CLASS_NAMES)} classes and "
+            f"{args.restore_from} has {predictor.model.num_classes}"
+        )
+    samples = lfov.data_list.read_list(args.data_dir, args.data_list, masks=False)
+    samples = samples[: args.num_steps]
+    _check_sizes(args, predictor, samples)
+    masks = _mask_paths(args.save_dir, samples)
+    submission = lfov.submission.VocSubmission(args.voc_submission)
+    _print_plan(args, f"{len(samples)} pictures", predictor, device)
+
+    def finish(name: str, segmentation: lfov.segmentation.Segmentation, mask: Path) -> None:
+        labels = segmentation.labels()
+        submission.add(name, labels)
+        if mask:
+            lfov.pictures.write_mask(mask, labels)
+
+    with submission:
+        images = (lfov.pictures.read_image(sample.image) for sample in samples)
+        work = zip(samples, images, masks, strict=True)
+        seconds = _run(
+            (partial(finish, s.name, predictor.segment(image), mask) for s, image, mask in work),
+            len(samples),
+        )
+    print(f"{len(samples)} masks in {args.voc_submission} in {seconds:.1f} s")
+
+
+def _run(calls: Iterable[Callable[[], float | None]], num_images: int) -> float:
+    """Finish every picture while the network is at the next; returns the seconds it took."""
+    start = time.perf_counter()
+    results = lfov.pipeline.one_behind(calls)
+    with cli.progress(results, num_images, "pictures") as bar:
+        for mean_iou in bar:
+            if mean_iou is not None:
+                bar.set_postfix_str(f"mean IoU {mean_iou:.4f}", refresh=False)
+    return time.perf_counter() - start
+
+
+def _reader(
+    args: argparse.Namespace, predictor: lfov.Predictor
+) -> tuple[lfov.ImageReader, list[lfov.data_list.Sample]]:
+    """The reader, and those of its samples that are wanted."""
     reader = lfov.ImageReader(
         args.data_dir,
         args.data_list,
-        num_classes=model.num_classes,
+        num_classes=predictor.model.num_classes,
         ignore_label=args.ignore_label,
         palette=lfov.palette.read_palette(args.palette),
     )
     samples = reader.samples[: args.num_steps]
-    mask_paths = _mask_paths(args.save_dir, samples)
-    if args.json:
-        lfov.files.writable_json(args.json, "mean_iou")
-    _print_plan(args, len(samples), model, device)
-
-    predictor = lfov.Predictor(model)
-    matrix = lfov.ConfusionMatrix(class_names)
-    start = time.perf_counter()
-    pictures = zip(reader.pictures(len(samples)), mask_paths, strict=True)
-    with cli.progress(pictures, len(samples), "pictures") as bar:
-        for (_, image, labels), mask_path in bar:
-            prediction = predictor(image)
-            matrix.update(labels, prediction)
-            bar.set_postfix_str(f"mean IoU {matrix.mean_iou:.4f}", refresh=False)
-            if mask_path:
-                lfov.pictures.write_mask(mask_path, prediction)
-    seconds = time.perf_counter() - start
-
-    print(f"\n{matrix}\n{len(samples)} pictures in {seconds:.1f} s")
-    if args.json:
-        numbers = matrix.as_dict() | {"num_images": len(samples), "seconds": seconds}
-        with lfov.files.whole_file(args.json) as partial:
-            partial.write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
+    _check_sizes(args, predictor, samples)
+    return reader, samples
 
 
-def _mask_paths(save_dir: str | None, samples: list) -> list[Path | None]:
+def _check_sizes(
+    args: argparse.Namespace, predictor: lfov.Predictor, samples: list[lfov.data_list.Sample]
+) -> None:
+    """Raise UserError for a picture that is larger than what pictures are padded to."""
+    for sample in samples if args.input_size else ():
+        try:
+            predictor.check_size(*lfov.pictures.image_size(sample.image))
+        except lfov.UserError as error:
+            raise lfov.UserError(f"{sample.image}: {error}") from error
+
+
+def _mask_paths(save_dir: str | None, samples: list[lfov.data_list.Sample]) -> list[Path | None]:
     if save_dir is None:
         return [None] * len(samples)
     folder = lfov.files.writable_folder(save_dir)
@@ -86,14 +229,24 @@ def _mask_paths(save_dir: str | None, samples: list) -> list[Path | None]:
 
 
 def _print_plan(
-    args: argparse.Namespace, num_images: int, model: lfov.DeepLabLFOVModel, device: str
+    args: argparse.Namespace, pictures: str, predictor: lfov.Predictor, device: str
 ) -> None:
-    print(f"data     {num_images} pictures with masks in {args.data_list}")
-    print(
-        f"network  {model.num_parameters:,} parameters, {model.num_classes} classes, "
-        f"width {model.width:g}, from {lfov.weight_files.locate(args.restore_from)}"
-    )
+    print(f"data     {pictures} in {args.data_list}")
+    print(f"network  {predictor.model}, from {lfov.weight_files.locate(args.restore_from)}")
+    if str(predictor):
+        print(f"views    {predictor}")
     print(f"device   {device}")
+
+
+def _facts(args: argparse.Namespace, predictor: lfov.Predictor, num_images: int) -> dict[str, str]:
+    """What the report says of where its numbers come from."""
+    return {
+        "checkpoint": str(lfov.weight_files.locate(args.restore_from)),
+        "network": str(predictor.model),
+        "list": args.data_list,
+        "pictures": str(num_images),
+        "test time": str(predictor) or "one view of each picture",
+    }
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 
 import deeplab_lfov as lfov
-from deeplab_lfov import cli
+from deeplab_lfov import cli, flags
 
 
 def parser() -> cli.Parser:
@@ -182,8 +182,7 @@ def _plan(
     height, width = args.input_size
     lines = [
         f"data     {args.data_list} in {args.data_dir}",
-        f"network  {model.num_parameters:,} parameters, {model.num_classes} classes, "
-        f"width {model.width:g}, {args.precision}, from {start}",
+        f"network  {model}, from {start}",
         f"steps    {int(solver.global_step) + 1} to {args.num_steps} of {args.batch_size} x "
         f"{args.iter_size} crops, {height} x {width} pixels, seed {args.seed}",
         f"solver   {args.optimizer}, {solver.describe_rate()}",
@@ -194,27 +193,27 @@ def _plan(
 
 
 def _add_data_flags(group: argparse._ArgumentGroup) -> None:
-    cli.add_list_flags(group, "ImageSets/Segmentation/train_aug.txt")
-    cli.add_label_flags(group)
+    flags.add_list_flags(group, "ImageSets/Segmentation/train_aug.txt")
+    flags.add_label_flags(group)
     group.add_argument(
-        "--num_classes", type=cli.NUM_CLASSES, help="default: as in the weights, else 21"
+        "--num_classes", type=flags.NUM_CLASSES, help="default: as in the weights, else 21"
     )
-    cli.add_flag(group, "check_data", True, "look at every mask before a run begins")
+    flags.add_flag(group, "check_data", True, "look at every mask before a run begins")
     group.add_argument(
-        "--input_size", type=cli.SIZE, default="321,321", help="height,width of crops in pixels"
+        "--input_size", type=flags.SIZE, default="321,321", help="height,width of crops in pixels"
     )
-    cli.add_flag(group, "random_scale", True, "resize each picture by a random factor")
+    flags.add_flag(group, "random_scale", True, "resize each picture by a random factor")
     group.add_argument(
-        "--scale_range", type=cli.SCALE_RANGE, default="0.75,1.25", help="limits of that factor"
+        "--scale_range", type=flags.SCALE_RANGE, default="0.75,1.25", help="limits of that factor"
     )
-    cli.add_flag(
+    flags.add_flag(
         group, "random_mirror", None, "swap left and right of every second picture; see --recipe"
     )
     group.add_argument(
-        "--val_list", type=cli.PATH, help="list to measure the mean IoU on during training"
+        "--val_list", type=flags.PATH, help="list to measure the mean IoU on during training"
     )
     group.add_argument(
-        "--val_every", type=cli.COUNT, default=1000, help="steps between measurements"
+        "--val_every", type=flags.COUNT, default=1000, help="steps between measurements"
     )
 
 
@@ -222,16 +221,23 @@ def _add_network_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--restore_from",
         "--weights_path",
-        type=cli.PATH,
+        type=flags.PATH,
         metavar="CKPT",
         help="weights to start from, in any known format; default: random filters",
     )
-    cli.add_flag(group, "not_restore_last", False, "start the last layer afresh, for other classes")
-    group.add_argument(
-        "--width", type=cli.WIDTH, help="share of VGG-16's channels; default: the weights', else 1"
+    flags.add_flag(
+        group, "not_restore_last", False, "start the last layer afresh, for other classes"
     )
     group.add_argument(
-        "--dropout", type=cli.DROPOUT, default=0.5, help="share of fc6's and fc7's outputs dropped"
+        "--width",
+        type=flags.WIDTH,
+        help="share of VGG-16's channels; default: the weights', else 1",
+    )
+    group.add_argument(
+        "--dropout",
+        type=flags.DROPOUT,
+        default=0.5,
+        help="share of fc6's and fc7's outputs dropped",
     )
     group.add_argument(
         "--precision",
@@ -250,29 +256,29 @@ def _add_solver_flags(group: argparse._ArgumentGroup) -> None:
         "arXiv 1412.7062's, arXiv 1606.00915's",
     )
     group.add_argument("--optimizer", choices=("adam", "sgd"), help="adam, or sgd with momentum")
-    group.add_argument("--learning_rate", type=cli.RATE, help="before policy and multipliers")
+    group.add_argument("--learning_rate", type=flags.RATE, help="before policy and multipliers")
     group.add_argument("--lr_policy", choices=("fixed", "step", "poly"), help="how the rate falls")
-    group.add_argument("--num_steps", type=cli.COUNT, help="updates to train")
-    group.add_argument("--batch_size", type=cli.COUNT, help="crops in a pass")
+    group.add_argument("--num_steps", type=flags.COUNT, help="updates to train")
+    group.add_argument("--batch_size", type=flags.COUNT, help="crops in a pass")
     group.add_argument(
-        "--iter_size", type=cli.COUNT, default=1, help="passes in an update, to save memory"
+        "--iter_size", type=flags.COUNT, default=1, help="passes in an update, to save memory"
     )
-    group.add_argument("--power", type=cli.RATE, default=0.9, help="of poly")
-    group.add_argument("--step_size", type=cli.COUNT, default=2000, help="of step, in steps")
-    group.add_argument("--gamma", type=cli.RATE, default=0.1, help="of step")
-    group.add_argument("--momentum", type=cli.DROPOUT, default=0.9, help="of sgd")
-    group.add_argument("--weight_decay", type=cli.NOT_NEGATIVE, help="of filters")
+    group.add_argument("--power", type=flags.RATE, default=0.9, help="of poly")
+    group.add_argument("--step_size", type=flags.COUNT, default=2000, help="of step, in steps")
+    group.add_argument("--gamma", type=flags.RATE, default=0.1, help="of step")
+    group.add_argument("--momentum", type=flags.DROPOUT, default=0.9, help="of sgd")
+    group.add_argument("--weight_decay", type=flags.NOT_NEGATIVE, help="of filters")
     group.add_argument(
-        "--head_lr_mult", type=cli.NOT_NEGATIVE, help="rate of the last layer, times"
+        "--head_lr_mult", type=flags.NOT_NEGATIVE, help="rate of the last layer, times"
     )
-    group.add_argument("--bias_lr_mult", type=cli.NOT_NEGATIVE, help="rate of biases, times")
+    group.add_argument("--bias_lr_mult", type=flags.NOT_NEGATIVE, help="rate of biases, times")
     group.add_argument(
         "--class_weights",
-        type=cli.PATH,
+        type=flags.PATH,
         help="'balanced', or a file with a class's weight in each line",
     )
-    group.add_argument("--seed", type=cli.SEED, default=0, help="decides every random draw")
-    cli.add_flag(
+    group.add_argument("--seed", type=flags.SEED, default=0, help="decides every random draw")
+    flags.add_flag(
         group, "deterministic", False, "the same bits every time, and after every resume; slower"
     )
 
@@ -280,21 +286,21 @@ def _add_solver_flags(group: argparse._ArgumentGroup) -> None:
 def _add_output_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--snapshot_dir",
-        type=cli.PATH,
+        type=flags.PATH,
         default="snapshots",
         help="folder for checkpoints, history and events",
     )
-    cli.add_flag(group, "resume", False, "go on with the run in snapshot_dir, with its settings")
+    flags.add_flag(group, "resume", False, "go on with the run in snapshot_dir, with its settings")
     group.add_argument(
-        "--save_pred_every", type=cli.COUNT, default=500, help="steps between checkpoints"
+        "--save_pred_every", type=flags.COUNT, default=500, help="steps between checkpoints"
     )
     group.add_argument(
-        "--max_to_keep", type=cli.COUNT, default=5, help="how many of the newest are kept"
+        "--max_to_keep", type=flags.COUNT, default=5, help="how many of the newest are kept"
     )
     group.add_argument(
-        "--save_dir", type=cli.PATH, help="folder for figures; default: snapshot_dir/images"
+        "--save_dir", type=flags.PATH, help="folder for figures; default: snapshot_dir/images"
     )
-    group.add_argument("--save_num_images", type=cli.COUNT, default=2, help="rows of a figure")
+    group.add_argument("--save_num_images", type=flags.COUNT, default=2, help="rows of a figure")
 
 
 if __name__ == "__main__":

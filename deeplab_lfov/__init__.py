@@ -2,13 +2,15 @@
 
 Training:   data_list -> pictures -> transforms -> image_reader -> training (solver, model,
                       objective) -> snapshots, history, visualize
-Evaluation: image_reader -> predictor (model, objective) -> metrics
-Inference:  pictures -> predictor -> pictures, visualize
+Evaluation: image_reader -> predictor -> metrics, trimap, report; or crf_search, submission
+Inference:  pictures -> predictor -> pictures, visualize, score_files
+                      predictor: tiles -> model -> segmentation -> crf (permutohedral)
 Weights:    weight_files (caffemodel, conversion, py2_pickle) -> checkpoints -> model;
                       keras_vgg16 -> conversion, in util/extract_params.py
 
 `voc` has the class names, colours and the void label; `seeds` makes every random draw a function
-of (seed, step); `cli` is what the three scripts' command lines share.
+of (seed, step); `cli` and `flags` are what the scripts' command lines share; `pipeline` lets the
+network run while the last picture is finished.
 """
 
 import importlib
@@ -17,6 +19,7 @@ _HOME = {
     "CLASS_NAMES": "voc",
     "VOID": "voc",
     "ConfusionMatrix": "metrics",
+    "DenseCRF": "crf",
     "DeepLabLFOVModel": "model",
     "ImageReader": "image_reader",
     "Predictor": "predictor",

@@ -1,4 +1,4 @@
-"""What the scripts' command lines share: flag types, error lines, a quiet TensorFlow, a bar."""
+"""What the scripts share when they run: help, error lines, a quiet TensorFlow, signals, a bar."""
 
 import argparse
 import os
@@ -42,79 +42,6 @@ def typed(parser: Parser) -> set[str]:
     return {name for name, value in given.items() if value is not unset}
 
 
-def add_flag(group: argparse._ArgumentGroup, name: str, default: bool, help: str) -> None:
-    """Add the pair --name and --no-name to a parser or a group of its flags."""
-    group.add_argument(
-        f"--{name}", action=argparse.BooleanOptionalAction, default=default, help=help
-    )
-
-
-def add_list_flags(group: argparse._ArgumentGroup, data_list: str) -> None:
-    """Add --data_dir and --data_list, which is `data_list` by default."""
-    group.add_argument(
-        "--data_dir", type=PATH, default=".", help="folder that the list's lines start from"
-    )
-    group.add_argument(
-        "--data_list",
-        type=PATH,
-        default=data_list,
-        help="lines '/image.jpg /mask.png' or VOC ids; looked for as named, then in data_dir",
-    )
-
-
-def add_label_flags(group: argparse._ArgumentGroup) -> None:
-    """Add what says how masks hold labels: --ignore_label, --palette and --class_names."""
-    group.add_argument(
-        "--ignore_label", type=LABEL, default=255, help="value of the masks' void pixels"
-    )
-    group.add_argument(
-        "--palette",
-        type=PATH,
-        help="file with a class and its colour in each line: road 128 64 128",
-    )
-    group.add_argument("--class_names", type=PATH, help="file that names a class in each line")
-
-
-def checked(kind: Callable[[str], object], accepts: Callable, what: str) -> Callable[[str], object]:
-    """A flag type: `kind` of the text where `accepts` says so, else an error that names `what`."""
-
-    def parse(text: str) -> object:
-        try:
-            value = kind(text)
-            if accepts(value):
-                return value
-        except ValueError:
-            pass
-        raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
-
-    return parse
-
-
-def _pair(kind: Callable[[str], object]) -> Callable[[str], tuple]:
-    return lambda text: tuple(kind(part) for part in text.split(","))
-
-
-COUNT = checked(int, lambda n: 1 <= n < 2**31, "a whole number from 1 to 2147483647")
-PATH = checked(str, bool, "a path: it is empty")
-SEED = checked(int, lambda n: 0 <= n < 2**31, "a whole number from 0 to 2147483647")
-NUM_CLASSES = checked(int, lambda n: 1 <= n <= 256, "a number of classes from 1 to 256")
-LABEL = checked(int, lambda n: 0 <= n <= 255, "a label from 0 to 255")
-RATE = checked(float, lambda x: 0 < x < float("inf"), "a number above 0")
-WIDTH = checked(float, lambda x: 0 < x <= 8 and x * 64 % 1 == 0, "a multiple of 1/64 up to 8")
-NOT_NEGATIVE = checked(float, lambda x: 0 <= x < float("inf"), "a number from 0")
-DROPOUT = checked(float, lambda x: 0 <= x < 1, "a share from 0 to below 1")
-SIZE = checked(
-    _pair(int),
-    lambda p: len(p) == 2 and min(p) >= 1,
-    "a height and width in pixels such as 321,321",
-)
-SCALE_RANGE = checked(
-    _pair(float),
-    lambda p: len(p) == 2 and 0 < p[0] <= p[1] < float("inf"),
-    "a smallest and largest scale such as 0.75,1.25",
-)
-
-
 def run(main: Callable[[argparse.Namespace], None], parser: Parser) -> None:
     """Parse the command line and run main; a UserError becomes one `error:` line and status 2."""
     warnings.filterwarnings("ignore", module="PIL")  # of EXIF data that pictures can do without
@@ -122,7 +49,7 @@ def run(main: Callable[[argparse.Namespace], None], parser: Parser) -> None:
         main(parser.parse_args())
         sys.stdout.flush()
     except UserError as error:
-        print("error: " + " ".join(str(error).split()), file=sys.stderr)
+        print_error(error)
         sys.exit(2)
     except BrokenPipeError:  # the reader of our output has gone, as in `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -132,6 +59,11 @@ def run(main: Callable[[argparse.Namespace], None], parser: Parser) -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def print_error(error: UserError) -> None:
+    """Print the one `error:` line of a user's mistake on stderr."""
+    print("error: " + " ".join(str(error).split()), file=sys.stderr)
 
 
 def start_tensorflow() -> str:

@@ -56,7 +56,10 @@ def parse_list(data_dir: str | Path, data_list: str | Path, masks: bool = True) 
         if line and not line.startswith("#"):
             samples.append(_parse(line, data_dir))
             if masks and samples[-1].mask is None:
-                raise UserError(f"line {number} of {path} names no mask: {line!r}")
+                raise UserError(
+                    f"line {number} of {path} names no mask: {line!r}; a line with one is "
+                    "`/image.jpg /mask.png`"
+                )
     if not samples:
         raise UserError(f"the list {path} is empty; a line is `/image.jpg /mask.png` or a VOC id")
     return samples

@@ -123,6 +123,13 @@ class DeepLabLFOVModel(tf.Module):
         """How many numbers the network learns: 20,505,429 for 21 classes at width 1.0."""
         return sum(variable.shape.num_elements() for variable in self.parameters.values())
 
+    def __str__(self) -> str:
+        """What kind of network it is, in a line."""
+        return (
+            f"{self.num_parameters:,} parameters, {self.num_classes} classes, "
+            f"width {self.width:g}, {self.precision.name}"
+        )
+
     def blobs(
         self, images: tf.Tensor, training: bool = False, seed: tf.Tensor | None = None
     ) -> Iterator[tuple[str, tf.Tensor]]:

@@ -1,4 +1,4 @@
-"""Labels to look at: colours, a legend, and figures of picture | mask | prediction."""
+"""Labels to look at: colours, overlays, legends, and figures of picture | mask | prediction."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from deeplab_lfov.pictures import write_png
 from deeplab_lfov.voc import PALETTE, VOID
@@ -17,6 +17,24 @@ def decode_labels(labels: np.ndarray) -> np.ndarray:
     """Labels uint8 [..., H, W] or [..., H, W, 1] -> colours uint8 RGB [..., H, W, 3]."""
     labels = np.asarray(labels)
     return PALETTE[labels[..., 0] if labels.shape[-1] == 1 else labels]
+
+
+def save_overlay(
+    path: str | Path,
+    image: np.ndarray,
+    labels: np.ndarray,
+    share: float,
+    class_names: Sequence[str] = (),
+) -> None:
+    """Write a PNG of uint8 RGB [H, W, 3] under the colours of labels uint8 [H, W].
+
+    share: of the colours, 0 shows the picture and 1 the mask. With class_names there is a legend
+    of the classes that occur below. Raises UserError when the file cannot be written.
+    """
+    picture = Image.blend(Image.fromarray(image), Image.fromarray(decode_labels(labels)), share)
+    if class_names:
+        picture = _with_legend(picture, np.unique(labels), class_names)
+    write_png(path, picture)
 
 
 def save_rows(
@@ -49,6 +67,29 @@ def save_color_scheme(path: str | Path, class_names: Sequence[str]) -> None:
     figure = Figure(figsize=(9, 0.3 + 0.22 * (len(class_names) // 6 + 1)), dpi=100)
     _add_legend(figure, [*range(len(class_names)), VOID], [*class_names, "void"])
     _write(path, figure)
+
+
+def _with_legend(
+    picture: Image.Image, labels: Sequence[int], class_names: Sequence[str]
+) -> Image.Image:
+    """The picture above rows of coloured squares with names, on white."""
+    font, gap = ImageFont.load_default(14), 6
+    entries = [(label, class_names[label], font.getlength(class_names[label])) for label in labels]
+    width = max(picture.width, *(int(length) + 14 + 3 * gap for *_, length in entries))
+    places, x, y = [], gap, picture.height + gap
+    for _, _, length in entries:
+        if x > gap and x + 14 + gap + length > width - gap:
+            x, y = gap, y + 14 + gap
+        places.append((x, y))
+        x += 14 + 3 * gap + int(length)
+    canvas = Image.new("RGB", (width, y + 14 + 2 * gap), "white")
+    canvas.paste(picture)
+    draw = ImageDraw.Draw(canvas)
+    for (label, name, _), (x, y) in zip(entries, places, strict=True):
+        color = tuple(map(int, PALETTE[label]))
+        draw.rectangle((x, y, x + 14, y + 14), fill=color, outline="grey")
+        draw.text((x + 14 + gap, y), name, fill="black", font=font)
+    return canvas
 
 
 def _add_legend(figure: Figure, labels: Sequence[int], names: Sequence[str]) -> None:

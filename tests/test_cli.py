@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from deeplab_lfov import UserError, cli
+from deeplab_lfov import UserError, cli, flags
 
 ROOT = Path(__file__).parents[1]
 
@@ -20,29 +20,6 @@ def test_help_does_not_load_tensorflow(name):
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0 and "usage:" in done.stdout, done.stderr
-
-
-@pytest.mark.parametrize(
-    ("kind", "good", "bad"),
-    [
-        (cli.COUNT, {"7": 7}, ["0", "-1", "1.5", "x", ""]),
-        (cli.SIZE, {"321,417": (321, 417)}, ["321", "0,5", "3,4,5", "a,b", ""]),
-        (cli.SCALE_RANGE, {"0.5,1": (0.5, 1.0)}, ["1,0.5", "0,1", "1", "nan,nan", "1,inf"]),
-        (cli.RATE, {"1e-4": 1e-4}, ["0", "-1", "nan", "inf", "x"]),
-        (cli.WIDTH, {"0.25": 0.25}, ["0", "0.1", "9", "nan", "inf"]),
-        (cli.DROPOUT, {"0": 0.0, "0.5": 0.5}, ["1", "-0.1", "nan"]),
-        (cli.LABEL, {"255": 255}, ["-1", "256"]),
-        (cli.NUM_CLASSES, {"1": 1, "256": 256}, ["0", "257"]),
-        (cli.PATH, {"a b": "a b"}, [""]),
-        (cli.SEED, {"0": 0}, ["-1", "2147483648"]),
-    ],
-)
-def test_flag_types(kind, good, bad):
-    for text, value in good.items():
-        assert kind(text) == value
-    for text in bad:
-        with pytest.raises(cli.argparse.ArgumentTypeError):
-            kind(text)
 
 
 def test_errors_of_a_user_are_one_line_and_status_2(monkeypatch, capsys):
@@ -63,7 +40,7 @@ def test_faults_of_the_program_keep_their_traceback(monkeypatch):
 
 def test_unknown_and_shortened_flags_are_errors():
     parser = cli.Parser("test")
-    parser.add_argument("--learning_rate", type=cli.RATE)
+    parser.add_argument("--learning_rate", type=flags.RATE)
     for arguments in (["--learning"], ["--no_such"], ["--learning_rate", "fast"]):
         with pytest.raises(UserError):
             parser.parse_args(arguments)

@@ -3,6 +3,8 @@ import pytest
 from PIL import Image
 
 from deeplab_lfov import decode_labels, visualize
+from deeplab_lfov.pictures import read_image
+from deeplab_lfov.visualize import save_overlay
 from deeplab_lfov.voc import CLASS_NAMES, PALETTE
 
 
@@ -35,3 +37,21 @@ def test_a_class_may_have_any_name(tmp_path):
     visualize.save_color_scheme(tmp_path / "scheme.png", ["US$^$", "a_b", "$"])
     with Image.open(tmp_path / "scheme.png") as scheme:
         assert scheme.size[0] == 900
+
+
+def test_an_overlay_is_the_picture_under_the_colors(tmp_path):
+    image, labels = np.full((4, 30, 3), 100, np.uint8), np.zeros((4, 30), np.uint8)
+    labels[:, 15:] = 15  # person, (192, 128, 128)
+    save_overlay(tmp_path / "a.png", image, labels, 0.5)
+    pixels = read_image(tmp_path / "a.png")
+    assert pixels[0, 0].tolist() == [50, 50, 50] and pixels[0, 20].tolist() == [146, 114, 114]
+
+
+def test_a_legend_lies_below_and_shows_the_colors(tmp_path):
+    image, labels = np.full((4, 300, 3), 100, np.uint8), np.zeros((4, 300), np.uint8)
+    labels[:, 15:] = 15
+    save_overlay(tmp_path / "a.png", image, labels, 1, CLASS_NAMES)
+    pixels = read_image(tmp_path / "a.png")
+    assert pixels.shape[1] == 300 and (pixels[:4, 20] == (192, 128, 128)).all()
+    legend = pixels[4:].reshape(-1, 3).tolist()
+    assert [192, 128, 128] in legend and [0, 0, 0] in legend and [128, 0, 0] not in legend

@@ -9,7 +9,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import deeplab_lfov as lfov
-from deeplab_lfov import cli
+from deeplab_lfov import cli, flags
 
 
 def parser() -> cli.Parser:
@@ -17,12 +17,15 @@ def parser() -> cli.Parser:
     p = cli.Parser("Tell what is in a list; exit status 0 where training would run, 2 otherwise.")
     p.add_argument("data_list", metavar="LIST", help="as for train.py's --data_list")
     p.add_argument(
-        "--data_dir", type=cli.PATH, default=".", help="folder that the list's lines start from"
+        "--data_dir", type=flags.PATH, default=".", help="folder that the list's lines start from"
     )
-    p.add_argument("--num_classes", type=cli.NUM_CLASSES, help="default: the names', else 21")
-    cli.add_label_flags(p)
+    p.add_argument("--num_classes", type=flags.NUM_CLASSES, help="default: the names', else 21")
+    flags.add_label_flags(p)
     p.add_argument(
-        "--against", type=cli.PATH, metavar="LIST", help="report pictures that are in this list too"
+        "--against",
+        type=flags.PATH,
+        metavar="LIST",
+        help="report pictures that are in this list too",
     )
     return p
 

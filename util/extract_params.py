@@ -16,7 +16,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import deeplab_lfov as lfov
-from deeplab_lfov import cli
+from deeplab_lfov import cli, flags
 
 if TYPE_CHECKING:
     from deeplab_lfov.conversion import Converted
@@ -29,22 +29,29 @@ def parser() -> cli.Parser:
     p = cli.Parser(f"Turn weights into {', '.join(OUTPUTS)}.")
     p.add_argument(
         "source",
-        type=cli.PATH,
+        type=flags.PATH,
         metavar="SOURCE",
         help="LargeFOV or VGG-16 .caffemodel, Keras VGG16 .h5, a checkpoint, or the word imagenet",
     )
-    p.add_argument("--output_dir", type=cli.PATH, default=".", help="folder for the three files")
+    p.add_argument("--output_dir", type=flags.PATH, default=".", help="folder for the three files")
     p.add_argument(
         "--head", choices=("keep", "init"), help="the last layer; default: keep it if there is one"
     )
-    p.add_argument("--num_classes", type=cli.NUM_CLASSES, help="of a fresh last layer; default: 21")
-    p.add_argument("--seed", type=cli.SEED, default=0, help="decides the filters that start afresh")
     p.add_argument(
-        "--pycaffe_path", type=cli.PATH, metavar="DIR", help="read the .caffemodel through pycaffe"
+        "--num_classes", type=flags.NUM_CLASSES, help="of a fresh last layer; default: 21"
+    )
+    p.add_argument(
+        "--seed", type=flags.SEED, default=0, help="decides the filters that start afresh"
+    )
+    p.add_argument(
+        "--pycaffe_path",
+        type=flags.PATH,
+        metavar="DIR",
+        help="read the .caffemodel through pycaffe",
     )
     p.add_argument(
         "--prototxt",
-        type=cli.PATH,
+        type=flags.PATH,
         metavar="FILE",
         help="for pycaffe; default: LargeFOV with 21 classes",
     )

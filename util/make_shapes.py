@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from deeplab_lfov import cli, files, pictures, voc
+from deeplab_lfov import cli, files, flags, pictures, voc
 from deeplab_lfov.errors import UserError
 
 # A figure is a list of (shape, corners in a unit square with y down, role of its colour);
@@ -147,9 +147,9 @@ def parser() -> cli.Parser:
     """The flags of make_shapes.py."""
     p = cli.Parser("Draw a small data set in VOC layout, the same for the same seed.")
     p.add_argument("folder", metavar="DIR", type=Path, help="new or empty folder for the data set")
-    p.add_argument("--num_train", type=cli.COUNT, default=300, help="pictures in train.txt")
-    p.add_argument("--num_val", type=cli.COUNT, default=50, help="pictures in val.txt")
-    p.add_argument("--seed", type=cli.SEED, default=0, help="decides every picture")
+    p.add_argument("--num_train", type=flags.COUNT, default=300, help="pictures in train.txt")
+    p.add_argument("--num_val", type=flags.COUNT, default=50, help="pictures in val.txt")
+    p.add_argument("--seed", type=flags.SEED, default=0, help="decides every picture")
     return p
 
 

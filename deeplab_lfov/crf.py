@@ -1,0 +1,185 @@
+"""A dense CRF without a compiler (Krähenbühl and Koltun, NIPS 2011), as DeepLab uses it.
+
+Every pixel is joined to every other by two Gaussian kernels, one of position and color (bilateral)
+and one of position alone, under the Potts model. Mean field alternates between sending messages,
+which is filtering on the permutohedral lattice, and updating every pixel's probabilities.
+"""
+
+import itertools
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from deeplab_lfov.permutohedral import PermutohedralLattice
+
+LEAST = 1e-5
+"""What probabilities below it count as, so that no label is impossible."""
+
+SAFE = 80
+"""The exponential of more may exceed float32."""
+
+CHUNK = 4096
+"""Pixels updated at a time, so that what belongs to them stays in the cache."""
+
+
+@dataclass(frozen=True)
+class DenseCRF:
+    """A callable (image, probabilities) -> probabilities; the defaults are VGG LargeFOV's.
+
+    bi_w, bi_xy_std, bi_rgb_std: weight of the bilateral kernel, its width in pixels and in grey
+    levels; pos_w, pos_xy_std: of the kernel of position. Kernels are normalized symmetrically.
+    Raises ValueError for widths that are not above 0, and negative weights and iterations.
+    """
+
+    num_iterations: int = 10
+    bi_w: float = 4.0
+    bi_xy_std: float = 121.0
+    bi_rgb_std: float = 5.0
+    pos_w: float = 3.0
+    pos_xy_std: float = 3.0
+
+    def __post_init__(self):
+        if min(self.bi_xy_std, self.bi_rgb_std, self.pos_xy_std) <= 0:
+            raise ValueError(f"the kernels' widths must be above 0, got {self}")
+        if min(self.num_iterations, self.bi_w, self.pos_w) < 0:
+            raise ValueError(f"weights and iterations must be 0 or more, got {self}")
+
+    def __call__(self, image: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+        """uint8 RGB [H, W, 3], float32 [H, W, C] -> float32 [H, W, C] that sum to 1 over C.
+
+        Labels that cannot win at any pixel get no messages. Raises ValueError for less than two
+        classes and for shapes that do not fit.
+        """
+        if probabilities.ndim != 3 or image.shape != (*probabilities.shape[:2], 3):
+            raise ValueError(f"image {image.shape} does not fit {probabilities.shape}")
+        if probabilities.shape[2] < 2:
+            raise ValueError("a CRF needs two classes or more")
+        flat = probabilities.reshape(-1, probabilities.shape[2]).astype(np.float32, copy=False)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            kernels = _Kernels(self, image, pool)
+            refined = _mean_field(kernels, flat.clip(LEAST, 1), self.num_iterations)
+        return refined.reshape(probabilities.shape)
+
+    def __str__(self) -> str:
+        """The parameters, in a line."""
+        return (
+            f"CRF of {self.num_iterations} iterations, bi_w {self.bi_w:g}, "
+            f"bi_xy_std {self.bi_xy_std:g}, bi_rgb_std {self.bi_rgb_std:g}, "
+            f"pos_w {self.pos_w:g}, pos_xy_std {self.pos_xy_std:g}"
+        )
+
+
+class _Kernels:
+    """Both kernels of a picture as one sparse matrix, whose rows the threads of a pool share."""
+
+    def __init__(self, crf: DenseCRF, image: np.ndarray, pool: ThreadPoolExecutor):
+        height, width = image.shape[:2]
+        rows, columns = np.mgrid[:height, :width].reshape(2, -1).astype(np.float32)
+        position, color = np.stack([columns, rows]), image.reshape(-1, 3).T
+        bilateral = [position / np.float32(crf.bi_xy_std), color / np.float32(crf.bi_rgb_std)]
+        features = [np.concatenate(bilateral), position / np.float32(crf.pos_xy_std)]
+        self.pool = pool
+        self.lattices = list(pool.map(PermutohedralLattice, features))
+        self.strengths = [np.float32(crf.bi_w), np.float32(crf.pos_w)]
+        normalized = list(pool.map(_normalized, self.lattices))
+        self.num_bilateral = normalized[0].shape[1]
+        weights = sparse.hstack(normalized, "csr")
+        ends = np.linspace(0, height * width, os.cpu_count() + 1).astype(int)
+        self.shares = [_Share(weights, *ends_) for ends_ in itertools.pairwise(ends)]
+
+    def blurred(self, values: np.ndarray) -> np.ndarray:
+        """Splat pixels' values float32 [N, C], blur and weigh them: vertices' values [V, C]."""
+        splatted = sum(self.pool.map(lambda share: share.splat(values), self.shares))
+        parts = np.split(splatted, [self.num_bilateral])
+        blurred = self.pool.map(
+            lambda lattice, part, strength: lattice.blur(part) * strength,
+            self.lattices,
+            parts,
+            self.strengths,
+        )
+        return np.concatenate(list(blurred))
+
+    def messages(self, values: np.ndarray) -> np.ndarray:
+        """Both kernels' weighted sums of the values of all pixels, float32 [N, C]."""
+        vertices = self.blurred(values)
+        return np.concatenate([share.weights @ vertices for share in self.shares])
+
+    def update(self, values: np.ndarray, of: Callable[[slice, np.ndarray], np.ndarray]) -> None:
+        """Set pixels' values [N, C] to what `of` makes of their messages, some rows at a time."""
+        vertices = self.blurred(values)
+
+        def update_share(share: _Share) -> None:
+            for rows, weights in share.chunks:
+                values[rows] = of(rows, weights @ vertices)
+
+        list(self.pool.map(update_share, self.shares))
+
+
+class _Share:
+    """Rows first ... last - 1 of the pixels x vertices matrix: those of one thread."""
+
+    def __init__(self, weights: sparse.csr_array, first: int, last: int):
+        self.pixels, self.weights = slice(first, last), weights[first:last]
+        self.chunks = [
+            (slice(start, end), weights[start:end])
+            for start in range(first, last, CHUNK)
+            for end in [min(start + CHUNK, last)]
+        ]
+
+    def splat(self, values: np.ndarray) -> np.ndarray:
+        return self.weights.T @ values[self.pixels]
+
+
+def _normalized(lattice: PermutohedralLattice) -> sparse.csr_array:
+    """The lattice's weights, so that filtering with them is normalized symmetrically."""
+    weights = lattice.weights
+    sums = lattice.filter(np.ones((weights.shape[0], 1), np.float32))[:, 0]
+    by_pixel = 1 / np.sqrt(sums + np.float32(1e-20))
+    data = weights.data * np.repeat(by_pixel, np.diff(weights.indptr))
+    return sparse.csr_array((data, weights.indices, weights.indptr), weights.shape)
+
+
+def _mean_field(kernels: _Kernels, probabilities: np.ndarray, num_iterations: int) -> np.ndarray:
+    """Algorithm 1 of the paper, float32 [N, C] -> [N, C].
+
+    Messages lie between 0 and `most`. A label that could not win at any pixel even with the most
+    stays out of the iterations; `others` is what such labels weigh against those that are `kept`.
+    """
+    most = kernels.messages(np.ones((len(probabilities), 1), np.float32))
+    kept = _can_win(probabilities, most)
+    with np.errstate(divide="ignore"):
+        others = np.log(probabilities[:, ~kept].sum(axis=1, keepdims=True)) - most / 2
+    unary = np.log(probabilities[:, kept]) - most / 2  # keeps the exponentials within float32
+    ones = np.ones((unary.shape[1], 1), np.float32)
+    is_safe = most.max(initial=0) < 2 * SAFE
+
+    def distribution(rows: slice, logits: np.ndarray) -> np.ndarray:
+        logits += unary[rows]
+        rest = others[rows]
+        if not is_safe:
+            top = np.maximum(logits.max(axis=1, keepdims=True), rest)
+            logits, rest = logits - top, rest - top
+        np.exp(logits, out=logits)
+        logits /= logits @ ones + np.exp(rest)
+        return logits
+
+    refined = probabilities / probabilities.sum(axis=1, keepdims=True)
+    iterated = np.ascontiguousarray(refined[:, kept])
+    for _ in range(num_iterations):
+        kernels.update(iterated, distribution)
+    left = refined[:, ~kept]
+    spare = 1 - iterated.sum(axis=1, keepdims=True)
+    refined[:, ~kept] = left * (spare / left.sum(axis=1, keepdims=True).clip(1e-30))
+    refined[:, kept] = iterated
+    return refined
+
+
+def _can_win(probabilities: np.ndarray, most: np.ndarray) -> np.ndarray:
+    """Which labels [C] have a pixel where the largest message would put them before the best."""
+    with np.errstate(over="ignore"):
+        factor = np.exp(most) / probabilities.max(axis=1, keepdims=True)
+        return (probabilities * factor).max(axis=0, initial=0) >= 1

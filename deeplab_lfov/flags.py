@@ -1,0 +1,148 @@
+"""The flags that scripts share: their types, which check the values, and groups of them."""
+
+import argparse
+from collections.abc import Callable
+
+from deeplab_lfov.errors import UserError
+
+
+def add_flag(group: argparse._ArgumentGroup, name: str, default: bool, help: str) -> None:
+    """Add the pair --name and --no-name to a parser or a group of its flags."""
+    group.add_argument(
+        f"--{name}", action=argparse.BooleanOptionalAction, default=default, help=help
+    )
+
+
+def add_list_flags(group: argparse._ArgumentGroup, data_list: str) -> None:
+    """Add --data_dir and --data_list, which is `data_list` by default."""
+    group.add_argument(
+        "--data_dir", type=PATH, default=".", help="folder that the list's lines start from"
+    )
+    group.add_argument(
+        "--data_list",
+        type=PATH,
+        default=data_list,
+        help="lines '/image.jpg /mask.png' or VOC ids; looked for as named, then in data_dir",
+    )
+
+
+def add_label_flags(group: argparse._ArgumentGroup) -> None:
+    """Add what says how masks hold labels: --ignore_label, --palette and --class_names."""
+    group.add_argument(
+        "--ignore_label", type=LABEL, default=255, help="value of the masks' void pixels"
+    )
+    group.add_argument(
+        "--palette",
+        type=PATH,
+        help="file with a class and its colour in each line: road 128 64 128",
+    )
+    group.add_argument("--class_names", type=PATH, help="file that names a class in each line")
+
+
+def add_prediction_flags(parser: argparse.ArgumentParser) -> None:
+    """Add what decides how pictures are segmented: views, padding, precision and the CRF."""
+    group = parser.add_argument_group("prediction")
+    group.add_argument(
+        "--scales", type=SCALES, default="1", help="sizes to look at each picture in, times its own"
+    )
+    add_flag(group, "flip", False, "look at each picture mirrored too; probabilities are averaged")
+    group.add_argument(
+        "--input_size",
+        type=SIZE,
+        help="pad every picture to this height,width with the mean, as the authors did (513,513)",
+    )
+    group.add_argument(
+        "--precision",
+        choices=("float32", "bfloat16", "float16"),
+        default="float32",
+        help="type that convolutions compute in",
+    )
+    add_flag(group, "crf", False, "refine the masks with a dense CRF")
+    for name, (kind, default, text) in CRF_FLAGS.items():
+        group.add_argument(f"--{name}", type=kind, help=f"{text}; default: {default:g}")
+
+
+def prediction_options(args: argparse.Namespace) -> dict:
+    """The options of a Predictor that the flags of `add_prediction_flags` stand for.
+
+    Raises UserError for a parameter of the CRF without the CRF.
+    """
+    given = {name: value for name in CRF_FLAGS if (value := getattr(args, name)) is not None}
+    crf = None
+    if args.crf:
+        from deeplab_lfov.crf import DenseCRF
+
+        names = {"crf_iterations": "num_iterations"}
+        crf = DenseCRF(**{names.get(name, name): value for name, value in given.items()})
+    elif given:
+        raise UserError(f"--{next(iter(given))} is a parameter of the CRF; add --crf to use it")
+    return {
+        "scales": args.scales,
+        "flip": args.flip,
+        "input_size": args.input_size,
+        "precision": args.precision,
+        "crf": crf,
+    }
+
+
+def checked(kind: Callable[[str], object], accepts: Callable, what: str) -> Callable[[str], object]:
+    """A flag type: `kind` of the text where `accepts` says so, else an error that names `what`."""
+
+    def parse(text: str) -> object:
+        try:
+            value = kind(text)
+            if accepts(value):
+                return value
+        except ValueError:
+            pass
+        raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
+
+    return parse
+
+
+def _several(kind: Callable[[str], object]) -> Callable[[str], tuple]:
+    return lambda text: tuple(kind(part) for part in text.split(","))
+
+
+COUNT = checked(int, lambda n: 1 <= n < 2**31, "a whole number from 1 to 2147483647")
+PATH = checked(str, bool, "a path: it is empty")
+SEED = checked(int, lambda n: 0 <= n < 2**31, "a whole number from 0 to 2147483647")
+NUM_CLASSES = checked(int, lambda n: 1 <= n <= 256, "a number of classes from 1 to 256")
+LABEL = checked(int, lambda n: 0 <= n <= 255, "a label from 0 to 255")
+RATE = checked(float, lambda x: 0 < x < float("inf"), "a number above 0")
+WIDTH = checked(float, lambda x: 0 < x <= 8 and x * 64 % 1 == 0, "a multiple of 1/64 up to 8")
+NOT_NEGATIVE = checked(float, lambda x: 0 <= x < float("inf"), "a number from 0")
+DROPOUT = checked(float, lambda x: 0 <= x < 1, "a share from 0 to below 1")
+SIZE = checked(
+    _several(int),
+    lambda p: len(p) == 2 and min(p) >= 1,
+    "a height and width in pixels such as 321,321",
+)
+SCALE_RANGE = checked(
+    _several(float),
+    lambda p: len(p) == 2 and 0 < p[0] <= p[1] < float("inf"),
+    "a smallest and largest scale such as 0.75,1.25",
+)
+SCALES = checked(
+    _several(float),
+    lambda scales: all(0 < scale <= 8 for scale in scales) and len(set(scales)) == len(scales),
+    "a list of different scales from above 0 to 8 such as 0.5,0.75,1",
+)
+PIXELS = checked(
+    _several(int),
+    lambda widths: all(1 <= w < 2**15 for w in widths) and list(widths) == sorted(set(widths)),
+    "an ascending list of whole numbers of pixels such as 1,2,4",
+)
+TILE = checked(int, lambda n: 8 <= n < 2**15 and n % 8 == 0, "a multiple of 8 from 8 to 32760")
+SHARE = checked(float, lambda x: 0 <= x <= 1, "a share from 0 to 1")
+FACTOR = checked(float, lambda x: 1 < x <= 100, "a factor from above 1 to 100")
+
+CRF_FLAGS = {
+    "crf_iterations": (COUNT, 10, "iterations of mean field"),
+    "bi_w": (NOT_NEGATIVE, 4, "weight of the bilateral kernel"),
+    "bi_xy_std": (RATE, 121, "its width in pixels"),
+    "bi_rgb_std": (RATE, 5, "its width in grey levels"),
+    "pos_w": (NOT_NEGATIVE, 3, "weight of the smoothness kernel"),
+    "pos_xy_std": (RATE, 3, "its width in pixels"),
+}
+"""Types, defaults and meanings of the CRF's flags."""
