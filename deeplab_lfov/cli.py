@@ -72,13 +72,12 @@ def start_tensorflow() -> str:
     TF_CPP_MIN_LOG_LEVEL=0 in the environment brings the chatter back.
     """
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # off by default on older x86: 4x slower
-    chatty = os.environ.get("TF_CPP_MIN_LOG_LEVEL") in ("0", "1")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    with _stderr_held_back(release=chatty):
+    with quiet_stderr():
         import tensorflow as tf
 
         gpus = tf.config.list_physical_devices("GPU")
-    if not chatty:
+    if not _is_chatty():
         tf.get_logger().setLevel("ERROR")
     if gpus:
         return tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
@@ -86,14 +85,16 @@ def start_tensorflow() -> str:
 
 
 @contextmanager
-def _stderr_held_back(release: bool) -> Iterator[None]:
+def quiet_stderr() -> Iterator[None]:
     """Keep what the process writes to stderr, C++ included; show it if the block fails."""
     sys.stderr.flush()
-    stderr = os.dup(2)
+    stderr, release = os.dup(2), _is_chatty()
     with tempfile.TemporaryFile() as held:
         os.dup2(held.fileno(), 2)
         try:
             yield
+        except UserError:
+            raise
         except BaseException:
             release = True
             raise
@@ -104,6 +105,10 @@ def _stderr_held_back(release: bool) -> Iterator[None]:
             held.seek(0)
             if release:
                 os.write(2, held.read())
+
+
+def _is_chatty() -> bool:
+    return os.environ.get("TF_CPP_MIN_LOG_LEVEL") in ("0", "1")
 
 
 class StopRequest:

@@ -22,7 +22,7 @@ LEAST = 1e-5
 SAFE = 80
 """The exponential of more may exceed float32."""
 
-CHUNK = 4096
+CHUNK = 8192
 """Pixels updated at a time, so that what belongs to them stays in the cache."""
 
 
