@@ -8,24 +8,25 @@ import tensorflow as tf
 
 from deeplab_lfov.checkpoints import load_model
 from deeplab_lfov.errors import UserError
+from deeplab_lfov.frozen import FrozenNetwork, padded_scores
 from deeplab_lfov.model import DeepLabLFOVModel
 from deeplab_lfov.objective import STRIDE
 from deeplab_lfov.segmentation import Refine, Segmentation, View
 from deeplab_lfov.tiles import tiles
-from deeplab_lfov.transforms import network_input
 from deeplab_lfov.voc import class_names_of
 
 
 class Predictor:
     """Segment pictures of any size: `Predictor("model.ckpt-20000")(image)` is the mask.
 
-    network: a path to weights in any known format, or a model. scales and flip: the views whose
-    probabilities are averaged, a mirrored one for each scale with flip. input_size: (height, width)
-    in pixels that every picture is padded to with the mean, times the view's scale. max_side: a
-    larger picture is shrunk to this for the network, and its mask has its own size again. tile: the
-    side in pixels, a multiple of 8, of the pieces that the network takes a picture in, so that
-    memory does not grow with it and scores do not change. crf: what refines the probabilities at
-    the picture's own size, see `crf.DenseCRF`. precision: of a network that is given by its path.
+    network: a path to weights in any known format, or a model, whose training it follows. scales
+    and flip: the views whose probabilities are averaged, a mirrored one for each scale with flip.
+    input_size: (height, width) in pixels that every picture is padded to with the mean, times the
+    view's scale. max_side: a larger picture is shrunk to this for the network, and its mask has its
+    own size again. tile: the side in pixels, a multiple of 8, of the pieces that the network takes
+    a picture in, so that memory does not grow with it and scores do not change. crf: what refines
+    the probabilities at the picture's own size, see `crf.DenseCRF`. precision: of a network that is
+    given by its path.
     Raises UserError for options that make no sense, alone or together, and as `load_model` does.
     """
 
@@ -43,8 +44,10 @@ class Predictor:
         _check_options(scales, input_size, max_side, tile, crf)
         if isinstance(network, DeepLabLFOVModel):
             self.model, self.class_names = network, class_names_of(network.num_classes)
+            self._network = self._following
         else:
             self.model, self.class_names = load_model(network, precision=precision)
+            self._network = FrozenNetwork(self.model)
         if crf and self.model.num_classes == 1:
             raise UserError("a CRF needs two classes or more and the network has one; leave it out")
         self.views = [View(s, mirrored) for s in scales for mirrored in (False, True)[: 1 + flip]]
@@ -109,7 +112,7 @@ class Predictor:
     def _shrink(self, height: int, width: int) -> float:
         return min(1.0, self.max_side / max(height, width)) if self.max_side else 1.0
 
-    def _grid(self, picture: np.ndarray, size: list[int]) -> tf.Tensor:
+    def _grid(self, picture: np.ndarray, size: list[int]) -> np.ndarray | tf.Tensor:
         """A view's scores on the network's grid, float32 [h, w, C]; padded to at least size."""
         if not self.tile:
             return self._network(picture, size)
@@ -117,16 +120,15 @@ class Predictor:
         cells = [-(-(pixels - 1) // STRIDE) + 1 for pixels in (height, width)]
         grid = np.empty([*cells, self.model.num_classes], np.float32)
         for tile in tiles(height, width, self.tile):
-            grid[tile.cells] = self._network(picture[tile.pixels], size).numpy()[tile.inner]
-        return tf.constant(grid)
+            grid[tile.cells] = np.asarray(self._network(picture[tile.pixels], size))[tile.inner]
+        return grid
 
     @tf.function(
         input_signature=[tf.TensorSpec([None, None, 3], tf.uint8), tf.TensorSpec([2], tf.int32)]
     )
-    def _network(self, picture: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
-        below, right = tf.unstack(tf.maximum(size - tf.shape(picture)[:2], 0))
-        image = tf.pad(network_input(picture), [[0, below], [0, right], [0, 0]])
-        return self.model.scores(image[tf.newaxis])[0]
+    def _following(self, picture: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+        """The scores of the model as it is at the time, for one that is being trained."""
+        return padded_scores(self.model, picture, size)
 
 
 def _check_options(

@@ -56,7 +56,7 @@ class Segmentation:
         self,
         image: np.ndarray,
         views: Sequence[View],
-        grids: Sequence[tf.Tensor],
+        grids: Sequence[np.ndarray | tf.Tensor],
         refine: Refine | None = None,
     ):
         self.image, self.views, self.grids, self.refine = image, views, grids, refine

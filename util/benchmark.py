@@ -128,8 +128,8 @@ def _last_line(command: list[str]) -> dict:
 
 
 def _infer(args: argparse.Namespace) -> dict[str, Callable[[], int]]:
-    model = lfov.DeepLabLFOVModel(width=args.width, precision=args.precision, seed=0)
-    predictor = lfov.Predictor(model)
+    with tempfile.TemporaryDirectory() as folder:
+        predictor = lfov.Predictor(_checkpoint(args, folder), precision=args.precision)
     images = [_picture(args.input_size, seed) for seed in range(args.batch_size)]
     return {"infer": lambda: len([predictor(image) for image in images])}
 
@@ -212,9 +212,8 @@ def pydensecrf2(image: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
 def _end_to_end(args: argparse.Namespace) -> dict[str, Callable[[], int]]:
     """inference.py on one picture; and its imports, reading of weights and network alone."""
     folder = Path(tempfile.mkdtemp())
-    image, ckpt = folder / "picture.png", folder / "model.ckpt-0"
+    image, ckpt = folder / "picture.png", _checkpoint(args, folder)
     lfov.pictures.write_png(image, _pillow(_picture(args.input_size, 0)))
-    lfov.checkpoints.export_weights(lfov.DeepLabLFOVModel(width=args.width, seed=0), ckpt)
     program = ROOT / "inference.py"
     command = [sys.executable, program, image, ckpt, "--save_dir", folder / "output"]
     alone = (
@@ -224,6 +223,13 @@ def _end_to_end(args: argparse.Namespace) -> dict[str, Callable[[], int]]:
     )
     bare = [sys.executable, "-c", alone, ckpt, image]
     return {"end_to_end": lambda: _call(command), "network_alone": lambda: _call(bare)}
+
+
+def _checkpoint(args: argparse.Namespace, folder: str | Path) -> Path:
+    """Random weights."""
+    path = Path(folder) / "model.ckpt-0"
+    lfov.checkpoints.export_weights(lfov.DeepLabLFOVModel(width=args.width, seed=0), path)
+    return path
 
 
 def _call(command: list) -> int:

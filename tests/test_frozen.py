@@ -1,0 +1,36 @@
+import numpy as np
+
+from deeplab_lfov import DeepLabLFOVModel
+from deeplab_lfov.frozen import FrozenNetwork, padded_scores
+
+
+def picture(height, width):
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def test_frozen_scores_are_the_models(reference_model):
+    frozen = FrozenNetwork(reference_model)
+    for image, size in ((picture(50, 61), [1, 1]), (picture(17, 90), [33, 41])):
+        expected = padded_scores(reference_model, image, size)
+        scores = frozen(image, size)
+        assert scores.shape == expected.shape and scores.dtype == np.float32
+        np.testing.assert_allclose(scores, expected, atol=1e-5 * np.ptp(expected))
+
+
+def test_training_does_not_reach_what_is_frozen():
+    model = DeepLabLFOVModel(3, 1 / 64, seed=0)
+    frozen, image = FrozenNetwork(model), picture(20, 20)
+    before = frozen(image, [1, 1])
+    model.parameters["fc8_voc12/b"].assign_add([1.0, 2.0, 3.0])
+    np.testing.assert_array_equal(frozen(image, [1, 1]), before)
+    np.testing.assert_allclose(padded_scores(model, image, [1, 1]), before + [1, 2, 3], atol=1e-5)
+
+
+def test_bfloat16_stays_near(reference_model):
+    half = DeepLabLFOVModel(21, 1 / 16, precision="bfloat16")
+    for name, variable in reference_model.parameters.items():
+        half.parameters[name].assign(variable)
+    image = picture(50, 61)
+    expected = padded_scores(half, image, [1, 1])
+    found = FrozenNetwork(half)(image, [1, 1])
+    assert np.abs(found - expected).max() < 0.05 * np.ptp(expected)
