@@ -172,7 +172,7 @@ def _mean_field(kernels: _Kernels, probabilities: np.ndarray, num_iterations: in
     for _ in range(num_iterations):
         kernels.update(iterated, distribution)
     left = refined[:, ~kept]
-    spare = 1 - iterated.sum(axis=1, keepdims=True)
+    spare = (1 - iterated.sum(axis=1, keepdims=True)).clip(0)
     refined[:, ~kept] = left * (spare / left.sum(axis=1, keepdims=True).clip(1e-30))
     refined[:, kept] = iterated
     return refined

@@ -2,7 +2,7 @@ import argparse
 
 import pytest
 
-from deeplab_lfov import flags
+from deeplab_lfov import DenseCRF, UserError, flags
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,11 @@ from deeplab_lfov import flags
         (flags.LABEL, {"255": 255}, ["-1", "256"]),
         (flags.NUM_CLASSES, {"1": 1, "256": 256}, ["0", "257"]),
         (flags.PATH, {"a b": "a b"}, [""]),
+        (flags.SCALES, {"0.5,1": (0.5, 1.0)}, ["0", "1,1", "9", "nan", "", "1,x"]),
+        (flags.PIXELS, {"1,4": (1, 4)}, ["0", "4,1", "2,2", "1.5", ""]),
+        (flags.TILE, {"64": 64}, ["0", "-8", "100", "x"]),
+        (flags.SHARE, {"0": 0.0, "1": 1.0}, ["-0.1", "1.1", "nan"]),
+        (flags.FACTOR, {"1.3": 1.3}, ["1", "0", "nan", "inf"]),
         (flags.SEED, {"0": 0}, ["-1", "2147483648"]),
     ],
 )
@@ -26,3 +31,19 @@ def test_flag_types(kind, good, bad):
     for text in bad:
         with pytest.raises(argparse.ArgumentTypeError):
             kind(text)
+
+
+def test_the_help_names_the_defaults_of_the_crf():
+    names = {"crf_iterations": "num_iterations"}
+    defaults = {names.get(n, n): default for n, (_, default, _) in flags.CRF_FLAGS.items()}
+    assert defaults == vars(DenseCRF())
+
+
+def test_flags_of_the_crf_make_the_crf():
+    parser = argparse.ArgumentParser()
+    flags.add_prediction_flags(parser)
+    args = parser.parse_args(["--crf", "--bi_w", "7", "--crf_iterations", "3"])
+    assert flags.prediction_options(args)["crf"] == DenseCRF(num_iterations=3, bi_w=7)
+    assert flags.prediction_options(parser.parse_args([]))["crf"] is None
+    with pytest.raises(UserError, match="add --crf"):
+        flags.prediction_options(parser.parse_args(["--bi_w", "7"]))
