@@ -31,7 +31,7 @@ def parser() -> cli.Parser:
         "--tile",
         type=flags.TILE,
         metavar="SIDE",
-        help="take pictures of any size in pieces of so many pixels, such as 768: same scores",
+        help="take pictures of any size in pieces of so many pixels, such as 512: same scores",
     )
     group = p.add_argument_group("output")
     group.add_argument("--save_dir", type=flags.PATH, default="output", help="folder for the files")

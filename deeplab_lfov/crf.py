@@ -150,9 +150,11 @@ def _mean_field(kernels: _Kernels, probabilities: np.ndarray, num_iterations: in
     stays out of the iterations; `others` is what such labels weigh against those that are `kept`.
     """
     most = kernels.messages(np.ones((len(probabilities), 1), np.float32))
-    kept = _can_win(probabilities, most)
+    can_win = _can_win(probabilities, most)
+    kept = slice(None) if can_win.all() else np.flatnonzero(can_win)  # a slice copies nothing
+    left = np.flatnonzero(~can_win)
     with np.errstate(divide="ignore"):
-        others = np.log(probabilities[:, ~kept].sum(axis=1, keepdims=True)) - most / 2
+        others = np.log(probabilities[:, left].sum(axis=1, keepdims=True)) - most / 2
     unary = np.log(probabilities[:, kept]) - most / 2  # keeps the exponentials within float32
     ones = np.ones((unary.shape[1], 1), np.float32)
     is_safe = most.max(initial=0) < 2 * SAFE
@@ -171,9 +173,9 @@ def _mean_field(kernels: _Kernels, probabilities: np.ndarray, num_iterations: in
     iterated = np.ascontiguousarray(refined[:, kept])
     for _ in range(num_iterations):
         kernels.update(iterated, distribution)
-    left = refined[:, ~kept]
     spare = (1 - iterated.sum(axis=1, keepdims=True)).clip(0)
-    refined[:, ~kept] = left * (spare / left.sum(axis=1, keepdims=True).clip(1e-30))
+    before = refined[:, left]
+    refined[:, left] = before * (spare / before.sum(axis=1, keepdims=True).clip(1e-30))
     refined[:, kept] = iterated
     return refined
 

@@ -82,7 +82,7 @@ class Predictor:
         except tf.errors.ResourceExhaustedError as error:
             raise UserError(
                 f"out of memory for a picture of {image.shape[1]} x {image.shape[0]} pixels; take "
-                "it in pieces with --tile 768, or shrink it with --max_side 1024"
+                "it in pieces with --tile 512, or shrink it with --max_side 1024"
             ) from error
         return Segmentation(image, views, grids, self.crf)
 
