@@ -9,7 +9,7 @@ import copy
 import numpy as np
 import tensorflow as tf
 
-from deeplab_lfov.model import DeepLabLFOVModel
+from deeplab_lfov.model import LAYERS, DeepLabLFOVModel, Layer
 from deeplab_lfov.transforms import network_input
 
 
@@ -28,20 +28,47 @@ class FrozenNetwork:
     """
 
     def __init__(self, model: DeepLabLFOVModel):
-        constants = copy.copy(model)
-        constants.parameters = {
-            name: tf.cast(variable, model.precision).numpy()
-            for name, variable in model.parameters.items()
-        }
         options = tf.compat.v1.ConfigProto()
         options.graph_options.rewrite_options.optimizers.append("remap")
+        ready = {
+            layer.name: [part.numpy() for part in model.prepared(layer)]
+            for layer in LAYERS
+            if layer.kind == "convolution"
+        }
         with tf.Graph().as_default() as graph:
+            weights = _Weights(ready)
+            constants = copy.copy(model)
+            constants.prepared = weights.of
             picture = tf.compat.v1.placeholder(tf.uint8, [None, None, 3])
             size = tf.compat.v1.placeholder(tf.int32, [2])
             scores = padded_scores(constants, picture, size)
         session = tf.compat.v1.Session(graph=graph, config=options)
+        for initializer, value in weights.initial.items():
+            session.run(initializer, value)
         self._run = session.make_callable(scores, [picture, size])
 
     def __call__(self, picture: np.ndarray, size: list[int]) -> np.ndarray:
         """uint8 RGB [H, W, 3], (height, width) -> float32 [h, w, C]."""
         return self._run(picture, size)
+
+
+class _Weights:
+    """Filters and biases in a graph: constants, but filters that are transformed variables.
+
+    Those are large, and gain nothing from being constant. `initial` has what fills them.
+    """
+
+    def __init__(self, ready: dict[str, list[np.ndarray]]):
+        self._ready = ready
+        self.initial: dict[tf.Operation, dict[tf.Tensor, np.ndarray]] = {}
+
+    def of(self, layer: Layer, training: bool = False) -> list[tf.Tensor]:
+        return [
+            tf.constant(p) if p.ndim != 3 else self._variable(p) for p in self._ready[layer.name]
+        ]
+
+    def _variable(self, value: np.ndarray) -> tf.Tensor:
+        fill = tf.compat.v1.placeholder(value.dtype, value.shape)
+        variable = tf.compat.v1.Variable(fill, trainable=False)
+        self.initial[variable.initializer] = {fill: value}
+        return variable.read_value()

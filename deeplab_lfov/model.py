@@ -5,13 +5,14 @@ image [N, 8k+1, 8l+1, 3]  -> conv1 pool1 ... pool3 -> 1/8 of the pixels, cell (i
                           -> fc6 (dilation 12) fc7 fc8_voc12 -> scores [N, k+1, l+1, C]
 """
 
-import functools
 import secrets
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import tensorflow as tf
 
+from deeplab_lfov import winograd
+from deeplab_lfov.convolution import convolution, pays_by_winograd, type_to_compute
 from deeplab_lfov.objective import (
     cross_entropy,
     label_weights,
@@ -111,6 +112,7 @@ class DeepLabLFOVModel(tf.Module):
             raise ValueError(f"precision must be float32, bfloat16 or float16, got {precision}")
         self.num_classes, self.width, self.dropout = num_classes, width, dropout
         self.precision = tf.as_dtype(precision)
+        self.portable = False  # True: plain operations only, for graphs that other machines run
         seed = secrets.randbits(31) if seed is None else seed
         self.parameters = {}
         for name, shape in shapes.items():
@@ -137,18 +139,25 @@ class DeepLabLFOVModel(tf.Module):
 
         Arguments as for `scores`; outputs in the model's precision, after the ReLU if any.
         """
-        x = tf.cast(pad_to_grid(images), self.precision)
+        x, step, tilings = tf.cast(pad_to_grid(images), self.precision), 1, {}
         for layer in LAYERS:
-            if layer.kind == "convolution":
-                x = self._convolution(x, layer)
+            if layer.kind == "convolution" and self._by_winograd(layer, training):
+                place = (step, layer.dilation)  # layers of the same share their tiles
+                if place not in tilings:
+                    tilings[place] = winograd.Tiling(tf.shape(x), layer.dilation)
+                x = self._convolution(x, layer, training, tilings[place])
+            elif layer.kind == "convolution":
+                x = self._convolution(x, layer, training)
             elif layer.kind == "max_pool":
                 x = tf.nn.max_pool2d(x, layer.size, layer.stride, "SAME")  # (1, 1) on odd sizes
             elif layer.kind == "average_pool":
                 x = _average_pool(x, layer)
             elif training and self.dropout:
                 x = self._dropout(x, layer, seed)
+            step *= layer.stride
             yield layer.name, x
 
+    @tf.autograph.experimental.do_not_convert
     def scores(
         self, images: tf.Tensor, training: bool = False, seed: tf.Tensor | None = None
     ) -> tf.Tensor:
@@ -183,15 +192,35 @@ class DeepLabLFOVModel(tf.Module):
         weight = tf.reduce_sum(label_weights(labels))
         return tf.math.divide_no_nan(cross_entropy(scores, labels), weight)
 
-    def _convolution(self, x: tf.Tensor, layer: Layer) -> tf.Tensor:
-        filters = tf.cast(self.parameters[f"{layer.name}/w"], self.precision)
-        bias = tf.cast(self.parameters[f"{layer.name}/b"], self.precision)
-        if layer.dilation == 1 or _dilated_gradients_work(self.precision):
-            x = tf.nn.conv2d(x, filters, 1, "SAME", dilations=layer.dilation)
+    def prepared(self, layer: Layer, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+        """A layer's filters and biases as its convolution takes them."""
+        dtype = self._type_to_compute
+        parts = (self.parameters[f"{layer.name}/{part}"] for part in "wb")
+        filters, bias = (tf.cast(tf.cast(part, self.precision), dtype) for part in parts)
+        if not training and self._by_winograd(layer, training):
+            filters = winograd.transformed(filters)
+        return filters, bias
+
+    def _convolution(
+        self, x: tf.Tensor, layer: Layer, training: bool, tiling: winograd.Tiling | None = None
+    ) -> tf.Tensor:
+        filters, bias = self.prepared(layer, training)
+        x = tf.cast(x, self._type_to_compute)
+        if tiling:
+            x = winograd.convolution(x, filters, tiling)
         else:
-            x = tf.nn.atrous_conv2d(x, filters, layer.dilation, "SAME")
-        x = tf.nn.bias_add(x, bias)
+            x = convolution(x, filters, layer.dilation)
+        x = tf.cast(tf.nn.bias_add(x, bias), self.precision)
         return x if layer.name == HEAD else tf.nn.relu(x)
+
+    def _by_winograd(self, layer: Layer, training: bool) -> bool:
+        shape = tuple(self.parameters[f"{layer.name}/w"].shape)
+        dtype = self._type_to_compute
+        return not self.portable and pays_by_winograd(shape, layer.dilation, dtype, training)
+
+    @property
+    def _type_to_compute(self) -> tf.DType:
+        return self.precision if self.portable else type_to_compute(self.precision)
 
     def _dropout(self, x: tf.Tensor, layer: Layer, seed: tf.Tensor | None) -> tf.Tensor:
         if seed is None:
@@ -219,21 +248,3 @@ def _average_pool(x: tf.Tensor, layer: Layer) -> tf.Tensor:
     border = layer.size // 2
     x = tf.pad(x, [[0, 0], [border, border], [border, border], [0, 0]])
     return tf.nn.avg_pool2d(x, layer.size, layer.stride, "VALID")
-
-
-@functools.cache
-def _dilated_gradients_work(precision: tf.DType) -> bool:
-    """TensorFlow's own CPU kernels cannot train dilated convolutions; oneDNN's (x86) can."""
-    with tf.init_scope():
-        try:
-            tf.raw_ops.Conv2DBackpropInput(
-                input_sizes=[1, 3, 3, 1],
-                filter=tf.ones([3, 3, 1, 1], precision),
-                out_backprop=tf.ones([1, 3, 3, 1], precision),
-                strides=[1, 1, 1, 1],
-                padding="SAME",
-                dilations=[1, 2, 2, 1],
-            )
-        except tf.errors.InvalidArgumentError:
-            return False
-    return True

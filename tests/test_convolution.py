@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from deeplab_lfov import DeepLabLFOVModel, convolution, model
+
+
+def test_winograd_is_for_wide_layers_of_3x3_in_float32(monkeypatch):
+    monkeypatch.setattr(convolution, "_has_gpu", lambda: False)
+    pays = convolution.pays_by_winograd
+    assert pays((3, 3, 128, 64), 2, tf.float32, training=False)
+    assert pays((3, 3, 64, 64), 1, tf.float32, training=True)
+    assert not pays((3, 3, 64, 64), 1, tf.float32, training=False)
+    assert not pays((3, 3, 512, 1024), 12, tf.float32, training=True)
+    assert not pays((1, 1, 512, 512), 1, tf.float32, training=True)
+    assert not pays((3, 3, 512, 512), 1, tf.bfloat16, training=False)
+
+
+def test_gpus_have_algorithms_of_their_own(monkeypatch):
+    monkeypatch.setattr(convolution, "_has_gpu", lambda: True)
+    monkeypatch.setattr(convolution, "_is_x86_without_avx512", lambda: True)
+    assert not convolution.pays_by_winograd((3, 3, 512, 512), 1, tf.float32, training=True)
+    assert convolution.type_to_compute(tf.bfloat16) == tf.bfloat16
+
+
+@pytest.fixture
+def wide_enough(monkeypatch):
+    """Let Winograd's algorithm pay from 4 channels on, in training from 2."""
+    pays = convolution.pays_by_winograd
+    monkeypatch.setattr(convolution, "_has_gpu", lambda: False)
+
+    def scaled(filters, dilation, dtype, training):
+        return pays((*filters[:2], filters[2] * 32, filters[3]), dilation, dtype, training)
+
+    monkeypatch.setattr(model, "pays_by_winograd", scaled)
+
+
+def plain(network):
+    copy = DeepLabLFOVModel(network.num_classes, network.width, network.dropout)
+    for name, variable in network.parameters.items():
+        copy.parameters[name].assign(variable)
+    copy.portable = True
+    return copy
+
+
+def test_scores_are_those_of_plain_convolutions(reference_model, wide_enough):
+    images = tf.random.stateless_normal([2, 65, 97, 3], [1, 2], stddev=50.0)
+    expected = plain(reference_model).scores(images)
+    assert reference_model._by_winograd(model.LAYERS[1], training=False)
+    found = reference_model.scores(images)
+    np.testing.assert_allclose(found, expected, atol=1e-5 * np.ptp(expected))
+
+
+def test_gradients_are_those_of_plain_convolutions(reference_model, wide_enough):
+    images = tf.random.stateless_normal([2, 33, 41, 3], [1, 2], stddev=50.0)
+    labels = tf.random.stateless_uniform([2, 33, 41, 1], [3, 4], 0, 21, tf.int32)
+    labels = tf.cast(labels, tf.uint8)
+    found, expected = (
+        gradients(network, images, labels) for network in (reference_model, plain(reference_model))
+    )
+    for one, two in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, two, atol=1e-4 * np.ptp(two))
+
+
+@tf.function
+def gradients(network, images, labels):
+    with tf.GradientTape() as tape:
+        loss = network.loss(images, labels, training=True, seed=[0, 0])
+    return tape.gradient(loss, list(network.parameters.values()))
+
+
+def test_bfloat16_without_its_arithmetic_rounds_what_goes_in_and_out(monkeypatch):
+    monkeypatch.setattr(convolution, "_has_gpu", lambda: False)
+    monkeypatch.setattr(convolution, "_is_x86_without_avx512", lambda: True)
+    network = DeepLabLFOVModel(3, 1 / 64, precision="bfloat16", seed=0)
+    filters = network.prepared(model.LAYERS[0])[0]
+    assert filters.dtype == tf.float32
+    rounded = tf.cast(network.parameters["conv1_1/w"], tf.bfloat16)
+    np.testing.assert_array_equal(filters, tf.cast(rounded, tf.float32))
+    blobs = dict(network.blobs(tf.ones([1, 9, 9, 3])))
+    assert {blob.dtype for blob in blobs.values()} == {tf.bfloat16}
