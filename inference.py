@@ -7,6 +7,7 @@ import argparse
 import glob
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -109,10 +110,10 @@ def _begun(
     """Run the network on each picture, and yield what finishes it."""
     for path, output in zip(images, outputs, strict=True):
         try:
-            segmentation = predictor.segment(lfov.pictures.read_image(path))
+            with _naming(path):
+                segmentation = predictor.segment(lfov.pictures.read_image(path))
         except lfov.UserError as error:
-            named = error if str(path) in str(error) else lfov.UserError(f"{path}: {error}")
-            yield partial(lambda error: (None, error), named)
+            yield partial(lambda error: (None, error), error)
         else:
             yield partial(_finish, args, predictor.class_names, segmentation, path, output)
 
@@ -125,19 +126,33 @@ def _finish(
     output: Outputs,
 ) -> tuple[str | None, lfov.UserError | None]:
     """Write the files of one picture; returns the line that tells of it, or what went wrong."""
-    labels = segmentation.labels()
     try:
-        lfov.pictures.write_mask(output.mask, labels)
-        if output.overlay:
-            names = class_names if args.legend else ()
-            picture = segmentation.image
-            lfov.visualize.save_overlay(output.overlay, picture, labels, args.overlay, names)
-        if output.scores:
-            lfov.score_files.write_scores(output.scores, segmentation)
+        with _naming(path):
+            labels = segmentation.labels()
+            lfov.pictures.write_mask(output.mask, labels)
+            if output.overlay:
+                names = class_names if args.legend else ()
+                picture = segmentation.image
+                lfov.visualize.save_overlay(output.overlay, picture, labels, args.overlay, names)
+            if output.scores:
+                lfov.score_files.write_scores(output.scores, segmentation)
     except lfov.UserError as error:
         return None, error
     written = ", ".join(str(file) for file in output if file)
     return f"{path} -> {written}: {_shares(labels, class_names)}", None
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Make a UserError that names the picture of one that does not, and of a lack of memory."""
+    try:
+        yield
+    except MemoryError as error:
+        raise lfov.UserError(f"{path}: out of memory; {lfov.predictor.SMALLER}") from error
+    except lfov.UserError as error:
+        if str(path) in str(error):
+            raise
+        raise lfov.UserError(f"{path}: {error}") from error
 
 
 def _outputs(args: argparse.Namespace, images: list[Path]) -> list[Outputs]:

@@ -129,6 +129,8 @@ def _open(path: str | Path, pixels: bool = True) -> Image.Image:
             return picture
     except FileNotFoundError as error:
         raise UserError(f"there is no file {path}") from error
+    except MemoryError as error:
+        raise UserError(f"out of memory for {path}; cut it into smaller pictures") from error
     # Pillow's decoders raise errors of many kinds on damaged files, and nothing of ours runs here.
     except Exception as error:
         raise UserError(f"{path} cannot be decoded as a picture: {error}") from error

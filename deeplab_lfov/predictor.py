@@ -79,10 +79,10 @@ class Predictor:
         try:
             pictures = (view.picture(image) for view in views)
             grids = [self._grid(*padded) for padded in zip(pictures, sizes, strict=True)]
-        except tf.errors.ResourceExhaustedError as error:
+        except (tf.errors.ResourceExhaustedError, MemoryError) as error:
             raise UserError(
-                f"out of memory for a picture of {image.shape[1]} x {image.shape[0]} pixels; take "
-                "it in pieces with --tile 512, or shrink it with --max_side 1024"
+                f"out of memory for a picture of {image.shape[1]} x {image.shape[0]} pixels; "
+                f"{SMALLER}"
             ) from error
         return Segmentation(image, views, grids, self.crf)
 
@@ -153,6 +153,9 @@ def _check_options(
             "--tile and --crf exclude each other: a CRF takes the whole picture; use --max_side"
         )
 
+
+SMALLER = "take it in pieces with --tile 512, or shrink it with --max_side 1024"
+"""What helps against a lack of memory."""
 
 MOST_SCALE = 8
 """Times the picture's side; a larger scale is a typing error."""

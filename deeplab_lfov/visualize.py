@@ -16,7 +16,7 @@ from deeplab_lfov.voc import PALETTE, VOID
 def decode_labels(labels: np.ndarray) -> np.ndarray:
     """Labels uint8 [..., H, W] or [..., H, W, 1] -> colours uint8 RGB [..., H, W, 3]."""
     labels = np.asarray(labels)
-    return PALETTE[labels[..., 0] if labels.shape[-1] == 1 else labels]
+    return PALETTE[labels[..., 0] if labels.ndim > 2 and labels.shape[-1] == 1 else labels]
 
 
 def save_overlay(
@@ -31,7 +31,7 @@ def save_overlay(
     share: of the colours, 0 shows the picture and 1 the mask. With class_names there is a legend
     of the classes that occur below. Raises UserError when the file cannot be written.
     """
-    picture = Image.blend(Image.fromarray(image), Image.fromarray(decode_labels(labels)), share)
+    picture = Image.blend(Image.fromarray(image), Image.fromarray(PALETTE[labels]), share)
     if class_names:
         picture = _with_legend(picture, np.unique(labels), class_names)
     write_png(path, picture)

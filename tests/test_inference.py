@@ -1,5 +1,7 @@
 """inference.py's files, and what it does with pictures that fail."""
 
+import importlib
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -83,6 +85,41 @@ def test_one_failing_picture_among_many_is_named_and_the_rest_done(
     assert "bad.jpg" in errors[0] and "wide.png" in errors[1]
     assert "2 of 3 pictures failed" in result.out
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["shapes_000006_mask.png"]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1)])
+def test_narrow_pictures_have_overlays(script, checkpoint, tmp_path, size):
+    Image.new("RGB", size, (100, 100, 100)).save(tmp_path / "a.png")
+    flags = ["--overlay", 1, "--save_dir", tmp_path / "out"]
+    result = script("inference", tmp_path / "a.png", checkpoint, *flags)
+    assert result.status == 0, result.err
+    labels = read_mask(tmp_path / "out/a_mask.png", 21)
+    overlay = read_image(tmp_path / "out/a_overlay.png")
+    np.testing.assert_array_equal(overlay, decode_labels(labels))
+
+
+@pytest.mark.parametrize("module", ["pictures.read_image", "pictures.write_mask"])
+def test_a_picture_too_large_for_the_memory_is_named_and_the_rest_done(
+    script, checkpoint, picture, tmp_path, monkeypatch, module
+):
+    """Before the picture is finished, and while it is."""
+    Image.new("RGB", (20, 10)).save(tmp_path / "large.png")
+    module, name = module.split(".")
+    module = importlib.import_module(f"deeplab_lfov.{module}")
+    whole = getattr(module, name)
+
+    def without_memory(path, *rest):
+        if path.name.startswith("large"):
+            raise MemoryError
+        return whole(path, *rest)
+
+    monkeypatch.setattr(module, name, without_memory)
+    inputs, flags = [tmp_path / "large.png", picture], ["--save_dir", tmp_path / "out"]
+    result = script("inference", *inputs, checkpoint, *flags)
+    assert result.status == 1 and "1 of 2 pictures failed" in result.out
+    assert result.err.startswith("error: ") and result.err.count("\n") == 1, result.err
+    for word in (tmp_path / "large.png", "memory", "--tile", "--max_side"):
+        assert str(word) in result.err
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,12 @@ from deeplab_lfov.visualize import save_overlay
 from deeplab_lfov.voc import CLASS_NAMES, PALETTE
 
 
-@pytest.mark.parametrize("shape", [(2, 3), (2, 3, 1), (1, 2, 3, 1)])
+@pytest.mark.parametrize("shape", [(2, 3), (6, 1), (2, 3, 1), (6, 1, 1), (1, 2, 3, 1)])
 def test_decode_labels_colors_masks(shape):
     labels = np.array([0, 1, 15, 20, 255, 7], np.uint8)
-    colors = decode_labels(labels.reshape(shape)).reshape(-1, 3)
-    np.testing.assert_array_equal(colors, PALETTE[labels])
+    colors = decode_labels(labels.reshape(shape))
+    assert colors.shape == (*(shape[:-1] if len(shape) > 2 else shape), 3)
+    np.testing.assert_array_equal(colors.reshape(-1, 3), PALETTE[labels])
 
 
 def test_rows_show_picture_mask_and_prediction(tmp_path):
