@@ -30,11 +30,25 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
-def clear_partials(folder: Path) -> None:
-    """Remove what `whole_file` left in a folder when the process was killed."""
+def clear_partials(folder: Path, name: str | None = None) -> None:
+    """Remove what `whole_file` left in a folder, of the file `name` alone if it is given.
+
+    That is what belongs to processes of this machine that were killed; others may go on writing.
+    """
     for path in folder.glob(".*.partial*"):
-        if re.fullmatch(r"\..+\.\d+\.partial(\.\w+)?", path.name):
-            path.unlink()
+        match = re.fullmatch(r"\.(.+)\.(\d+)\.partial(\.\w+)?", path.name)
+        if match and name in (None, match[1] + (match[3] or "")) and not _is_running(int(match[2])):
+            path.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)  # sends nothing
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # it is another user's
+        pass
+    return True
 
 
 def writable_folder(path: str | Path) -> Path:

@@ -1,7 +1,9 @@
 """The archive that VOC's test server takes: masks as palette PNGs in the devkit's folders."""
 
+import contextlib
 import io
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 
@@ -9,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from deeplab_lfov.errors import UserError
-from deeplab_lfov.files import whole_file, writable_folder
+from deeplab_lfov.files import clear_partials, whole_file, writable_folder
 from deeplab_lfov.voc import PALETTE
 
 FOLDER = "results/VOC2012/Segmentation/comp6_test_cls"
@@ -28,10 +30,14 @@ class VocSubmission:
         if self.path.exists() and not _is_submission(self.path):
             raise UserError(f"{path} exists and is no earlier submission; save elsewhere")
         writable_folder(self.path.parent)
+        target = self.path.resolve()
+        clear_partials(target.parent, target.name)
 
     def __enter__(self) -> "VocSubmission":
-        self._file = whole_file(self.path)
-        self._archive = zipfile.ZipFile(self._file.__enter__(), "w")
+        with contextlib.ExitStack() as stack:
+            partial = stack.enter_context(whole_file(self.path))
+            self._archive = stack.enter_context(zipfile.ZipFile(partial, "w"))
+            self._opened = stack.pop_all()
         return self
 
     def add(self, name: str, labels: np.ndarray) -> None:
@@ -50,8 +56,19 @@ class VocSubmission:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._archive.close()
-        self._file.__exit__(kind, error, traceback)
+        self._opened.__exit__(kind, error, traceback)
+
+
+def check_ids(ids: Iterable[str]) -> None:
+    """Raise UserError for an id that comes twice, as it names one file of the archive."""
+    seen: set[str] = set()
+    for name in ids:
+        if name in seen:
+            raise UserError(
+                f"two pictures of the list have the id {name}, and the test server takes one mask "
+                "of each; leave one out"
+            )
+        seen.add(name)
 
 
 def _is_submission(path: Path) -> bool:

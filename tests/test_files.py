@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,18 @@ def test_places_that_cannot_be_written_are_named(tmp_path):
 def test_writable_folder_creates_it_and_leaves_nothing(tmp_path):
     folder = files.writable_folder(tmp_path / "a" / "b")
     assert folder.is_dir() and not list(folder.iterdir())
+
+
+def test_leftovers_of_dead_processes_are_cleared_and_nothing_else(tmp_path):
+    dead = 2**31 - 1  # above the number of any process
+    kept = [f".a.{os.getpid()}.partial.zip", ".a.1.partial.zip", "a.zip", ".a.partial.zip"]
+    others = [f".b.{dead}.partial.zip", f".a.{dead}.partial"]
+    for name in [*kept, *others, f".a.{dead}.partial.zip", f".a.{dead}0.partial.zip"]:
+        (tmp_path / name).touch()
+    files.clear_partials(tmp_path, "a.zip")
+    assert {path.name for path in tmp_path.iterdir()} == {*kept, *others}
+    files.clear_partials(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == set(kept)
 
 
 def test_distinct_stems_number_repeats():

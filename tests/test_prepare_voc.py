@@ -77,7 +77,7 @@ def test_again_and_after_a_kill(prepare, sources, tmp_path):
     kept = out / "SegmentationClassAug/s_1.png"
     before = kept.stat().st_mtime_ns
     (out / "SegmentationClassAug/s_2.png").unlink()
-    (out / "SegmentationClassAug/.s_2.99.partial.png").write_bytes(b"half")
+    (out / "SegmentationClassAug/.s_2.99999999.partial.png").write_bytes(b"half")
     result = prepare(*sources)
     assert result.status == 0 and "1 new masks" in result.out and "0 new files" in result.out
     assert kept.stat().st_mtime_ns == before
