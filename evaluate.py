@@ -52,8 +52,10 @@ def _add_outputs(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--crf_search",
         type=flags.FACTOR,
+        nargs="?",
+        const=2.0,
         metavar="FACTOR",
-        help="instead: each bilateral parameter of the CRF divided by it, as is, and times it",
+        help="instead: each bilateral parameter of the CRF divided by it (2), as is, and times it",
     )
     group.add_argument(
         "--voc_submission",
@@ -146,7 +148,7 @@ def _search(
 
     pictures = reader.pictures(len(samples))
     seconds = _run((partial(finish, p, predictor.segment(p[1])) for p in pictures), len(samples))
-    print(f"\n{search}\n{len(samples)} pictures in {seconds:.1f} s; the best: {search.flags()}")
+    print(f"\n{search}\n{len(samples)} pictures in {seconds:.1f} s; {search.verdict()}")
 
 
 def _submit(args: argparse.Namespace, predictor: lfov.Predictor, device: str) -> None:
@@ -158,6 +160,7 @@ def _submit(args: argparse.Namespace, predictor: lfov.Predictor, device: str) ->
         )
     samples = lfov.data_list.read_list(args.data_dir, args.data_list, masks=False)
     samples = samples[: args.num_steps]
+    lfov.submission.check_ids(sample.name for sample in samples)
     _check_sizes(args, predictor, samples)
     masks = _mask_paths(args.save_dir, samples)
     submission = lfov.submission.VocSubmission(args.voc_submission)

@@ -8,6 +8,7 @@ import numpy as np
 
 from deeplab_lfov.crf import DenseCRF
 from deeplab_lfov.errors import UserError
+from deeplab_lfov.flags import crf_flags
 from deeplab_lfov.metrics import ConfusionMatrix
 
 SEARCHED = ("bi_w", "bi_xy_std", "bi_rgb_std")
@@ -39,9 +40,11 @@ class CRFSearch:
         """The CRF with the highest mean IoU; the first tried of equals."""
         return max(self.matrices, key=lambda crf: self.matrices[crf].mean_iou)
 
-    def flags(self) -> str:
-        """The best as evaluate.py and inference.py take it."""
-        return " ".join(["--crf", *(f"--{name} {getattr(self.best, name):g}" for name in SEARCHED)])
+    def verdict(self) -> str:
+        """The best as evaluate.py and inference.py take it, if there is one."""
+        if np.isnan(self.without.mean_iou):
+            return "none is the best, as the masks are void everywhere"
+        return f"the best: {crf_flags(self.best, always=SEARCHED)}"
 
     def __str__(self) -> str:
         rows = ["".join(f"{name:>11}" for name in SEARCHED) + f"{'mean IoU':>11}"]

@@ -1,7 +1,7 @@
 """The flags that scripts share: their types, which check the values, and groups of them."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 from deeplab_lfov.errors import UserError
 
@@ -72,8 +72,7 @@ def prediction_options(args: argparse.Namespace) -> dict:
     if args.crf:
         from deeplab_lfov.crf import DenseCRF
 
-        names = {"crf_iterations": "num_iterations"}
-        crf = DenseCRF(**{names.get(name, name): value for name, value in given.items()})
+        crf = DenseCRF(**{_parameter(name): value for name, value in given.items()})
     elif given:
         raise UserError(f"--{next(iter(given))} is a parameter of the CRF; add --crf to use it")
     return {
@@ -83,6 +82,17 @@ def prediction_options(args: argparse.Namespace) -> dict:
         "precision": args.precision,
         "crf": crf,
     }
+
+
+def crf_flags(crf: object, always: Container[str]) -> str:
+    """A DenseCRF on a command line: what is not its default, and the flags named by `always`."""
+    values = {name: getattr(crf, _parameter(name)) for name in CRF_FLAGS}
+    told = [n for n, (_, default, _) in CRF_FLAGS.items() if n in always or values[n] != default]
+    return " ".join(["--crf", *(f"--{name} {values[name]:.9g}" for name in told)])
+
+
+def _parameter(flag: str) -> str:
+    return "num_iterations" if flag == "crf_iterations" else flag
 
 
 def checked(kind: Callable[[str], object], accepts: Callable, what: str) -> Callable[[str], object]:

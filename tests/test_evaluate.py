@@ -3,7 +3,10 @@
 import json
 import zipfile
 
+import numpy as np
 import pytest
+
+from deeplab_lfov.pictures import read_image, write_mask
 
 VAL = "ImageSets/Segmentation/val.txt"
 
@@ -51,19 +54,41 @@ def test_the_report_holds_the_numbers(evaluate, tmp_path):
     assert evaluate("--report", tmp_path / "report").status == 2
 
 
-def test_the_crf_search_prints_a_table_and_the_best_as_flags(evaluate):
-    search = ["--crf_search", 2, "--crf_iterations", 1, "--num_steps", 1]
-    result = evaluate(*search, "--bi_xy_std", 30)
+@pytest.mark.parametrize(
+    ("factor", "widths"), [([], ("15", "30", "60")), ([3], ("10", "30", "90"))]
+)
+def test_the_crf_search_prints_a_table_and_the_best_as_flags(evaluate, factor, widths):
+    search = ["--num_steps", 1, "--crf_search", *factor, "--crf_iterations", 1]
+    result = evaluate(*search, "--bi_xy_std", 30, "--pos_w", 2.5)
     assert result.status == 0, result.err
     table = [line.split() for line in result.out.splitlines() if line.endswith("%")]
-    assert len(table) == 27 + 1 and {row[1] for row in table[:-1]} == {"15", "30", "60"}
+    assert len(table) == 27 + 1 and {row[1] for row in table[:-1]} == set(widths)
     shares = [float(row[-1].rstrip("%")) for row in table[:-1]]
     assert shares == sorted(shares, reverse=True)
     best = dict(zip(("--bi_w", "--bi_xy_std", "--bi_rgb_std"), table[0], strict=False))
-    flags = " ".join(f"{name} {value}" for name, value in best.items())
-    assert f"--crf {flags}" in result.out
-    again = evaluate("--crf", "--crf_iterations", 1, "--num_steps", 1, *flags.split())
+    flags = result.out.partition("the best: ")[2].split()
+    assert flags[:3] == ["--crf", "--crf_iterations", "1"]
+    assert dict(zip(flags[3:9:2], flags[4:9:2], strict=True)) == best
+    again = evaluate("--num_steps", 1, *flags)
     assert f"mean IoU                 {table[0][-1]:>8}" in again.out
+
+
+def test_the_crf_search_names_no_best_where_all_is_void(evaluate, shapes, tmp_path):
+    picture = shapes / "JPEGImages/shapes_000006.jpg"
+    height, width = read_image(picture).shape[:2]
+    write_mask(tmp_path / "void.png", np.full((height, width), 255, np.uint8))
+    (tmp_path / "list.txt").write_text(f"{picture} {tmp_path / 'void.png'}\n")
+    result = evaluate("--crf_search", "--crf_iterations", 1, data_list=tmp_path / "list.txt")
+    assert result.status == 0, result.err
+    assert "none is the best" in result.out and "the best: " not in result.out
+
+
+def test_two_pictures_of_one_id_are_refused_before_the_work(evaluate, shapes, tmp_path):
+    lines = "/JPEGImages/shapes_000006.jpg\n/JPEGImages/shapes_000007.jpg\n"
+    (tmp_path / "list.txt").write_text(lines + "/JPEGImages/../JPEGImages/shapes_000006.jpg\n")
+    result = evaluate("--voc_submission", tmp_path / "a.zip", data_list=tmp_path / "list.txt")
+    assert result.status == 2 and result.err.count("\n") == 1, result.err
+    assert "shapes_000006" in result.err and not (tmp_path / "a.zip").exists()
 
 
 def test_masks_for_the_test_server(evaluate, shapes, tmp_path):
