@@ -67,8 +67,8 @@ def _enclosing_simplices(elevated: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             ranks[i] += below
             ranks[j] += ~below
     ranks += rounded.sum(axis=0).astype(np.int8)  # a sum other than 0: off the lattice's plane
-    wraps = (ranks < 0).astype(np.int8) - (ranks >= size)
-    return (rounded + wraps) * size, ranks + size * wraps
+    wraps, ranks = np.divmod(ranks, size)
+    return (rounded - wraps) * size, ranks
 
 
 def _barycentric_weights(offsets: np.ndarray, ranks: np.ndarray) -> np.ndarray:
@@ -84,7 +84,8 @@ def _barycentric_weights(offsets: np.ndarray, ranks: np.ndarray) -> np.ndarray:
 def _vertex_keys(origins: np.ndarray, ranks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """A number for each vertex [d + 1, N], and what it changes by along each direction [d + 1].
 
-    The last coordinate is left out, as it follows from the others.
+    The last coordinate is left out, as it follows from the others. For points so far apart that
+    int64 overflows, keys are hashes, as good as never equal: with d = 5 all spans are odd.
     """
     size = len(origins)
     low = origins[:-1].min(axis=1, keepdims=True) - 2 * size

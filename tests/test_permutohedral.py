@@ -39,6 +39,18 @@ def test_filtering_is_close_to_the_gaussian(dimensions):
     assert correlation > 0.99
 
 
+def test_points_far_apart_share_no_vertex():
+    """Though the spans of their coordinates multiply to more than int64 holds."""
+    far = PermutohedralLattice(features(5, 10_000) * np.float32(1e5))
+    assert far.weights.shape[1] == 6 * 10_000
+    np.testing.assert_allclose(far.weights.sum(axis=1), 1, atol=1e-5)
+
+
+def test_points_beyond_the_digits_of_float32_have_a_simplex_too():
+    far = PermutohedralLattice(features(5, 10_000) * np.float32(1e8))
+    np.testing.assert_allclose(far.weights.sum(axis=1), 1, atol=1e-3)
+
+
 def test_filtering_is_linear_and_symmetric_but_for_the_order_of_the_blurs():
     lattice = PermutohedralLattice(features(2))
     one, other = np.random.default_rng(0).normal(size=(2, 300, 1)).astype(np.float32)
