@@ -9,8 +9,8 @@ Weights:    weight_files (caffemodel, conversion, py2_pickle) -> checkpoints -> 
                       keras_vgg16 -> conversion, in util/extract_params.py
 
 `voc` has the class names, colours and the void label; `seeds` makes every random draw a function
-of (seed, step); `cli` and `flags` are what the scripts' command lines share; `pipeline` lets the
-network run while the last picture is finished.
+of (seed, step); `cli` and `flags` are what the scripts' command lines share; `limits` bounds
+options; `pipeline` lets the network run while the last picture is finished.
 """
 
 import importlib

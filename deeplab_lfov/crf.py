@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
+from deeplab_lfov.limits import ITERATIONS, KERNEL_WEIGHT, KERNEL_WIDTH
 from deeplab_lfov.permutohedral import PermutohedralLattice
 
 LEAST = 1e-5
@@ -32,7 +33,7 @@ class DenseCRF:
 
     bi_w, bi_xy_std, bi_rgb_std: weight of the bilateral kernel, its width in pixels and in grey
     levels; pos_w, pos_xy_std: of the kernel of position. Kernels are normalized symmetrically.
-    Raises ValueError for widths that are not above 0, and negative weights and iterations.
+    Raises ValueError for parameters beyond the `limits`.
     """
 
     num_iterations: int = 10
@@ -43,10 +44,11 @@ class DenseCRF:
     pos_xy_std: float = 3.0
 
     def __post_init__(self):
-        if min(self.bi_xy_std, self.bi_rgb_std, self.pos_xy_std) <= 0:
-            raise ValueError(f"the kernels' widths must be above 0, got {self}")
-        if min(self.num_iterations, self.bi_w, self.pos_w) < 0:
-            raise ValueError(f"weights and iterations must be 0 or more, got {self}")
+        others = {"num_iterations": ITERATIONS, "bi_w": KERNEL_WEIGHT, "pos_w": KERNEL_WEIGHT}
+        for name, value in vars(self).items():
+            least, most = others.get(name, KERNEL_WIDTH)
+            if not least <= value <= most:
+                raise ValueError(f"{name} must be from {least:g} to {most:g}, got {value:g}")
 
     def __call__(self, image: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
         """uint8 RGB [H, W, 3], float32 [H, W, C] -> float32 [H, W, C] that sum to 1 over C.

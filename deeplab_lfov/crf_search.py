@@ -19,15 +19,19 @@ class CRFSearch:
     """Mean IoU of 27 CRFs: each searched parameter of `center` divided by factor, as is, times it.
 
     Repeated around the best with a smaller factor, it goes from coarse to fine as in the paper.
-    Raises UserError for a single class.
+    Raises UserError for a single class and for parameters beyond the `limits`.
     """
 
     def __init__(self, center: DenseCRF, factor: float, class_names: Sequence[str]):
         if len(class_names) < 2:
             raise UserError("a CRF needs two classes or more and the network has one; leave it out")
         steps = itertools.product((1 / factor, 1.0, factor), repeat=len(SEARCHED))
+        try:
+            crfs = [_scaled(center, by) for by in steps]
+        except ValueError as error:
+            raise UserError(f"{error}; search with a smaller --crf_search") from error
         self.without = ConfusionMatrix(class_names)
-        self.matrices = {_scaled(center, by): ConfusionMatrix(class_names) for by in steps}
+        self.matrices = {crf: ConfusionMatrix(class_names) for crf in crfs}
 
     def update(self, image: np.ndarray, truth: np.ndarray, probabilities: np.ndarray) -> None:
         """Refine float32 [H, W, C] by every CRF; image uint8 RGB [H, W, 3], truth uint8 [H, W]."""

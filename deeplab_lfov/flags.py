@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Callable, Container
 
+from deeplab_lfov import limits
 from deeplab_lfov.errors import UserError
 
 
@@ -110,6 +111,16 @@ def checked(kind: Callable[[str], object], accepts: Callable, what: str) -> Call
     return parse
 
 
+def _lies(value: float, limits: tuple[float, float]) -> bool:
+    return limits[0] <= value <= limits[1]
+
+
+def _number(kind: type, limits: tuple[float, float]) -> Callable[[str], object]:
+    what = "a whole number" if kind is int else "a number"
+    text = "{} from {:g} to {:g}".format(what, *limits)
+    return checked(kind, lambda value: _lies(value, limits), text)
+
+
 def _several(kind: Callable[[str], object]) -> Callable[[str], tuple]:
     return lambda text: tuple(kind(part) for part in text.split(","))
 
@@ -135,24 +146,31 @@ SCALE_RANGE = checked(
 )
 SCALES = checked(
     _several(float),
-    lambda scales: all(0 < scale <= 8 for scale in scales) and len(set(scales)) == len(scales),
-    "a list of different scales from above 0 to 8 such as 0.5,0.75,1",
+    lambda s: all(_lies(x, limits.SCALE) for x in s) and len(set(s)) == len(s),
+    "a list of different scales from {} to {} such as 0.5,0.75,1".format(*limits.SCALE),
 )
 PIXELS = checked(
     _several(int),
     lambda widths: all(1 <= w < 2**15 for w in widths) and list(widths) == sorted(set(widths)),
     "an ascending list of whole numbers of pixels such as 1,2,4",
 )
-TILE = checked(int, lambda n: 8 <= n < 2**15 and n % 8 == 0, "a multiple of 8 from 8 to 32760")
+TILE = checked(
+    int,
+    lambda n: _lies(n, limits.TILE) and n % 8 == 0,
+    "a multiple of 8 from {} to {}".format(*limits.TILE),
+)
 SHARE = checked(float, lambda x: 0 <= x <= 1, "a share from 0 to 1")
 FACTOR = checked(float, lambda x: 1 < x <= 100, "a factor from above 1 to 100")
+ITERATIONS = _number(int, limits.ITERATIONS)
+KERNEL_WIDTH = _number(float, limits.KERNEL_WIDTH)
+KERNEL_WEIGHT = _number(float, limits.KERNEL_WEIGHT)
 
 CRF_FLAGS = {
-    "crf_iterations": (COUNT, 10, "iterations of mean field"),
-    "bi_w": (NOT_NEGATIVE, 4, "weight of the bilateral kernel"),
-    "bi_xy_std": (RATE, 121, "its width in pixels"),
-    "bi_rgb_std": (RATE, 5, "its width in grey levels"),
-    "pos_w": (NOT_NEGATIVE, 3, "weight of the smoothness kernel"),
-    "pos_xy_std": (RATE, 3, "its width in pixels"),
+    "crf_iterations": (ITERATIONS, 10, "iterations of mean field"),
+    "bi_w": (KERNEL_WEIGHT, 4, "weight of the bilateral kernel"),
+    "bi_xy_std": (KERNEL_WIDTH, 121, "its width in pixels"),
+    "bi_rgb_std": (KERNEL_WIDTH, 5, "its width in grey levels"),
+    "pos_w": (KERNEL_WEIGHT, 3, "weight of the smoothness kernel"),
+    "pos_xy_std": (KERNEL_WIDTH, 3, "its width in pixels"),
 }
 """Types, defaults and meanings of the CRF's flags."""

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from deeplab_lfov import limits
 from deeplab_lfov.checkpoints import load_model
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.frozen import FrozenNetwork, padded_scores
@@ -26,7 +27,7 @@ class Predictor:
     own size again. tile: the side in pixels, a multiple of 8, of the pieces that the network takes
     a picture in, so that memory does not grow with it and scores do not change. crf: what refines
     the probabilities at the picture's own size, see `crf.DenseCRF`. precision: of a network that is
-    given by its path.
+    given by its path. `limits` bounds scales and tile.
     Raises UserError for options that make no sense, alone or together, and as `load_model` does.
     """
 
@@ -41,7 +42,8 @@ class Predictor:
         crf: Refine | None = None,
         precision: str = "float32",
     ):
-        _check_options(scales, input_size, max_side, tile, crf)
+        scales = _checked_scales(scales)
+        _check_options(input_size, max_side, tile, crf)
         if isinstance(network, DeepLabLFOVModel):
             self.model, self.class_names = network, class_names_of(network.num_classes)
             self._network = self._following
@@ -131,17 +133,28 @@ class Predictor:
         return padded_scores(self.model, picture, size)
 
 
+def _checked_scales(scales: Sequence[float]) -> tuple[float, ...]:
+    try:
+        scales = tuple(scales)
+    except TypeError as error:
+        raise UserError(f"scales must be several, such as ({scales},), got {scales}") from error
+    least, most = limits.SCALE
+    if not scales or not all(least <= scale <= most for scale in scales):
+        raise UserError(f"scales must lie from {least} to {most}, got {list(scales)}")
+    return scales
+
+
 def _check_options(
-    scales: Sequence[float],
     input_size: tuple[int, int] | None,
     max_side: int | None,
     tile: int | None,
     crf: Refine | None,
 ) -> None:
-    if not scales or not all(0 < scale <= MOST_SCALE for scale in scales):
-        raise UserError(f"scales must lie above 0 and up to {MOST_SCALE}, got {list(scales)}")
-    if tile is not None and (tile < STRIDE or tile % STRIDE):
-        raise UserError(f"a tile's side must be a multiple of {STRIDE}, got {tile}")
+    least, most = limits.TILE
+    if tile is not None and (not least <= tile <= most or tile % STRIDE):
+        raise UserError(
+            f"a tile's side must be a multiple of {STRIDE} from {least} to {most}, got {tile}"
+        )
     if max_side is not None and max_side < 1:
         raise UserError(f"max_side must be at least 1, got {max_side}")
     if input_size and min(input_size) < 1:
@@ -156,6 +169,3 @@ def _check_options(
 
 SMALLER = "take it in pieces with --tile 512, or shrink it with --max_side 1024"
 """What helps against a lack of memory."""
-
-MOST_SCALE = 8
-"""Times the picture's side; a larger scale is a typing error."""

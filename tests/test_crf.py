@@ -112,10 +112,38 @@ def test_agrees_with_pydensecrf2(num_classes, seed):
     assert (ours.argmax(axis=-1) == theirs.argmax(axis=-1)).mean() >= 0.9999
 
 
-@pytest.mark.parametrize("wrong", [{"bi_w": -1}, {"bi_xy_std": 0}, {"num_iterations": -1}])
-def test_parameters_that_make_no_sense_are_refused(wrong):
-    with pytest.raises(ValueError):
-        DenseCRF(**wrong)
+@pytest.mark.parametrize("wrong", [-1, 1e7, float("nan"), float("inf")])
+@pytest.mark.parametrize("name", vars(DenseCRF()))
+def test_parameters_that_make_no_sense_are_refused(name, wrong):
+    with pytest.raises(ValueError, match=name):
+        DenseCRF(**{name: wrong})
+
+
+@pytest.mark.parametrize("name", ["bi_xy_std", "bi_rgb_std", "pos_xy_std"])
+def test_widths_that_are_hardly_any_are_refused(name):
+    with pytest.raises(ValueError, match=f"{name} must be from 0.01 to 1e"):
+        DenseCRF(**{name: 0.009})
+
+
+@pytest.mark.parametrize(
+    ("size", "xy", "rgb", "weight"),
+    [
+        ((375, 500), 0.01, 0.01, 1e6),
+        ((60, 80), 0.01, 1e6, 1e6),
+        ((60, 80), 1e6, 0.01, 1e6),
+        ((60, 80), 1e6, 1e6, 1e6),
+        ((60, 80), 0.01, 0.01, 0),
+    ],
+)
+def test_the_limits_give_probabilities(size, xy, rgb, weight):
+    """Of random colors, black and white: vertices as far apart as may be, and numbers as large."""
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (*size, 3), np.uint8)
+    image[0, 0], image[-1, -1] = 0, 255
+    probabilities = softmax(rng.normal(size=(*size, 2)))
+    refined = DenseCRF(2, weight, xy, rgb, weight, xy)(image, probabilities)
+    assert refined.min() >= 0
+    np.testing.assert_allclose(refined.sum(axis=-1), 1, rtol=1e-4)
 
 
 def test_a_single_class_and_other_shapes_are_refused():

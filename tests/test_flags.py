@@ -17,9 +17,11 @@ from deeplab_lfov import DenseCRF, UserError, flags
         (flags.LABEL, {"255": 255}, ["-1", "256"]),
         (flags.NUM_CLASSES, {"1": 1, "256": 256}, ["0", "257"]),
         (flags.PATH, {"a b": "a b"}, [""]),
-        (flags.SCALES, {"0.5,1": (0.5, 1.0)}, ["0", "1,1", "9", "nan", "", "1,x"]),
+        (flags.SCALES, {"0.05,8": (0.05, 8.0)}, ["0.04", "1,1", "8.1", "nan", "1,nan", "", "1,x"]),
         (flags.PIXELS, {"1,4": (1, 4)}, ["0", "4,1", "2,2", "1.5", ""]),
-        (flags.TILE, {"64": 64}, ["0", "-8", "100", "x"]),
+        (flags.TILE, {"64": 64, "32760": 32760}, ["0", "56", "100", "32768", "x"]),
+        (flags.KERNEL_WIDTH, {"0.01": 0.01, "1e6": 1e6}, ["0.009", "1000001", "nan", "x"]),
+        (flags.KERNEL_WEIGHT, {"0": 0.0, "1e6": 1e6}, ["-1", "1000001", "nan", "inf"]),
         (flags.SHARE, {"0": 0.0, "1": 1.0}, ["-0.1", "1.1", "nan"]),
         (flags.FACTOR, {"1.3": 1.3}, ["1", "0", "nan", "inf"]),
         (flags.SEED, {"0": 0}, ["-1", "2147483648"]),
@@ -49,6 +51,6 @@ def test_flags_of_the_crf_make_the_crf():
 
 
 def test_a_crf_makes_its_flags():
-    crf = DenseCRF(num_iterations=1234567, bi_xy_std=121 / 3, pos_xy_std=2.0)
+    crf = DenseCRF(num_iterations=12345, bi_xy_std=121 / 3, pos_xy_std=2.0)
     text = flags.crf_flags(crf, always=("bi_w",))
-    assert text == "--crf --crf_iterations 1234567 --bi_w 4 --bi_xy_std 40.3333333 --pos_xy_std 2"
+    assert text == "--crf --crf_iterations 12345 --bi_w 4 --bi_xy_std 40.3333333 --pos_xy_std 2"
