@@ -92,6 +92,10 @@ def _check_modes(args: argparse.Namespace) -> None:
     if args.crf_search and (metric or args.save_dir):
         flag = min(metric or {"save_dir"})
         raise lfov.UserError(f"--crf_search only prints its table; leave out --{flag}")
+    if args.crf_search and args.tile:
+        raise lfov.UserError(
+            "--crf_search and --tile exclude each other, as --crf and --tile do; use --max_side"
+        )
     args.crf = args.crf or bool(args.crf_search)
 
 

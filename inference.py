@@ -25,15 +25,6 @@ def parser() -> cli.Parser:
     p.add_argument("ckpt", type=flags.PATH, metavar="CKPT", help="weights in any known format")
     p.add_argument("--class_names", type=flags.PATH, help="file that names a class in each line")
     flags.add_prediction_flags(p)
-    p.add_argument(
-        "--max_side", type=flags.COUNT, help="shrink larger pictures to this for the network"
-    )
-    p.add_argument(
-        "--tile",
-        type=flags.TILE,
-        metavar="SIDE",
-        help="take pictures of any size in pieces of so many pixels, such as 512: same scores",
-    )
     group = p.add_argument_group("output")
     group.add_argument("--save_dir", type=flags.PATH, default="output", help="folder for the files")
     group.add_argument(
@@ -64,8 +55,7 @@ def main(args: argparse.Namespace) -> None:
     images = _expand(args.images)
     outputs = _outputs(args, images)
     device = cli.start_tensorflow()
-    options = flags.prediction_options(args) | {"max_side": args.max_side, "tile": args.tile}
-    predictor = lfov.Predictor(args.ckpt, **options)
+    predictor = lfov.Predictor(args.ckpt, **flags.prediction_options(args))
     if args.class_names:
         names = lfov.data_list.read_class_names(args.class_names, predictor.model.num_classes)
         predictor.class_names = names

@@ -41,7 +41,7 @@ def add_label_flags(group: argparse._ArgumentGroup) -> None:
 
 
 def add_prediction_flags(parser: argparse.ArgumentParser) -> None:
-    """Add what decides how pictures are segmented: views, padding, precision and the CRF."""
+    """Add what decides how pictures are segmented: views, sizes, precision and the CRF."""
     group = parser.add_argument_group("prediction")
     group.add_argument(
         "--scales", type=SCALES, default="1", help="sizes to look at each picture in, times its own"
@@ -51,6 +51,15 @@ def add_prediction_flags(parser: argparse.ArgumentParser) -> None:
         "--input_size",
         type=SIZE,
         help="pad every picture to this height,width with the mean, as the authors did (513,513)",
+    )
+    group.add_argument(
+        "--max_side", type=COUNT, help="shrink larger pictures to this for the network"
+    )
+    group.add_argument(
+        "--tile",
+        type=TILE,
+        metavar="SIDE",
+        help="take pictures of any size in pieces of so many pixels, such as 512: same scores",
     )
     group.add_argument(
         "--precision",
@@ -80,6 +89,8 @@ def prediction_options(args: argparse.Namespace) -> dict:
         "scales": args.scales,
         "flip": args.flip,
         "input_size": args.input_size,
+        "max_side": args.max_side,
+        "tile": args.tile,
         "precision": args.precision,
         "crf": crf,
     }

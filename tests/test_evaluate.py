@@ -34,6 +34,17 @@ def test_views_change_the_numbers_and_are_told(evaluate, tmp_path):
     assert numbers(tmp_path / "one")["mean_iou"] != numbers(tmp_path / "many")["mean_iou"]
 
 
+def test_tiles_change_no_number_and_max_side_does(evaluate, tmp_path):
+    sides = {"whole": [], "tiled": ["--tile", 64], "shrunk": ["--max_side", 40]}
+    for name, flags in sides.items():
+        result = evaluate("--json", tmp_path / name, *flags)
+        assert result.status == 0, result.err
+    assert "views    shrunk to 40 pixels" in result.out
+    iou = {name: numbers(tmp_path / name)["mean_iou"] for name in sides}
+    assert iou["tiled"] == pytest.approx(iou["whole"], abs=1e-3)
+    assert iou["shrunk"] != iou["whole"]
+
+
 def test_the_trimap_is_printed_and_written(evaluate, tmp_path):
     result = evaluate("--trimap", "1,4,1000", "--json", tmp_path / "numbers")
     assert result.status == 0, result.err
@@ -124,6 +135,8 @@ def test_masks_for_the_test_server(evaluate, shapes, tmp_path):
         (["--crf_search", "2", "--save_dir", "b"], "--save_dir"),
         (["--crf_search", "1"], "--crf_search"),
         (["--crf_search", "--bi_xy_std", "0.015"], "bi_xy_std must be from 0.01"),
+        (["--crf_search", "--tile", "64"], "--max_side"),
+        (["--crf", "--tile", "64"], "--max_side"),
         (["--pos_w", "1"], "add --crf"),
     ],
 )
