@@ -1,5 +1,6 @@
 """Picture and mask files: decoding to arrays, and masks back to palette PNGs."""
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,9 @@ from deeplab_lfov.palette import VOC_PALETTE, Palette
 from deeplab_lfov.voc import PALETTE, VOID
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM")
+MOST_PIXELS = 10**9
+"""Of a picture, which takes 10 bytes a pixel to decode; a small file may claim any number."""
+
 SOFTWARE, DATA_SET = "deeplab_lfov", "deeplab_lfov data set"
 """What the PNGs written here name as their origin; only outputs, the first, are written over."""
 
@@ -35,7 +39,7 @@ def read_image(path: str | Path) -> np.ndarray:
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-    return np.array(picture.convert("RGB"))
+    return np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))
 
 
 def read_mask(
@@ -119,7 +123,9 @@ def is_output(path: str | Path) -> bool:
 def _open(path: str | Path, pixels: bool = True) -> Image.Image:
     """Read a picture's head, and its pixels too unless they are not wanted."""
     try:
-        with Image.open(path, formats=FORMATS) as picture:
+        with _open_head(path) as picture:
+            if picture.width * picture.height > MOST_PIXELS:
+                raise Image.DecompressionBombError
             raw_mode = picture.tile[0][3] if picture.tile else None
             picture.info["grey_step"] = _GREY_STEPS.get(raw_mode, 1)
             if pixels:
@@ -129,11 +135,28 @@ def _open(path: str | Path, pixels: bool = True) -> Image.Image:
             return picture
     except FileNotFoundError as error:
         raise UserError(f"there is no file {path}") from error
+    except Image.DecompressionBombError as error:
+        raise UserError(
+            f"{path} claims more than {MOST_PIXELS:,} pixels; cut it into smaller pictures"
+        ) from error
     except MemoryError as error:
         raise UserError(f"out of memory for {path}; cut it into smaller pictures") from error
     # Pillow's decoders raise errors of many kinds on damaged files, and nothing of ours runs here.
     except Exception as error:
         raise UserError(f"{path} cannot be decoded as a picture: {error}") from error
+
+
+def _open_head(path: str | Path) -> Image.Image:
+    """Open a picture with our limit in place of Pillow's, which stays the one of other callers."""
+    with _limit_lock:
+        theirs, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MOST_PIXELS
+        try:
+            return Image.open(path, formats=FORMATS)
+        finally:
+            Image.MAX_IMAGE_PIXELS = theirs
+
+
+_limit_lock = threading.Lock()  # of Pillow's limit, which is one for all threads
 
 
 def _upright(picture: Image.Image) -> Image.Image:
