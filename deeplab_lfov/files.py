@@ -93,10 +93,16 @@ def _is_json_with(path: Path, key: str) -> bool:
 
 
 def distinct_stems(paths: Iterable[Path]) -> Iterator[str]:
-    """The paths' names without suffix, those that come again numbered: x, y, x_2."""
-    taken: set[str] = set()
-    for path in paths:
-        numbered = (f"{path.stem}_{number}" for number in itertools.count(2))
-        stem = next(name for name in itertools.chain([path.stem], numbered) if name not in taken)
-        taken.add(stem)
+    """The paths' names without suffix, those that come again numbered: x, y, x_2.
+
+    The first path of a name has it, so that no number makes one that is another path's own.
+    """
+    stems = [path.stem for path in paths]
+    taken, named = set(stems), set()
+    for stem in stems:
+        if stem in named:
+            numbered = (f"{stem}_{number}" for number in itertools.count(2))
+            stem = next(name for name in numbered if name not in taken)
+            taken.add(stem)
+        named.add(stem)
         yield stem

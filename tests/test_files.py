@@ -53,5 +53,6 @@ def test_leftovers_of_dead_processes_are_cleared_and_nothing_else(tmp_path):
 
 
 def test_distinct_stems_number_repeats():
-    paths = map(Path, ["a/x.jpg", "b/x.jpg", "x_2.png", "x.png", "y.jpg"])
-    assert list(files.distinct_stems(paths)) == ["x", "x_2", "x_2_2", "x_3", "y"]
+    paths = map(Path, ["a/x.jpg", "b/x.jpg", "b/x_2.jpg", "c/x_2.jpg", "x.png", "x_4.jpg", "y.jpg"])
+    stems = ["x", "x_3", "x_2", "x_2_2", "x_5", "x_4", "y"]
+    assert list(files.distinct_stems(paths)) == stems
