@@ -8,7 +8,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from deeplab_lfov.errors import UserError
-from deeplab_lfov.files import whole_file, writable_folder
+from deeplab_lfov.files import whole_file
 from deeplab_lfov.model import DeepLabLFOVModel
 from deeplab_lfov.objective import upsample_scores
 from deeplab_lfov.transforms import network_input
@@ -42,10 +42,9 @@ class Segmenter(tf.Module):
 
 
 def check_free(path: Path) -> Path:
-    """Raise UserError where something is already at `path`, or nothing can be written there."""
+    """Raise UserError where something is already at `path`."""
     if path.exists():
         raise UserError(f"{path} exists; export to another folder, or remove it first")
-    writable_folder(path.parent)
     return path
 
 

@@ -31,6 +31,7 @@ def main(args: argparse.Namespace) -> None:
     model, class_names = lfov.load_model(args.ckpt)
     if args.class_names:
         class_names = lfov.data_list.read_class_names(args.class_names, model.num_classes)
+    lfov.files.writable_folder(folder)  # not before: a mistake should leave no empty folder
     print(f"network  {model}, from {lfov.weight_files.locate(args.ckpt)}")
 
     segmenter = export.Segmenter(model, class_names)
