@@ -47,7 +47,7 @@ class Report:
 
     def __init__(self, folder: str | Path):
         self.path = writable_folder(folder) / "index.html"
-        if self.path.exists() and GENERATOR not in self.path.read_bytes()[:1000]:
+        if self.path.exists() and not _is_report(self.path):
             raise UserError(f"{self.path} exists and is no earlier report; choose another folder")
         self.seen: list[Seen] = []
 
@@ -100,6 +100,10 @@ class Report:
             "Pictures around the median": rest[middle : middle + each],
             "The worst pictures": worst,
         }
+
+
+def _is_report(path: Path) -> bool:
+    return path.is_file() and GENERATOR in path.read_bytes()[:1000]
 
 
 def _text(value: object) -> str:

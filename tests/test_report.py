@@ -1,16 +1,19 @@
 import base64
 import io
+import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from deeplab_lfov import ConfusionMatrix, UserError
-from deeplab_lfov.report import Report
+from deeplab_lfov.report import TEMPLATE, Report
 from deeplab_lfov.trimap import TrimapMatrices
 
+PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
 NAMES = ("back", "cat & <b>", '"dog"')
 
 
@@ -114,7 +117,16 @@ def test_an_earlier_report_is_replaced_and_nothing_else(write, tmp_path):
         Report(tmp_path / "report")
     with pytest.raises(UserError):
         Report("/dev/null/x")
+    (tmp_path / "other/index.html").mkdir(parents=True)
+    with pytest.raises(UserError, match="index.html exists .* choose another folder"):
+        Report(tmp_path / "other")
     assert (tmp_path / "report/index.html").read_text() == "<html>precious"
+
+
+def test_the_template_is_installed():
+    """A wheel holds the package's modules, and of other files those that are named."""
+    patterns = re.search(r"package-data = \{ deeplab_lfov = \[(.*)\]", PYPROJECT.read_text())[1]
+    assert any(TEMPLATE.match(pattern) for pattern in json.loads(f"[{patterns}]"))
 
 
 def test_masks_are_kept_small(tmp_path):
