@@ -160,10 +160,9 @@ def _heat(matrix: ConfusionMatrix) -> str:
 def _cell(count: int, total: int, truth: str, prediction: str) -> str:
     """A cell of the heat map; its names are escaped already."""
     share = count / total if total else 0
-    strong = ' class="strong"' if share > 0.6 else ""
     shown = f"{100 * share:.0f}" if share >= 0.005 else ""
     title = f"{truth} labelled {prediction}: {100 * share:.2f} %, {count:,} pixels"
-    return f'<td{strong} style="--share:{share:.3f}" title="{title}">{shown}</td>'
+    return f'<td style="--share:{share:.3f}" title="{title}">{shown}</td>'
 
 
 def _trimap(trimap: TrimapMatrices) -> str:

@@ -70,6 +70,26 @@ def test_names_are_text_and_not_markup(write):
     assert "<i>" not in page and "a&lt;b" in page
 
 
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+def test_the_numbers_of_the_heat_map_stand_out(theme):
+    """On the fullest cell text has the contrast that WCAG 2 asks for, 4.5."""
+    found = {
+        name: re.findall(rf"--{name}: ([^;]*);", TEMPLATE.read_text())[theme]
+        for name in ("page", "ink", "heat", "most")
+    }
+    page, ink = (np.array(list(bytes.fromhex(found[name][1:]))) for name in ("page", "ink"))
+    heat, most = np.array(found["heat"].split(","), float), float(found["most"])
+    darker, lighter = sorted(luminance(c) for c in (ink, most * heat + (1 - most) * page))
+    assert (lighter + 0.05) / (darker + 0.05) >= 4.5
+
+
+def luminance(color):
+    """sRGB 0 ... 255 -> WCAG 2's relative luminance."""
+    share = color / 255
+    linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
+    return linear @ [0.2126, 0.7152, 0.0722]
+
+
 def test_the_numbers_are_the_matrix_s(write):
     page, _, matrix = write([1, 20])
     assert f"</small>{100 * matrix.mean_iou:.1f} %</h1>" in page
