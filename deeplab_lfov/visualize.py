@@ -1,8 +1,10 @@
 """Labels to look at: colours, overlays, legends, and figures of picture | mask | prediction."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -73,23 +75,29 @@ def _with_legend(
     picture: Image.Image, labels: Sequence[int], class_names: Sequence[str]
 ) -> Image.Image:
     """The picture above rows of coloured squares with names, on white."""
-    font, gap = ImageFont.load_default(14), 6
+    size = max(14, round(14 / 500 * math.sqrt(picture.width * picture.height)))  # pixels of type
+    font, gap = ImageFont.truetype(_font(), size), round(0.4 * size)
     entries = [(label, class_names[label], font.getlength(class_names[label])) for label in labels]
-    width = max(picture.width, *(int(length) + 14 + 3 * gap for *_, length in entries))
+    width = max(picture.width, *(int(length) + size + 3 * gap for *_, length in entries))
     places, x, y = [], gap, picture.height + gap
     for _, _, length in entries:
-        if x > gap and x + 14 + gap + length > width - gap:
-            x, y = gap, y + 14 + gap
+        if x > gap and x + size + gap + length > width - gap:
+            x, y = gap, y + size + gap
         places.append((x, y))
-        x += 14 + 3 * gap + int(length)
-    canvas = Image.new("RGB", (width, y + 14 + 2 * gap), "white")
+        x += size + 3 * gap + int(length)
+    canvas = Image.new("RGB", (width, y + size + 2 * gap), "white")
     canvas.paste(picture)
     draw = ImageDraw.Draw(canvas)
     for (label, name, _), (x, y) in zip(entries, places, strict=True):
         color = tuple(map(int, PALETTE[label]))
-        draw.rectangle((x, y, x + 14, y + 14), fill=color, outline="grey")
-        draw.text((x + 14 + gap, y), name, fill="black", font=font)
+        draw.rectangle((x, y, x + size, y + size), fill=color, outline="grey")
+        draw.text((x + size + gap, y), name, fill="black", font=font)
     return canvas
+
+
+def _font() -> str:
+    """DejaVu Sans, which comes with matplotlib and has the letters of most alphabets."""
+    return str(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf"))
 
 
 def _add_legend(figure: Figure, labels: Sequence[int], names: Sequence[str]) -> None:

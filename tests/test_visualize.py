@@ -56,3 +56,24 @@ def test_a_legend_lies_below_and_shows_the_colors(tmp_path):
     assert pixels.shape[1] == 300 and (pixels[:4, 20] == (192, 128, 128)).all()
     legend = pixels[4:].reshape(-1, 3).tolist()
     assert [192, 128, 128] in legend and [0, 0, 0] in legend and [128, 0, 0] not in legend
+
+
+def legend(path, side, names):
+    """The rows below a square picture of class 0 and 1, RGB [H, W, 3]."""
+    labels = np.arange(side * side, dtype=np.uint64).reshape(side, side) % 2
+    image = np.zeros((side, side, 3), np.uint8)
+    save_overlay(path, image, labels.astype(np.uint8), 1, names)
+    return read_image(path)[side:]
+
+
+def test_a_legend_grows_with_the_picture(tmp_path):
+    """Type of 14 pixels at 500 x 500, and with it the squares of its colors."""
+    for side, size in ((100, 14), (500, 14), (1000, 28)):
+        red = (legend(tmp_path / "a.png", side, ["a", "b"]) == (128, 0, 0)).all(axis=-1)
+        assert red.any(axis=0).sum() == red.any(axis=1).sum() == size - 1  # within its outline
+
+
+def test_a_legend_has_letters_of_other_alphabets(tmp_path):
+    """Letters that a font lacks would all be the same box."""
+    rows = [legend(tmp_path / "a.png", 500, [name, "b"]) for name in "\u0436\u03b1\u05d0"]
+    assert len({row.tobytes() for row in rows}) == len(rows)
