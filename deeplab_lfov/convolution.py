@@ -9,10 +9,20 @@ import tensorflow as tf
 def type_to_compute(precision: tf.DType) -> tf.DType:
     """float32 for bfloat16 where the CPU has no bfloat16 arithmetic, else the precision itself.
 
-    Products of bfloat16 numbers added up in float32 are what such arithmetic gives.
+    Products of numbers that are `round_to_bfloat16` added up in float32 are what such arithmetic
+    gives.
     """
     emulated = precision == tf.bfloat16 and not _has_gpu() and _is_x86_without_avx512()
     return tf.float32 if emulated else precision
+
+
+def round_to_bfloat16(x: tf.Tensor) -> tf.Tensor:
+    """float32 with the 8 significant bits of bfloat16 (Veltkamp's splitting; Dekker 1971).
+
+    Several times faster than a cast there and back.
+    """
+    scaled = x * (2.0**16 + 1)
+    return scaled - (scaled - x)
 
 
 def pays_by_winograd(

@@ -12,7 +12,12 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from deeplab_lfov import winograd
-from deeplab_lfov.convolution import convolution, pays_by_winograd, type_to_compute
+from deeplab_lfov.convolution import (
+    convolution,
+    pays_by_winograd,
+    round_to_bfloat16,
+    type_to_compute,
+)
 from deeplab_lfov.objective import (
     cross_entropy,
     label_weights,
@@ -139,7 +144,7 @@ class DeepLabLFOVModel(tf.Module):
 
         Arguments as for `scores`; outputs in the model's precision, after the ReLU if any.
         """
-        x, step, tilings = tf.cast(pad_to_grid(images), self.precision), 1, {}
+        x, step, tilings = self._rounded(pad_to_grid(images)), 1, {}
         for layer in LAYERS:
             if layer.kind == "convolution" and self._by_winograd(layer, training):
                 place = (step, layer.dilation)  # layers of the same share their tiles
@@ -151,7 +156,7 @@ class DeepLabLFOVModel(tf.Module):
             elif layer.kind == "max_pool":
                 x = tf.nn.max_pool2d(x, layer.size, layer.stride, "SAME")  # (1, 1) on odd sizes
             elif layer.kind == "average_pool":
-                x = _average_pool(x, layer)
+                x = self._rounded(_average_pool(x, layer))
             elif training and self.dropout:
                 x = self._dropout(x, layer, seed)
             step *= layer.stride
@@ -194,9 +199,8 @@ class DeepLabLFOVModel(tf.Module):
 
     def prepared(self, layer: Layer, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """A layer's filters and biases as its convolution takes them."""
-        dtype = self._type_to_compute
         parts = (self.parameters[f"{layer.name}/{part}"] for part in "wb")
-        filters, bias = (tf.cast(tf.cast(part, self.precision), dtype) for part in parts)
+        filters, bias = (self._rounded(part) for part in parts)
         if not training and self._by_winograd(layer, training):
             filters = winograd.transformed(filters)
         return filters, bias
@@ -205,18 +209,23 @@ class DeepLabLFOVModel(tf.Module):
         self, x: tf.Tensor, layer: Layer, training: bool, tiling: winograd.Tiling | None = None
     ) -> tf.Tensor:
         filters, bias = self.prepared(layer, training)
-        x = tf.cast(x, self._type_to_compute)
         if tiling:
             x = winograd.convolution(x, filters, tiling)
         else:
             x = convolution(x, filters, layer.dilation)
-        x = tf.cast(tf.nn.bias_add(x, bias), self.precision)
+        x = self._rounded(tf.nn.bias_add(x, bias))
         return x if layer.name == HEAD else tf.nn.relu(x)
 
     def _by_winograd(self, layer: Layer, training: bool) -> bool:
         shape = tuple(self.parameters[f"{layer.name}/w"].shape)
         dtype = self._type_to_compute
         return not self.portable and pays_by_winograd(shape, layer.dilation, dtype, training)
+
+    def _rounded(self, x: tf.Tensor) -> tf.Tensor:
+        """x in the model's precision, held in the type that is computed in."""
+        if self._type_to_compute == self.precision:
+            return tf.cast(x, self.precision)
+        return round_to_bfloat16(x)
 
     @property
     def _type_to_compute(self) -> tf.DType:

@@ -63,16 +63,18 @@ class Tiling:
         """[N, H, W, C] -> [pixels, C], the zeros around them included."""
         return tf.reshape(tf.pad(x, self._borders), [-1, x.shape[3]])
 
-    def parts(self, channels: int) -> tf.Tensor:
-        """`index` in parts that fit the cache: [parts, 6, 6, K]."""
+    def parts(self, channels: int) -> tuple[tf.Tensor, tf.Tensor]:
+        """How many tiles fit the cache, and `index` padded to a multiple of it.
+
+        Index 0 is of a zero, so that the tiles that are added change no sum.
+        """
         size = tf.shape(self.index)[2]
         parts = -(-size // max(1, CACHED // (TILE**2 * channels)))
         each = -(-size // parts)
-        index = tf.pad(self.index, [[0, 0], [0, 0], [0, parts * each - size]])
-        return tf.transpose(tf.reshape(index, [TILE, TILE, parts, each]), [2, 0, 1, 3])
+        return each, tf.pad(self.index, [[0, 0], [0, 0], [0, parts * each - size]])
 
     def places(self, each: tf.Tensor) -> tf.Tensor:
-        """Where in [parts, 16, each] outputs the pixels [N, H, W] are, int32."""
+        """Where in outputs [T / each, 16, each] the pixels [N, H, W] are, int32."""
         rows, columns = (tf.range(length) for length in self._lengths)
         tiles = tf.range(self._num)[:, tf.newaxis] * self._tiles[0] + self._tile(rows)
         tiles = tiles[..., tf.newaxis] * self._tiles[1] + self._tile(columns)
@@ -128,28 +130,32 @@ def _convolution(
 ) -> tf.Tensor:
     """transpose: from O to C channels, as the gradient goes."""
     pixels, channels = tiling.padded(x), filters.shape[1 if transpose else 2]
+    each, index = tiling.parts(max(x.shape[3], channels))
 
-    def outputs(index: tf.Tensor) -> tf.Tensor:
-        products = tf.matmul(_inputs(pixels, index), filters, transpose_b=transpose)
+    def outputs(first: tf.Tensor) -> tf.Tensor:
+        inputs = _inputs(pixels, index[..., first : first + each])
+        products = tf.matmul(inputs, filters, transpose_b=transpose)
         return _split(tf.matmul(OUTPUTS, _joined(products)), channels)
 
-    parts = tiling.parts(max(x.shape[3], channels))
+    parts = tf.range(0, tf.shape(index)[2], each)
     tiles = tf.map_fn(outputs, parts, fn_output_signature=tf.float32, parallel_iterations=1)
-    return tf.gather(tf.reshape(tiles, [-1, channels]), tiling.places(tf.shape(parts)[3]))
+    return tf.gather(tf.reshape(tiles, [-1, channels]), tiling.places(each))
 
 
 def _filter_gradient(x: tf.Tensor, dy: tf.Tensor, tiling: Tiling) -> tf.Tensor:
     pixels, d_pixels = tiling.padded(x), tiling.padded(dy)
     channels = x.shape[3], dy.shape[3]
+    each, index = tiling.parts(max(channels))
 
-    def add(total: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
-        d_outputs = _joined(tf.gather(d_pixels, tf.reshape(index[1:-1, 1:-1], [SIDE**2, -1])))
+    def add(total: tf.Tensor, first: tf.Tensor) -> tf.Tensor:
+        part = index[..., first : first + each]
+        d_outputs = _joined(tf.gather(d_pixels, tf.reshape(part[1:-1, 1:-1], [SIDE**2, -1])))
         d_products = _split(tf.matmul(OUTPUTS, d_outputs, transpose_a=True), channels[1])
-        d_filters = tf.matmul(_inputs(pixels, index), d_products, transpose_a=True)
+        d_filters = tf.matmul(_inputs(pixels, part), d_products, transpose_a=True)
         return total + tf.matmul(FILTERS, _joined(d_filters), transpose_a=True)
 
-    zeros = tf.zeros([9, channels[0] * channels[1]])
-    total = tf.foldl(add, tiling.parts(max(channels)), zeros, parallel_iterations=1)
+    parts, zeros = tf.range(0, tf.shape(index)[2], each), tf.zeros([9, channels[0] * channels[1]])
+    total = tf.foldl(add, parts, zeros, parallel_iterations=1)
     return tf.reshape(total, [3, 3, *channels])
 
 

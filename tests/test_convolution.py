@@ -77,5 +77,17 @@ def test_bfloat16_without_its_arithmetic_rounds_what_goes_in_and_out(monkeypatch
     assert filters.dtype == tf.float32
     rounded = tf.cast(network.parameters["conv1_1/w"], tf.bfloat16)
     np.testing.assert_array_equal(filters, tf.cast(rounded, tf.float32))
-    blobs = dict(network.blobs(tf.ones([1, 9, 9, 3])))
-    assert {blob.dtype for blob in blobs.values()} == {tf.bfloat16}
+    for _, blob in network.blobs(tf.random.stateless_normal([1, 9, 9, 3], [1, 2])):
+        assert blob.dtype == tf.float32
+        np.testing.assert_array_equal(blob, tf.cast(tf.cast(blob, tf.bfloat16), tf.float32))
+
+
+def test_rounding_gives_the_nearest_bfloat16():
+    x = tf.random.stateless_normal([1000], [1, 2], stddev=100.0)
+    expected = tf.cast(tf.cast(x, tf.bfloat16), tf.float32)
+    found = tf.function(convolution.round_to_bfloat16)(x)
+    np.testing.assert_array_equal(found, expected)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        rounded = convolution.round_to_bfloat16(x)
+    np.testing.assert_array_equal(tape.gradient(rounded, x), np.ones(1000))
