@@ -43,8 +43,7 @@ class FrozenNetwork:
             size = tf.compat.v1.placeholder(tf.int32, [2])
             scores = padded_scores(constants, picture, size)
         session = tf.compat.v1.Session(graph=graph, config=options)
-        for initializer, value in weights.initial.items():
-            session.run(initializer, value)
+        session.run(weights.initializers, weights.values)  # at once: every first run takes time
         self._run = session.make_callable(scores, [picture, size])
 
     def __call__(self, picture: np.ndarray, size: list[int]) -> np.ndarray:
@@ -55,12 +54,13 @@ class FrozenNetwork:
 class _Weights:
     """Filters and biases in a graph: constants, but filters that are transformed variables.
 
-    Those are large, and gain nothing from being constant. `initial` has what fills them.
+    Those are large, and gain nothing from being constant. `initializers` fill them, fed `values`.
     """
 
     def __init__(self, ready: dict[str, list[np.ndarray]]):
         self._ready = ready
-        self.initial: dict[tf.Operation, dict[tf.Tensor, np.ndarray]] = {}
+        self.initializers: list[tf.Operation] = []
+        self.values: dict[tf.Tensor, np.ndarray] = {}
 
     def of(self, layer: Layer, training: bool = False) -> list[tf.Tensor]:
         return [
@@ -70,5 +70,6 @@ class _Weights:
     def _variable(self, value: np.ndarray) -> tf.Tensor:
         fill = tf.compat.v1.placeholder(value.dtype, value.shape)
         variable = tf.compat.v1.Variable(fill, trainable=False)
-        self.initial[variable.initializer] = {fill: value}
+        self.initializers.append(variable.initializer)
+        self.values[fill] = value
         return variable.read_value()

@@ -149,7 +149,8 @@ class DeepLabLFOVModel(tf.Module):
             if layer.kind == "convolution" and self._by_winograd(layer, training):
                 place = (step, layer.dilation)  # layers of the same share their tiles
                 if place not in tilings:
-                    tilings[place] = winograd.Tiling(tf.shape(x), layer.dilation)
+                    channels = self.parameters[f"{layer.name}/b"].shape[0]
+                    tilings[place] = winograd.Tiling(tf.shape(x), layer.dilation, channels)
                 x = self._convolution(x, layer, training, tilings[place])
             elif layer.kind == "convolution":
                 x = self._convolution(x, layer, training)

@@ -39,48 +39,49 @@ CACHED = 2**22
 
 
 class Tiling:
-    """Where the tiles of pictures of a shape [N, H, W] are, with `dilation` zeros around them.
+    """Where the tiles of pictures [N, H, W] are, with `dilation` zeros around each picture.
 
     A tile's outputs are in the middle of its inputs. T goes through the pictures, their rows of
-    tiles and those of each residue: `index` int32 [6, 6, T], of pixels in `padded` pictures.
+    tiles and those of each residue. The tiles are taken in `parts`, `each` of them in one, so many
+    that up to `channels` numbers of every pixel stay in the cache.
     """
 
-    def __init__(self, shape: tf.Tensor, dilation: int):
+    def __init__(self, shape: tf.Tensor, dilation: int, channels: int):
         num, lengths = shape[0], shape[1:3]
         counts = -(-lengths // (dilation * SIDE))
         size = dilation * (counts * SIDE + TILE - SIDE)
         after = size - lengths - dilation
         self._borders = tf.pad(tf.stack([[dilation] * 2, after], 1), [[1, 1], [0, 0]])
-        self._tiles = tf.unstack(counts * dilation)
-        self._lengths, self._dilation, self._num = tf.unstack(lengths), dilation, num
-        rows, columns = (self._first(tiles) for tiles in self._tiles)
-        steps = np.arange(TILE, dtype=np.int32) * dilation
-        rows = tf.range(num)[:, tf.newaxis] * size[0] + rows + steps.reshape(-1, 1, 1, 1)
-        index = rows[..., tf.newaxis] * size[1] + (columns + steps.reshape(-1, 1, 1, 1))
-        self.index = tf.reshape(index, [TILE, TILE, -1])
+        self._dilation, tiles = dilation, tf.unstack(counts * dilation)
+
+        rows, columns = (self._first(number) for number in tiles)
+        steps = np.arange(TILE, dtype=np.int32).reshape(-1, 1, 1, 1) * dilation
+        rows = tf.range(num)[:, tf.newaxis] * size[0] + rows + steps
+        index = tf.reshape(rows[..., tf.newaxis] * size[1] + (columns + steps), [TILE, TILE, -1])
+        num_tiles = tf.shape(index)[2]
+        num_parts = -(-num_tiles // max(1, CACHED // (TILE**2 * channels)))
+        self.each = -(-num_tiles // num_parts)
+        self.parts = tf.range(num_parts) * self.each
+        added = num_parts * self.each - num_tiles  # tiles of index 0, a zero: they change no sum
+        self._index = tf.pad(index, [[0, 0], [0, 0], [0, added]])
+        self.places = self._places(num, lengths, tiles)
 
     def padded(self, x: tf.Tensor) -> tf.Tensor:
-        """[N, H, W, C] -> [pixels, C], the zeros around them included."""
+        """[N, H, W, C] -> [pixels, C], the zeros around the pictures included."""
         return tf.reshape(tf.pad(x, self._borders), [-1, x.shape[3]])
 
-    def parts(self, channels: int) -> tuple[tf.Tensor, tf.Tensor]:
-        """How many tiles fit the cache, and `index` padded to a multiple of it.
+    def part(self, first: tf.Tensor) -> tf.Tensor:
+        """int32 [6, 6, each]: where in `padded` the pixels of the tiles from `first` on are."""
+        return self._index[..., first : first + self.each]
 
-        Index 0 is of a zero, so that the tiles that are added change no sum.
-        """
-        size = tf.shape(self.index)[2]
-        parts = -(-size // max(1, CACHED // (TILE**2 * channels)))
-        each = -(-size // parts)
-        return each, tf.pad(self.index, [[0, 0], [0, 0], [0, parts * each - size]])
-
-    def places(self, each: tf.Tensor) -> tf.Tensor:
-        """Where in outputs [T / each, 16, each] the pixels [N, H, W] are, int32."""
-        rows, columns = (tf.range(length) for length in self._lengths)
-        tiles = tf.range(self._num)[:, tf.newaxis] * self._tiles[0] + self._tile(rows)
-        tiles = tiles[..., tf.newaxis] * self._tiles[1] + self._tile(columns)
+    def _places(self, num: tf.Tensor, lengths: tf.Tensor, tiles: list[tf.Tensor]) -> tf.Tensor:
+        """Where in outputs [parts, 16, each] the pixels [N, H, W] are, int32."""
+        rows, columns = (tf.range(length) for length in tf.unstack(lengths))
+        tile = tf.range(num)[:, tf.newaxis] * tiles[0] + self._tile(rows)
+        tile = tile[..., tf.newaxis] * tiles[1] + self._tile(columns)
         within = [pixels // self._dilation % SIDE for pixels in (rows, columns)]
         within = within[0][:, tf.newaxis] * SIDE + within[1]
-        return (tiles // each * SIDE**2 + within) * each + tiles % each
+        return (tile // self.each * SIDE**2 + within) * self.each + tile % self.each
 
     def _first(self, tiles: tf.Tensor) -> tf.Tensor:
         """The first pixel of each tile along a side."""
@@ -130,32 +131,29 @@ def _convolution(
 ) -> tf.Tensor:
     """transpose: from O to C channels, as the gradient goes."""
     pixels, channels = tiling.padded(x), filters.shape[1 if transpose else 2]
-    each, index = tiling.parts(max(x.shape[3], channels))
 
     def outputs(first: tf.Tensor) -> tf.Tensor:
-        inputs = _inputs(pixels, index[..., first : first + each])
+        inputs = _inputs(pixels, tiling.part(first))
         products = tf.matmul(inputs, filters, transpose_b=transpose)
         return _split(tf.matmul(OUTPUTS, _joined(products)), channels)
 
-    parts = tf.range(0, tf.shape(index)[2], each)
-    tiles = tf.map_fn(outputs, parts, fn_output_signature=tf.float32, parallel_iterations=1)
-    return tf.gather(tf.reshape(tiles, [-1, channels]), tiling.places(each))
+    tiles = tf.map_fn(outputs, tiling.parts, fn_output_signature=tf.float32, parallel_iterations=1)
+    return tf.gather(tf.reshape(tiles, [-1, channels]), tiling.places)
 
 
 def _filter_gradient(x: tf.Tensor, dy: tf.Tensor, tiling: Tiling) -> tf.Tensor:
     pixels, d_pixels = tiling.padded(x), tiling.padded(dy)
     channels = x.shape[3], dy.shape[3]
-    each, index = tiling.parts(max(channels))
 
     def add(total: tf.Tensor, first: tf.Tensor) -> tf.Tensor:
-        part = index[..., first : first + each]
+        part = tiling.part(first)
         d_outputs = _joined(tf.gather(d_pixels, tf.reshape(part[1:-1, 1:-1], [SIDE**2, -1])))
         d_products = _split(tf.matmul(OUTPUTS, d_outputs, transpose_a=True), channels[1])
         d_filters = tf.matmul(_inputs(pixels, part), d_products, transpose_a=True)
         return total + tf.matmul(FILTERS, _joined(d_filters), transpose_a=True)
 
-    parts, zeros = tf.range(0, tf.shape(index)[2], each), tf.zeros([9, channels[0] * channels[1]])
-    total = tf.foldl(add, parts, zeros, parallel_iterations=1)
+    zeros = tf.zeros([9, channels[0] * channels[1]])
+    total = tf.foldl(add, tiling.parts, zeros, parallel_iterations=1)
     return tf.reshape(total, [3, 3, *channels])
 
 
