@@ -89,10 +89,10 @@ class ImageReader:
         self, number: tf.Tensor, input_size: tuple[int, int]
     ) -> tuple[tf.Tensor, tf.Tensor]:
         image, mask = self._load(self._shuffled(number))
-        image = transforms.network_input(image)
-        if self.scale_range != (1.0, 1.0):
-            image, mask = transforms.random_scale(image, mask, self.scale_range, self.seed, number)
-        image, mask = transforms.random_crop(image, mask, input_size, self.seed, number)
+        image, mask = transforms.random_window(
+            image, mask, input_size, self.scale_range, self.seed, number
+        )
+        image, mask = transforms.pad(transforms.network_input(image), mask, input_size)
         if self.random_mirror:
             image, mask = transforms.random_mirror(image, mask, self.seed, number)
         return image, mask

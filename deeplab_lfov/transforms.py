@@ -14,8 +14,8 @@ MEAN_BGR = (104.00698793, 116.66876762, 122.67891434)
 
 
 def network_input(image: tf.Tensor) -> tf.Tensor:
-    """uint8 RGB [..., H, W, 3] -> float32 BGR minus the mean, what the network takes."""
-    return tf.cast(image[..., ::-1], tf.float32) - MEAN_BGR
+    """RGB [..., H, W, 3] from 0 to 255 -> float32 BGR minus the mean, what the network takes."""
+    return tf.reverse(tf.cast(image, tf.float32), [-1]) - MEAN_BGR
 
 
 def picture(image: tf.Tensor) -> tf.Tensor:
@@ -23,34 +23,50 @@ def picture(image: tf.Tensor) -> tf.Tensor:
     return tf.saturate_cast(tf.round((image + MEAN_BGR)[..., ::-1]), tf.uint8)
 
 
-def random_scale(
-    image: tf.Tensor, mask: tf.Tensor, scales: tuple[float, float], seed: int, number: tf.Tensor
+def random_window(
+    image: tf.Tensor,
+    mask: tf.Tensor,
+    size: tuple[int, int],
+    scales: tuple[float, float],
+    seed: int,
+    number: tf.Tensor,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Resize both by one factor drawn from [scales[0], scales[1]): bilinear, and nearest."""
+    """Resize both by a factor drawn from [scales[0], scales[1]) and cut a random window from them.
+
+    Bilinear, and nearest; only the window's pixels are computed. It has `size` (height, width), or
+    less where the resized picture is smaller. image: numbers of any type [H, W, 3].
+    """
+    shape = tf.shape(mask)[:2]
     factor = tf.random.stateless_uniform([], seed_for("scale", seed, number), *scales)
-    size = tf.cast(tf.round(tf.cast(tf.shape(mask)[:2], tf.float32) * factor), tf.int32)
-    size = tf.maximum(size, 1)
-    return tf.image.resize(image, size), tf.image.resize(mask, size, "nearest")
-
-
-def random_crop(
-    image: tf.Tensor, mask: tf.Tensor, size: tuple[int, int], seed: int, number: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Cut a random window of size (height, width) from both, padded to that size if smaller."""
-    image, mask = pad(image, mask, size)
-    rows, columns = tf.unstack(tf.shape(mask)[:2] - size + 1)
+    resized = tf.maximum(tf.round(tf.cast(shape, tf.float32) * factor), 1)
+    ratio = resized / tf.cast(shape, tf.float32)
+    spare = tf.maximum(resized - size, 0)
     draws = tf.random.stateless_uniform([2], seed_for("crop", seed, number))
-    top = tf.cast(draws[0] * tf.cast(rows, tf.float32), tf.int32)
-    left = tf.cast(draws[1] * tf.cast(columns, tf.float32), tf.int32)
-    window = (slice(top, top + size[0]), slice(left, left + size[1]))
-    return tf.ensure_shape(image[window], [*size, 3]), tf.ensure_shape(mask[window], [*size, 1])
+    first = tf.floor(draws * (spare + 1))
+    window = tf.minimum(tf.cast(resized, tf.int32), size)
+    pixels = tf.raw_ops.ScaleAndTranslate(
+        images=image[tf.newaxis],
+        size=window,
+        scale=ratio,
+        translation=-first,
+        kernel_type="triangle",
+        antialias=False,
+    )
+    rows, columns = (
+        tf.cast(
+            (tf.range(window[axis], dtype=tf.float32) + 0.5 + first[axis]) / ratio[axis], tf.int32
+        )
+        for axis in (0, 1)
+    )
+    return pixels[0], tf.gather(tf.gather(mask, rows), columns, axis=1)
 
 
 def pad(image: tf.Tensor, mask: tf.Tensor, size: tuple[int, int]) -> tuple[tf.Tensor, tf.Tensor]:
-    """Pad at the bottom and right to at least size (height, width)."""
-    below, right = tf.unstack(tf.maximum(size - tf.shape(mask)[:2], 0))
+    """Pad at the bottom and right to size (height, width), which neither side may exceed."""
+    below, right = tf.unstack(size - tf.shape(mask)[:2])
     border = [[0, below], [0, right], [0, 0]]
-    return tf.pad(image, border), tf.pad(mask, border, constant_values=VOID)
+    image, mask = tf.pad(image, border), tf.pad(mask, border, constant_values=VOID)
+    return tf.ensure_shape(image, [*size, 3]), tf.ensure_shape(mask, [*size, 1])
 
 
 def random_mirror(
@@ -58,5 +74,5 @@ def random_mirror(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Swap left and right of both in every second sample or so."""
     draw = tf.random.stateless_uniform([], seed_for("mirror", seed, number))
-    step = tf.where(draw < 0.5, -1, 1)
-    return image[:, ::step], mask[:, ::step]
+    axes = tf.stack([False, draw < 0.5, False])
+    return tf.raw_ops.Reverse(tensor=image, dims=axes), tf.raw_ops.Reverse(tensor=mask, dims=axes)

@@ -61,14 +61,14 @@ def save_rows(
     for axis, title in zip(axes[0], ("picture", "mask", "prediction"), strict=True):
         axis.set_title(title)
     _add_legend(figure, [*shown, VOID], [*(class_names[label] for label in shown), "void"])
-    _write(path, figure)
+    write_figure(path, figure)
 
 
 def save_color_scheme(path: str | Path, class_names: Sequence[str]) -> None:
     """Write a PNG that shows the colour of every class and of void."""
     figure = Figure(figsize=(9, 0.3 + 0.22 * (len(class_names) // 6 + 1)), dpi=100)
     _add_legend(figure, [*range(len(class_names)), VOID], [*class_names, "void"])
-    _write(path, figure)
+    write_figure(path, figure)
 
 
 def _with_legend(
@@ -110,7 +110,8 @@ def _add_legend(figure: Figure, labels: Sequence[int], names: Sequence[str]) -> 
         text.set_parse_math(False)  # a class may have a $ in its name
 
 
-def _write(path: str | Path, figure: Figure) -> None:
+def write_figure(path: str | Path, figure: Figure) -> None:
+    """Write a PNG; raises UserError when it cannot be written."""
     figure.set_layout_engine("constrained")
     canvas = FigureCanvasAgg(figure)
     canvas.draw()

@@ -1,0 +1,240 @@
+"""What util/benchmark.py times: calls by name for each task, which return how many images they did.
+
+Of several calls the first is ours and the others are what it is compared with.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import importlib.util
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+import deeplab_lfov as lfov
+
+ROOT = Path(__file__).resolve().parents[1]
+Calls = dict[str, Callable[[], int]]
+
+
+def infer(args: argparse.Namespace) -> Calls:
+    """Pictures in, masks out."""
+    predictor = _predictor(args)
+    images = [picture(args.input_size, seed) for seed in range(args.batch_size)]
+    return {"infer": lambda: len([predictor(image) for image in images])}
+
+
+def train(args: argparse.Namespace) -> Calls:
+    """A step of Adam."""
+    import tensorflow as tf
+
+    model = lfov.DeepLabLFOVModel(width=args.width, precision=args.precision, seed=0)
+    solver = lfov.Solver(model)
+    shape = (args.batch_size, *args.input_size)
+    images = tf.random.stateless_normal([*shape, 3], [0, 1], stddev=50.0)
+    labels = tf.random.stateless_uniform([*shape, 1], [0, 2], 0, 21, tf.int32)
+    labels = tf.cast(labels, tf.uint8)
+
+    def step() -> int:
+        float(solver.step(images, labels))
+        return args.batch_size
+
+    return {"train": step}
+
+
+def convolutions(args: argparse.Namespace) -> Calls:
+    """The scores of the network, and of the same network without Winograd's algorithm."""
+    import tensorflow as tf
+
+    model = lfov.DeepLabLFOVModel(width=args.width, precision=args.precision, seed=0)
+    images = np.stack([picture(args.input_size, seed) for seed in range(args.batch_size)])
+    images = lfov.transforms.network_input(images)
+
+    def scores(portable: bool) -> Callable[[], int]:
+        model.portable = portable
+        graph = tf.function(model.scores).get_concrete_function(images)
+        return lambda: len(graph(images).numpy())
+
+    return {"convolutions": scores(False), "plain": scores(True)}
+
+
+def reader(args: argparse.Namespace) -> Calls:
+    """Training samples, scaled, cropped and mirrored; and merely decoding their pictures."""
+    import tensorflow as tf
+
+    folder = Path(args.data_dir) if args.data_dir else _drawn_data_set()
+    samples = [p.name for p in sorted((folder / "JPEGImages").glob("*.jpg"))]
+    rows = [f"JPEGImages/{n} {_mask_folder(folder)}/{Path(n).stem}.png" for n in samples]
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as list_file:
+        list_file.write("\n".join(rows))
+        list_file.flush()
+        samples = lfov.ImageReader(
+            folder, list_file.name, scale_range=(0.75, 1.25), random_mirror=True
+        )
+    num_images = max(len(samples.samples), 100) // 10 * 10
+    paths = [str(samples.samples[n % len(samples.samples)].image) for n in range(num_images)]
+
+    def read() -> int:
+        return 10 * sum(1 for _ in samples.batches(10, args.input_size, num_images // 10))
+
+    def decode() -> int:
+        pictures = tf.data.Dataset.from_tensor_slices(paths)
+        pictures = pictures.map(
+            lambda path: tf.io.decode_jpeg(tf.io.read_file(path)), tf.data.AUTOTUNE
+        )
+        return sum(1 for _ in pictures.prefetch(tf.data.AUTOTUNE))
+
+    return {"reader": read, "decoding": decode}
+
+
+def evaluation(args: argparse.Namespace) -> Calls:
+    """evaluate.py with metric and saved masks, its network loaded; and the network alone."""
+    predictor, folder = _predictor(args), _drawn_data_set(20, args.input_size)
+    list_file = folder / "list.txt"
+    list_file.write_text("\n".join(f"{seed:03}" for seed in range(20)))
+    samples = lfov.ImageReader(folder, list_file)
+    images = [image for _, image, _ in samples.pictures()]
+
+    def evaluate() -> int:
+        matrix = lfov.ConfusionMatrix(predictor.class_names)
+
+        def finish(sample, truth, segmentation) -> None:
+            labels = segmentation.labels()
+            matrix.update(truth, labels)
+            lfov.pictures.write_mask(folder / f"{sample.name}_mask.png", labels)
+
+        calls = (
+            functools.partial(finish, sample, truth, predictor.segment(image))
+            for sample, image, truth in samples.pictures()
+        )
+        return sum(1 for _ in lfov.pipeline.one_behind(calls))
+
+    return {
+        "evaluation": evaluate,
+        "network": lambda: len([predictor.segment(image) for image in images]),
+    }
+
+
+def crf(args: argparse.Namespace) -> Calls:
+    """The dense CRF, and PyPI's pydensecrf2 if it is installed."""
+    if args.data_dir:
+        files = sorted((Path(args.data_dir) / "JPEGImages").glob("*.jpg"))[: args.batch_size]
+        images = [lfov.pictures.read_image(file) for file in files]
+    else:
+        images = [picture(args.input_size, seed) for seed in range(args.batch_size)]
+    pairs = [(image, _probabilities(image.shape[:2], n)) for n, image in enumerate(images)]
+    ours = lfov.crf.DenseCRF()
+    calls = {"crf": lambda: len([ours(*pair) for pair in pairs])}
+    if importlib.util.find_spec("pydensecrf"):
+        same = np.concatenate(
+            [(ours(*p).argmax(-1) == pydensecrf2(*p).argmax(-1)).ravel() for p in pairs]
+        )
+        print(f"labels that agree with pydensecrf2's: {same.mean():.4%} of {same.size} pixels")
+        calls["pydensecrf2"] = lambda: len([pydensecrf2(*pair) for pair in pairs])
+    return calls
+
+
+def pydensecrf2(image: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """What PyPI's pydensecrf2 makes of the arguments of `crf.DenseCRF`, at its defaults."""
+    import pydensecrf.densecrf as densecrf
+    from pydensecrf.utils import unary_from_softmax
+
+    height, width, num_classes = probabilities.shape
+    kinds = {"kernel": densecrf.DIAG_KERNEL, "normalization": densecrf.NORMALIZE_SYMMETRIC}
+    crf = densecrf.DenseCRF2D(width, height, num_classes)
+    unary = unary_from_softmax(probabilities.transpose(2, 0, 1))
+    crf.setUnaryEnergy(np.ascontiguousarray(unary))
+    crf.addPairwiseGaussian(sxy=3, compat=3, **kinds)
+    crf.addPairwiseBilateral(sxy=121, srgb=5, rgbim=np.array(image), compat=4, **kinds)
+    refined = np.array(crf.inference(10), np.float32)
+    return refined.reshape(num_classes, height, width).transpose(1, 2, 0)
+
+
+def end_to_end(args: argparse.Namespace) -> Calls:
+    """inference.py on one picture, on two, and the import of TensorFlow, as commands.
+
+    What the second picture adds is the network's own time, so the rest of the first is the start.
+    """
+    folder = Path(tempfile.mkdtemp())
+    ckpt, names = _checkpoint(args, folder), [folder / "one.png", folder / "two.png"]
+    for seed, name in enumerate(names):
+        lfov.pictures.write_png(name, Image.fromarray(picture(args.input_size, seed)))
+    program = [sys.executable, ROOT / "inference.py"]
+    output = [ckpt, "--save_dir", folder / "output"]
+    imports = "from deeplab_lfov import cli; cli.start_tensorflow()"
+    return {
+        "end_to_end": lambda: _call([*program, names[0], *output]),
+        "two_pictures": lambda: _call([*program, *names, *output]),
+        "import": lambda: _call([sys.executable, "-c", imports]),
+    }
+
+
+def picture(size: tuple[int, int], seed: int) -> np.ndarray:
+    """Smooth colors under a little noise, as a photograph has them: uint8 RGB [H, W, 3]."""
+    rng = np.random.default_rng(seed)
+    coarse = Image.fromarray(rng.integers(0, 256, (10, 14, 3), np.uint8)).resize(size[::-1])
+    return (np.asarray(coarse) * 0.9 + rng.normal(12, 4, (*size, 3))).clip(0, 255).astype(np.uint8)
+
+
+def _predictor(args: argparse.Namespace) -> lfov.Predictor:
+    with tempfile.TemporaryDirectory() as folder:
+        return lfov.Predictor(_checkpoint(args, folder), precision=args.precision)
+
+
+def _checkpoint(args: argparse.Namespace, folder: str | Path) -> Path:
+    """Random weights."""
+    path = Path(folder) / "model.ckpt-0"
+    lfov.checkpoints.export_weights(lfov.DeepLabLFOVModel(width=args.width, seed=0), path)
+    return path
+
+
+def _call(command: list) -> int:
+    subprocess.run(list(map(str, command)), cwd=ROOT, check=True, capture_output=True)
+    return 1
+
+
+def _probabilities(size: tuple[int, int], seed: int) -> np.ndarray:
+    """As a network gives them: smooth between every 8th pixel, unsure of 21 classes."""
+    rng = np.random.default_rng(seed)
+    cells = [-(-(pixels - 1) // 8) + 1 for pixels in size]
+    scores = lfov.segmentation.Segmentation(
+        np.zeros((*size, 3), np.uint8),
+        [lfov.segmentation.View()],
+        [rng.normal(0, 2, (*cells, 21)).astype(np.float32)],
+    )
+    return scores.probabilities()
+
+
+def _mask_folder(folder: Path) -> str:
+    return next(f for f in lfov.data_list.MASK_FOLDERS if (folder / f).is_dir())
+
+
+def _drawn_data_set(num_images: int = 100, size: tuple[int, int] = (375, 500)) -> Path:
+    """Pictures of VOC's usual size with masks of one class each."""
+    folder = Path(tempfile.mkdtemp())
+    for name in ("JPEGImages", "SegmentationClass"):
+        (folder / name).mkdir()
+    for seed in range(num_images):
+        image = Image.fromarray(picture(size, seed))
+        image.save(folder / f"JPEGImages/{seed:03}.jpg", quality=90)
+        mask = np.full(size, seed % 21, np.uint8)
+        lfov.pictures.write_mask(folder / f"SegmentationClass/{seed:03}.png", mask)
+    return folder
+
+
+TASKS = {
+    "infer": (infer, (377, 505)),
+    "train": (train, (321, 321)),
+    "convolutions": (convolutions, (377, 505)),
+    "reader": (reader, (321, 321)),
+    "evaluation": (evaluation, (375, 500)),
+    "crf": (crf, (375, 500)),
+    "end_to_end": (end_to_end, (375, 500)),
+}
+"""Each with its default height and width: those of VOC's pictures and of the recipes' crops."""
