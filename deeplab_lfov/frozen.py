@@ -9,6 +9,7 @@ import copy
 import numpy as np
 import tensorflow as tf
 
+from deeplab_lfov import winograd
 from deeplab_lfov.model import LAYERS, DeepLabLFOVModel, Layer
 from deeplab_lfov.transforms import network_input
 
@@ -30,13 +31,8 @@ class FrozenNetwork:
     def __init__(self, model: DeepLabLFOVModel):
         options = tf.compat.v1.ConfigProto()
         options.graph_options.rewrite_options.optimizers.append("remap")
-        ready = {
-            layer.name: [part.numpy() for part in model.prepared(layer)]
-            for layer in LAYERS
-            if layer.kind == "convolution"
-        }
+        weights = _Weights(model)
         with tf.Graph().as_default() as graph:
-            weights = _Weights(ready)
             constants = copy.copy(model)
             constants.prepared = weights.of
             picture = tf.compat.v1.placeholder(tf.uint8, [None, None, 3])
@@ -57,19 +53,26 @@ class _Weights:
     Those are large, and gain nothing from being constant. `initializers` fill them, fed `values`.
     """
 
-    def __init__(self, ready: dict[str, list[np.ndarray]]):
-        self._ready = ready
+    def __init__(self, model: DeepLabLFOVModel):
+        self._model = model
+        self._parameters = {
+            layer.name: [part.numpy() for part in model.rounded_parameters(layer)]
+            for layer in LAYERS
+            if layer.kind == "convolution"
+        }
         self.initializers: list[tf.Operation] = []
         self.values: dict[tf.Tensor, np.ndarray] = {}
 
-    def of(self, layer: Layer, training: bool = False) -> list[tf.Tensor]:
-        return [
-            tf.constant(p) if p.ndim != 3 else self._variable(p) for p in self._ready[layer.name]
-        ]
+    def of(self, layer: Layer, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+        filters, bias = self._parameters[layer.name]
+        by_winograd = self._model.by_winograd(layer)
+        return self._transformed(filters) if by_winograd else tf.constant(filters), tf.constant(
+            bias
+        )
 
-    def _variable(self, value: np.ndarray) -> tf.Tensor:
-        fill = tf.compat.v1.placeholder(value.dtype, value.shape)
-        variable = tf.compat.v1.Variable(fill, trainable=False)
+    def _transformed(self, filters: np.ndarray) -> tf.Tensor:
+        fill = tf.compat.v1.placeholder(filters.dtype, filters.shape)
+        variable = tf.compat.v1.Variable(winograd.transformed(fill), trainable=False)
         self.initializers.append(variable.initializer)
-        self.values[fill] = value
+        self.values[fill] = filters
         return variable.read_value()

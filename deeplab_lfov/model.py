@@ -146,7 +146,7 @@ class DeepLabLFOVModel(tf.Module):
         """
         x, step, tilings = self._rounded(pad_to_grid(images)), 1, {}
         for layer in LAYERS:
-            if layer.kind == "convolution" and self._by_winograd(layer, training):
+            if layer.kind == "convolution" and self.by_winograd(layer, training):
                 place = (step, layer.dilation)  # layers of the same share their tiles
                 if place not in tilings:
                     channels = self.parameters[f"{layer.name}/b"].shape[0]
@@ -200,11 +200,21 @@ class DeepLabLFOVModel(tf.Module):
 
     def prepared(self, layer: Layer, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """A layer's filters and biases as its convolution takes them."""
-        parts = (self.parameters[f"{layer.name}/{part}"] for part in "wb")
-        filters, bias = (self._rounded(part) for part in parts)
-        if not training and self._by_winograd(layer, training):
+        filters, bias = self.rounded_parameters(layer)
+        if not training and self.by_winograd(layer, training):
             filters = winograd.transformed(filters)
         return filters, bias
+
+    def rounded_parameters(self, layer: Layer) -> tuple[tf.Tensor, tf.Tensor]:
+        """A layer's filters and biases in the model's precision."""
+        filters, bias = (self.parameters[f"{layer.name}/{part}"] for part in "wb")
+        return self._rounded(filters), self._rounded(bias)
+
+    def by_winograd(self, layer: Layer, training: bool = False) -> bool:
+        """Whether a layer is convolved by Winograd's algorithm, on this machine."""
+        shape = tuple(self.parameters[f"{layer.name}/w"].shape)
+        dtype = self._type_to_compute
+        return not self.portable and pays_by_winograd(shape, layer.dilation, dtype, training)
 
     def _convolution(
         self, x: tf.Tensor, layer: Layer, training: bool, tiling: winograd.Tiling | None = None
@@ -216,11 +226,6 @@ class DeepLabLFOVModel(tf.Module):
             x = convolution(x, filters, layer.dilation)
         x = self._rounded(tf.nn.bias_add(x, bias))
         return x if layer.name == HEAD else tf.nn.relu(x)
-
-    def _by_winograd(self, layer: Layer, training: bool) -> bool:
-        shape = tuple(self.parameters[f"{layer.name}/w"].shape)
-        dtype = self._type_to_compute
-        return not self.portable and pays_by_winograd(shape, layer.dilation, dtype, training)
 
     def _rounded(self, x: tf.Tensor) -> tf.Tensor:
         """x in the model's precision, held in the type that is computed in."""

@@ -46,7 +46,7 @@ def plain(network):
 def test_scores_are_those_of_plain_convolutions(reference_model, wide_enough):
     images = tf.random.stateless_normal([2, 65, 97, 3], [1, 2], stddev=50.0)
     expected = plain(reference_model).scores(images)
-    assert reference_model._by_winograd(model.LAYERS[1], training=False)
+    assert reference_model.by_winograd(model.LAYERS[1], training=False)
     found = reference_model.scores(images)
     np.testing.assert_allclose(found, expected, atol=1e-5 * np.ptp(expected))
 

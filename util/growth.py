@@ -33,10 +33,13 @@ def save_plot(path: str | Path, task: str, result: dict) -> None:
         amounts = [_amount(one, key) for one in result[key]]
         seconds = [one["seconds_per_image"] * one["batch_size"] for one in result[key]]
         axis.plot(amounts, seconds, "o-", color="tab:blue")
-        axis.set(xlabel=label, ylabel=f"seconds to {task}", xlim=(0, None), ylim=(0, None))
+        axis.set(xlabel=label, ylabel=f"seconds to {task}")
         memory = axis.twinx()
         memory.plot(amounts, [one["peak_rss_mb"] / 1000 for one in result[key]], "s:", color="grey")
-        memory.set(ylabel="peak memory in GB (grey)", ylim=(0, None))
+        memory.set(ylabel="peak memory in GB (grey)")
+        for each in (axis, memory):
+            each.margins(0.05)
+            each.set(xlim=(0, None), ylim=(0, None))
     write_figure(path, figure)
 
 
