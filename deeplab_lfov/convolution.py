@@ -46,9 +46,8 @@ def convolution(x: tf.Tensor, filters: tf.Tensor, dilation: int) -> tf.Tensor:
     return tf.nn.atrous_conv2d(x, filters, dilation, "SAME")
 
 
-@functools.cache
 def _has_gpu() -> bool:
-    return bool(tf.config.list_physical_devices("GPU"))
+    return bool(tf.config.get_visible_devices("GPU"))
 
 
 @functools.cache
