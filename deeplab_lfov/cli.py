@@ -66,13 +66,14 @@ def print_error(error: UserError) -> None:
     print("error: " + " ".join(str(error).split()), file=sys.stderr)
 
 
-def start_tensorflow() -> str:
+def start_tensorflow(alone: bool = True) -> str:
     """Load TensorFlow without its chatter and return the name of the device it will compute on.
 
+    Of several workers that are not alone, one that has gone is an error of ours to tell.
     TF_CPP_MIN_LOG_LEVEL=0 in the environment brings the chatter back.
     """
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # off by default on older x86: 4x slower
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if alone else "3")
     with quiet_stderr():
         import tensorflow as tf
 
@@ -131,8 +132,14 @@ class StopRequest:
 
 
 def progress(
-    items: Iterable, total: int | None, unit: str, first: int = 0, keep: bool = True
+    items: Iterable,
+    total: int | None,
+    unit: str,
+    first: int = 0,
+    keep: bool = True,
+    show: bool = True,
 ) -> tqdm:
     """A bar on stderr with rate and time left; in a log file a line a minute, not ten a second."""
-    every = 0.1 if sys.stderr.isatty() else 60
-    return tqdm(items, total=total, initial=first, unit=f" {unit}", mininterval=every, leave=keep)
+    every = {"mininterval": 0.1 if sys.stderr.isatty() else 60}
+    look = {"initial": first, "unit": f" {unit}", "leave": keep, "disable": not show}
+    return tqdm(items, total=total, **look, **every)

@@ -1,6 +1,7 @@
 """The flags that scripts share: their types, which check the values, and groups of them."""
 
 import argparse
+import re
 from collections.abc import Callable, Container
 
 from deeplab_lfov import limits
@@ -175,6 +176,15 @@ FACTOR = checked(float, lambda x: 1 < x <= 100, "a factor from above 1 to 100")
 ITERATIONS = _number(int, limits.ITERATIONS)
 KERNEL_WIDTH = _number(float, limits.KERNEL_WIDTH)
 KERNEL_WEIGHT = _number(float, limits.KERNEL_WEIGHT)
+
+DEVICES = checked(
+    lambda text: tuple(text.lower().split(",")),
+    lambda names: (
+        re.fullmatch(r"(cpu:\d{1,3},?)+|(gpu:\d{1,3},?)+", ",".join(names))
+        and len(set(names)) == len(names)
+    ),
+    "a list of different devices of a kind such as gpu:0,gpu:1",
+)
 
 CRF_FLAGS = {
     "crf_iterations": (ITERATIONS, 10, "iterations of mean field"),

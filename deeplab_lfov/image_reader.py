@@ -50,17 +50,28 @@ class ImageReader:
         return f"{len(self.samples)} {zlib.crc32(names.encode() + colors):08x}"
 
     def batches(
-        self, batch_size: int, input_size: tuple[int, int], num_steps: int, first_step: int = 0
+        self,
+        batch_size: int,
+        input_size: tuple[int, int],
+        num_steps: int,
+        first_step: int = 0,
+        rows: range | None = None,
     ) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
-        """Yield the training batches of the steps first_step ... num_steps - 1.
+        """Yield the training batches of the steps first_step ... num_steps - 1, or their `rows`.
 
         images float32 BGR minus the mean [batch_size, *input_size, 3]; labels uint8 [..., 1]. Every
         epoch has its own order; sample n of a run is the same whatever the batch size.
         """
-        samples = tf.data.Dataset.range(first_step * batch_size, num_steps * batch_size).map(
+        rows = rows or range(batch_size)
+        numbers = tf.data.Dataset.range(first_step, num_steps).flat_map(
+            lambda step: tf.data.Dataset.range(
+                step * batch_size + rows.start, step * batch_size + rows.stop
+            )
+        )
+        samples = numbers.map(
             lambda number: self._training_sample(number, input_size), tf.data.AUTOTUNE
         )
-        yield from self._iterate(samples.batch(batch_size).prefetch(tf.data.AUTOTUNE))
+        yield from self._iterate(samples.batch(len(rows)).prefetch(tf.data.AUTOTUNE))
 
     def pictures(self, limit: int | None = None) -> Iterator[tuple[Sample, np.ndarray, np.ndarray]]:
         """Yield (sample, image uint8 RGB [H, W, 3], labels uint8 [H, W]) in the list's order."""

@@ -2,9 +2,13 @@
 
 import argparse
 import json
+import zlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 
 from deeplab_lfov.errors import UserError
-from deeplab_lfov.solver import RECIPES
+from deeplab_lfov.recipes import RECIPES
 
 FREE = {
     *("data_dir", "snapshot_dir", "save_dir", "save_num_images", "save_pred_every", "max_to_keep"),
@@ -12,6 +16,9 @@ FREE = {
     *("data_list", "palette", "class_weights"),  # files whose contents are compared instead
 }
 """What may differ when a run is resumed: where things are and how often they are looked at."""
+
+NOT_STORED = {"devices"}
+"""What is no part of a run: any number of replicas computes the same."""
 
 
 def from_recipe(args: argparse.Namespace) -> None:
@@ -27,7 +34,9 @@ def from_run(args: argparse.Namespace, stored: dict, typed: set[str]) -> None:
     Raises UserError with every flag that was typed and would change the run.
     """
     given = as_stored(args)
-    changed = [name for name in sorted(typed - FREE) if given[name] != stored.get(name)]
+    changed = [
+        name for name in sorted(typed - FREE) if name in given and given[name] != stored.get(name)
+    ]
     if changed:
         changes = (f"--{name} is {stored.get(name)} and not {given[name]}" for name in changed)
         raise UserError(
@@ -51,4 +60,17 @@ def check_contents(args: argparse.Namespace, stored: dict, contents: dict) -> No
 
 def as_stored(args: argparse.Namespace) -> dict:
     """The flags as they come back from a checkpoint: through JSON, tuples as lists."""
-    return json.loads(json.dumps(vars(args)))
+    stored = {name: value for name, value in vars(args).items() if name not in NOT_STORED}
+    return json.loads(json.dumps(stored))
+
+
+def fingerprint(
+    settings: dict, class_names: Sequence[str], tensors: Mapping[str, np.ndarray]
+) -> int:
+    """A checksum of 32 bits of what decides a run; where its files are does not."""
+    decisive = {name: value for name, value in settings.items() if name not in FREE}
+    checksum = zlib.crc32(json.dumps([decisive, list(class_names)], sort_keys=True).encode())
+    for name in sorted(tensors):
+        if tensors[name].dtype != object:
+            checksum = zlib.crc32(np.ascontiguousarray(tensors[name]), checksum)
+    return checksum

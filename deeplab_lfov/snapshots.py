@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from deeplab_lfov.distribution import copy_here
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.weight_files import PREFIX, Tensors, checkpoints_in, read_tensors, step_of
 
@@ -34,8 +35,9 @@ class Snapshots:
         self.folder, self._variables = Path(folder), variables
         texts = {"class_names": list(class_names), "settings": json.dumps(settings or {})}
         texts = {name: tf.Variable(text, trainable=False) for name, text in texts.items()}
-        self._saver = tf.compat.v1.train.Saver(variables | texts, max_to_keep=max_to_keep)
-        self._best_saver = tf.compat.v1.train.Saver(variables | texts, max_to_keep=0)
+        stored = {name: copy_here(variable) for name, variable in variables.items()} | texts
+        self._saver = tf.compat.v1.train.Saver(stored, max_to_keep=max_to_keep)
+        self._best_saver = tf.compat.v1.train.Saver(stored, max_to_keep=0)
 
     def save(self, step: int) -> Path:
         """Write `model.ckpt-<step>` and return its path; raises UserError when it cannot."""
@@ -56,22 +58,26 @@ class Snapshots:
             _put_in_place(path)
         return path
 
-    def restore(self, run: "Run") -> None:
+    def restore(self, run: "Run", clear: bool = True) -> None:
         """Set the variables from a run found in the folder; raises UserError if they do not fit.
 
-        Removes what a killed save left behind.
+        With clear, removes what a killed save left behind.
         """
         for name, variable in self._variables.items():
             if name not in run.tensors or run.tensors[name].shape != tuple(variable.shape):
                 raise UserError(f"{run.path} is of another run: {name} is missing or misshapen")
         for name, variable in self._variables.items():
             variable.assign(run.tensors[name])
+        if clear:
+            self._clear()
+        earlier = [path for path in _numbered(self.folder) if step_of(path) <= step_of(run.path)]
+        self._saver.recover_last_checkpoints([str(path) for path in earlier])
+
+    def _clear(self) -> None:
         _put_in_place(self.folder / BEST)
         for pattern in (f"{PREFIX}-*.tempstate*", f"{_incoming(Path(PREFIX))}*"):
             for leftover in self.folder.glob(pattern):
                 leftover.unlink()
-        earlier = [path for path in _numbered(self.folder) if step_of(path) <= step_of(run.path)]
-        self._saver.recover_last_checkpoints([str(path) for path in earlier])
 
 
 class Run(NamedTuple):

@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from deeplab_lfov.distribution import total
 from deeplab_lfov.model import HEAD, DeepLabLFOVModel
 from deeplab_lfov.objective import cross_entropy, label_weights, shrink_labels
 
@@ -11,37 +12,6 @@ SLOTS = {"adam": ("Adam", "Adam_1"), "sgd": ("Momentum",)}
 
 FIRST_LOSS_SCALE, STEPS_TO_DOUBLE = 2.0**15, 1000
 """Of float16's loss scale, which halves when a gradient overflows."""
-
-RECIPES = {
-    "adam": {  # the first TensorFlow version
-        "optimizer": "adam",
-        "learning_rate": 1e-4,
-        "lr_policy": "fixed",
-        "num_steps": 20000,
-        "batch_size": 16,
-        "weight_decay": 0.0,
-        "head_lr_mult": 1.0,
-        "bias_lr_mult": 1.0,
-        "random_mirror": False,
-    },
-    "step": {  # arXiv 1412.7062, section 4, and its release's train.prototxt
-        "optimizer": "sgd",
-        "learning_rate": 1e-3,
-        "lr_policy": "step",
-        "num_steps": 6000,
-        "batch_size": 30,
-        "weight_decay": 5e-4,
-        "head_lr_mult": 10.0,
-        "bias_lr_mult": 2.0,
-        "random_mirror": True,
-    },
-}
-RECIPES["poly"] = RECIPES["step"] | {  # arXiv 1606.00915, section 4.1
-    "lr_policy": "poly",
-    "num_steps": 20000,
-    "batch_size": 10,
-}
-"""Sets of defaults for train.py's flags by name."""
 
 
 class Solver:
@@ -152,31 +122,52 @@ class Solver:
         [N, H, W, 1]. Where the loss or a gradient is not finite nan is returned and nothing is
         updated; in float16 the loss scale is halved instead, and the step counts.
         """
-        loss, gradients = self._gradients(images, labels)
+        everything = tf.shape(images, tf.int64)[0]
+        return self.step_of_replica(images, labels, 0, tf.zeros(0), everything)[0]
+
+    def step_of_replica(
+        self,
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        first_row: tf.Tensor,
+        notes: tf.Tensor,
+        batch_size: tf.Tensor,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The step on each of several replicas: (the global batch's loss, the sum of all notes).
+
+        images and labels, as for `step`, are the rows of a global batch of batch_size from
+        first_row on; there are at least iter_size. All replicas make the same update.
+        """
+        labels = shrink_labels(labels)
+        weight, notes = total([tf.reduce_sum(label_weights(labels, self.class_weights)), notes])
+        first = self.global_step * batch_size + first_row
+        loss, gradients = self._gradients(images, labels, first, weight)
+        loss, *gradients = total([loss, *gradients])
         finite = tf.math.is_finite(loss) & tf.math.is_finite(tf.linalg.global_norm(gradients))
         if finite:
             self._update(gradients)
         if self._scales_loss:
-            return self._after_scaled(loss, finite)
-        self.global_step.assign_add(tf.cast(finite, tf.int64))
-        return tf.where(finite, loss, float("nan"))
+            return self._after_scaled(loss, finite), notes
+        _assign(self.global_step, self.global_step + tf.cast(finite, tf.int64))
+        return tf.where(finite, loss, float("nan")), notes
 
     @property
     def _scales_loss(self) -> bool:
         return self.model.precision == tf.float16
 
-    def _gradients(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """The loss of the whole batch and its gradients, in iter_size passes."""
-        labels, size = shrink_labels(labels), tf.shape(images)[0] // self.iter_size
-        weight = tf.reduce_sum(label_weights(labels, self.class_weights))
-        first = self.global_step * tf.shape(images, tf.int64)[0]
-        loss, gradients = self._pass(images[:size], labels[:size], first, weight)
+    def _gradients(
+        self, images: tf.Tensor, labels: tf.Tensor, first: tf.Tensor, weight: tf.Tensor
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """The share of these samples in loss and gradients, in iter_size passes."""
+        size = tf.shape(images)[0]
+        end = size // self.iter_size
+        loss, gradients = self._pass(images[:end], labels[:end], first, weight)
         if self.iter_size == 1:
             return loss, gradients
         for number in tf.range(1, self.iter_size):
-            rows = slice(number * size, (number + 1) * size)
-            first_row = first + tf.cast(number * size, tf.int64)
-            more = self._pass(images[rows], labels[rows], first_row, weight)
+            start, end = number * size // self.iter_size, (number + 1) * size // self.iter_size
+            first_row = first + tf.cast(start, tf.int64)
+            more = self._pass(images[start:end], labels[start:end], first_row, weight)
             loss += more[0]
             gradients = [one + two for one, two in zip(gradients, more[1], strict=True)]
         return loss, gradients
@@ -236,7 +227,12 @@ class Solver:
         good_steps = tf.where(finite, self.good_steps + 1, 0)
         doubled = good_steps == STEPS_TO_DOUBLE
         factor = tf.where(finite, tf.where(doubled, 2.0, 1.0), 0.5)
-        self.loss_scale.assign(self.loss_scale * factor)
-        self.good_steps.assign(tf.where(doubled, 0, good_steps))
-        self.global_step.assign_add(1)
+        _assign(self.loss_scale, self.loss_scale * factor)
+        _assign(self.good_steps, tf.where(doubled, 0, good_steps))
+        _assign(self.global_step, self.global_step + 1)
         return tf.where(self.loss_scale < 1, float("nan"), loss)
+
+
+def _assign(variable: tf.Variable, value: tf.Tensor) -> None:
+    """Set a replica's own copy; all replicas set the same."""
+    tf.raw_ops.AssignVariableOp(resource=variable.handle, value=value)

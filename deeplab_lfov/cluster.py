@@ -1,0 +1,90 @@
+"""The machines of a run: TF_CONFIG, or Slurm's variables through TensorFlow's resolver."""
+
+import json
+import os
+import re
+from collections.abc import MutableMapping
+from typing import NamedTuple
+
+from deeplab_lfov.errors import UserError
+
+EXAMPLE = '{"cluster": {"worker": ["a:2222", "b:2222"]}, "task": {"type": "worker", "index": 0}}'
+
+
+class Cluster(NamedTuple):
+    """The workers' addresses host:port, the chief's first, and which of them this process is."""
+
+    workers: tuple[str, ...] = ("localhost",)
+    index: int = 0
+
+    @property
+    def is_chief(self) -> bool:
+        """True for the one worker that writes and prints."""
+        return self.index == 0
+
+    def __str__(self) -> str:
+        return f"{self.index + 1} of {len(self.workers)}, the chief is {self.workers[0]}"
+
+
+def find_cluster(environment: MutableMapping[str, str] = os.environ) -> Cluster:
+    """The cluster that TF_CONFIG describes, or that srun has started; without them this process.
+
+    What srun has started is written to TF_CONFIG, which TensorFlow reads. Raises UserError for a
+    TF_CONFIG that is malformed, and for variables of Slurm that do not fit together.
+    """
+    if "TF_CONFIG" not in environment and _started_by_srun(environment):
+        environment["TF_CONFIG"] = _from_slurm(environment)
+    text = environment.get("TF_CONFIG", "").strip()
+    if not text:
+        return Cluster()
+    try:
+        return _parse(json.loads(text))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        reason = f"there is no {error}" if isinstance(error, KeyError) else error
+        raise UserError(f"TF_CONFIG is wrong: {reason}; it should look like {EXAMPLE}") from error
+
+
+def _parse(config: dict) -> Cluster:
+    jobs, task = config.get("cluster") or {}, config.get("task", {})
+    if not jobs:
+        return Cluster()
+    if not set(jobs) <= {"chief", "worker"}:
+        raise ValueError(f"its cluster has {', '.join(sorted(jobs))}, not just chief and worker")
+    chiefs, workers = (list(jobs.get(job, ())) for job in ("chief", "worker"))
+    addresses, kind, index = (*chiefs, *workers), task["type"], task["index"]
+    for address in addresses:
+        if not re.fullmatch(r"[^\s:/]+:\d{1,5}|\[[\da-fA-F:]+\]:\d{1,5}", str(address)):
+            raise ValueError(f"{address!r} is not host:port")
+    if len(set(addresses)) < len(addresses) or len(chiefs) > 1:
+        raise ValueError("an address is there twice, or there are several chiefs")
+    if kind not in jobs:
+        raise ValueError(f"its task is a {kind!r}, which its cluster does not have")
+    if type(index) is not int or not 0 <= index < len(jobs[kind]):
+        raise ValueError(f"its task's index is {index!r} of {len(jobs[kind])} {kind}s")
+    return Cluster(addresses, index + (len(chiefs) if kind == "worker" else 0))
+
+
+def _started_by_srun(environment: MutableMapping[str, str]) -> bool:
+    tasks = environment.get("SLURM_STEP_NUM_TASKS", "1")
+    return "SLURM_PROCID" in environment and tasks.isdigit() and int(tasks) > 1
+
+
+def _from_slurm(environment: MutableMapping[str, str]) -> str:
+    """What TF_CONFIG has to be for the tasks of a job step; GPUs are left as Slurm binds them."""
+    import tensorflow as tf
+
+    job = environment.get("SLURM_JOB_ID", "0")
+    tasks = int(environment["SLURM_STEP_NUM_TASKS"])
+    try:
+        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
+            # a job's own ports, as several jobs may run on a node
+            port_base=12000 + 20 * (int(job) % 1000 if job.isdigit() else 0),
+            gpus_per_node=tasks,  # no more than that; 0 is an error in the resolver
+            gpus_per_task=1,
+            auto_set_gpu=False,
+        )
+        jobs = resolver.cluster_spec().as_dict()
+    except (RuntimeError, ValueError) as error:
+        raise UserError(f"Slurm's variables do not describe the job step: {error}") from error
+    task = {"type": resolver.task_type, "index": resolver.task_id}
+    return json.dumps({"cluster": jobs, "task": task})
