@@ -7,8 +7,11 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
+
+import numpy as np
 
 import deeplab_lfov as lfov
 from deeplab_lfov import cli, flags
@@ -67,8 +70,10 @@ def _add_outputs(group: argparse._ArgumentGroup) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Network, then one of three: masks for the test server, a search for a CRF, or the metric."""
-    _check_modes(args)
-    device = cli.start_tensorflow()
+    cluster = lfov.cluster.find_cluster()
+    _check_modes(args, alone=len(cluster.workers) == 1)
+    device = cli.start_tensorflow(alone=len(cluster.workers) == 1)
+    replicas = _connected(args, cluster)
     options = flags.prediction_options(args)
     center = options.pop("crf") if args.crf_search else None
     predictor = lfov.Predictor(args.restore_from, **options)
@@ -78,13 +83,28 @@ def main(args: argparse.Namespace) -> None:
     if args.voc_submission:
         _submit(args, predictor, device)
     elif args.crf_search:
-        _search(args, predictor, center, device)
+        _search(args, predictor, center, replicas)
     else:
-        _measure(args, predictor, device)
+        _measure(args, predictor, replicas)
 
 
-def _check_modes(args: argparse.Namespace) -> None:
+def _connected(
+    args: argparse.Namespace, cluster: lfov.cluster.Cluster
+) -> lfov.distribution.Replicas:
+    """The workers that share the list, after a look at what a user may have mistyped."""
+    replicas = lfov.distribution.Replicas(cluster)
+    if replicas.num_workers > 1:
+        tensors = lfov.weight_files.read_tensors(args.restore_from)
+        samples = lfov.data_list.read_list(args.data_dir, args.data_list)[: args.num_steps]
+        names = [sample.image.name for sample in samples]
+        replicas.connect(lfov.settings.fingerprint(lfov.settings.as_stored(args), names, tensors))
+    return replicas
+
+
+def _check_modes(args: argparse.Namespace, alone: bool) -> None:
     """Raise UserError for flags that exclude each other."""
+    if args.voc_submission and not alone:
+        raise lfov.UserError("--voc_submission is for one process; start it without TF_CONFIG")
     metric = {name for name in ("json", "report", "trimap") if getattr(args, name)}
     if args.voc_submission and (metric or args.crf_search):
         flag = "crf_search" if args.crf_search else min(metric)
@@ -99,16 +119,19 @@ def _check_modes(args: argparse.Namespace) -> None:
     args.crf = args.crf or bool(args.crf_search)
 
 
-def _measure(args: argparse.Namespace, predictor: lfov.Predictor, device: str) -> None:
+def _measure(
+    args: argparse.Namespace, predictor: lfov.Predictor, replicas: lfov.distribution.Replicas
+) -> None:
     """Print the mean IoU, and write the numbers, the masks and the report that were asked for."""
-    reader, samples = _reader(args, predictor)
-    masks = _mask_paths(args.save_dir, samples)
+    reader, samples = _reader(args, predictor, replicas)
+    masks = replicas.share(_mask_paths(args.save_dir, samples))
     if args.json:
         lfov.files.writable_json(args.json, "mean_iou")
     matrix = lfov.ConfusionMatrix(predictor.class_names)
     trimap = lfov.trimap.TrimapMatrices(matrix.class_names, args.trimap) if args.trimap else None
     report = lfov.report.Report(args.report) if args.report else None
-    _print_plan(args, f"{len(samples)} pictures with masks", predictor, device)
+    if replicas.is_chief:
+        _print_plan(args, f"{len(samples)} pictures with masks", predictor, str(replicas))
 
     def finish(picture: tuple, segmentation: lfov.segmentation.Segmentation, mask: Path) -> float:
         (sample, _, truth), prediction = picture, segmentation.labels()
@@ -121,10 +144,17 @@ def _measure(args: argparse.Namespace, predictor: lfov.Predictor, device: str) -
             lfov.pictures.write_mask(mask, prediction)
         return matrix.mean_iou
 
-    pictures = zip(reader.pictures(len(samples)), masks, strict=True)
-    seconds = _run(
-        (partial(finish, p, predictor.segment(p[1]), mask) for p, mask in pictures), len(samples)
-    )
+    pictures = zip(reader.pictures(), masks, strict=True)
+    calls = (partial(finish, p, predictor.segment(p[1]), mask) for p, mask in pictures)
+    seconds = _run(calls, len(masks), replicas)
+    for part in (matrix, *(trimap.matrices.values() if trimap else ())):
+        part.counts = replicas.sum(part.counts)
+    if trimap:
+        trimap.num_pixels = int(replicas.sum(np.array(trimap.num_pixels)))
+    if report and replicas.num_workers > 1:
+        report.gather(samples, replicas)
+    if not replicas.is_chief:
+        return
     print(f"\n{matrix}\n" + (f"\n{trimap}\n" if trimap else ""))
     print(f"{len(samples)} pictures in {seconds:.1f} s")
     if report:
@@ -137,22 +167,29 @@ def _measure(args: argparse.Namespace, predictor: lfov.Predictor, device: str) -
 
 
 def _search(
-    args: argparse.Namespace, predictor: lfov.Predictor, center: lfov.crf.DenseCRF, device: str
+    args: argparse.Namespace,
+    predictor: lfov.Predictor,
+    center: lfov.crf.DenseCRF,
+    replicas: lfov.distribution.Replicas,
 ) -> None:
     """Print the mean IoU of the CRFs around the one that the flags describe, and the best."""
-    reader, samples = _reader(args, predictor)
+    reader, samples = _reader(args, predictor, replicas)
     search = lfov.crf_search.CRFSearch(center, args.crf_search, predictor.class_names)
-    _print_plan(args, f"{len(samples)} pictures with masks", predictor, device)
-    print(f"search   {len(search.matrices)} CRFs around {center}")
+    if replicas.is_chief:
+        _print_plan(args, f"{len(samples)} pictures with masks", predictor, str(replicas))
+        print(f"search   {len(search.matrices)} CRFs around {center}")
 
     def finish(picture: tuple, segmentation: lfov.segmentation.Segmentation) -> float:
         _, image, truth = picture
         search.update(image, truth, segmentation.probabilities())
         return search.matrices[search.best].mean_iou
 
-    pictures = reader.pictures(len(samples))
-    seconds = _run((partial(finish, p, predictor.segment(p[1])) for p in pictures), len(samples))
-    print(f"\n{search}\n{len(samples)} pictures in {seconds:.1f} s; {search.verdict()}")
+    calls = (partial(finish, p, predictor.segment(p[1])) for p in reader.pictures())
+    seconds = _run(calls, len(reader.samples), replicas)
+    for matrix in (search.without, *search.matrices.values()):
+        matrix.counts = replicas.sum(matrix.counts)
+    if replicas.is_chief:
+        print(f"\n{search}\n{len(samples)} pictures in {seconds:.1f} s; {search.verdict()}")
 
 
 def _submit(args: argparse.Namespace, predictor: lfov.Predictor, device: str) -> None:
@@ -186,11 +223,23 @@ def _submit(args: argparse.Namespace, predictor: lfov.Predictor, device: str) ->
     print(f"{len(samples)} masks in {args.voc_submission} in {seconds:.1f} s")
 
 
-def _run(calls: Iterable[Callable[[], float | None]], num_images: int) -> float:
-    """Finish every picture while the network is at the next; returns the seconds it took."""
+def _run(
+    calls: Iterable[Callable[[], float | None]],
+    num_images: int,
+    replicas: lfov.distribution.Replicas | None = None,
+) -> float:
+    """Finish every picture while the network is at the next; returns the seconds it took.
+
+    Of several workers each finishes its share, and only the chief shows how far it is.
+    """
     start = time.perf_counter()
     results = lfov.pipeline.one_behind(calls)
-    with cli.progress(results, num_images, "pictures") as bar:
+    with (
+        replicas.watching() if replicas else nullcontext(),
+        cli.progress(
+            results, num_images, "pictures", show=not replicas or replicas.is_chief
+        ) as bar,
+    ):
         for mean_iou in bar:
             if mean_iou is not None:
                 bar.set_postfix_str(f"mean IoU {mean_iou:.4f}", refresh=False)
@@ -198,9 +247,9 @@ def _run(calls: Iterable[Callable[[], float | None]], num_images: int) -> float:
 
 
 def _reader(
-    args: argparse.Namespace, predictor: lfov.Predictor
+    args: argparse.Namespace, predictor: lfov.Predictor, replicas: lfov.distribution.Replicas
 ) -> tuple[lfov.ImageReader, list[lfov.data_list.Sample]]:
-    """The reader, and those of its samples that are wanted."""
+    """The samples that are wanted, and a reader of this worker's share of them."""
     reader = lfov.ImageReader(
         args.data_dir,
         args.data_list,
@@ -210,6 +259,7 @@ def _reader(
     )
     samples = reader.samples[: args.num_steps]
     _check_sizes(args, predictor, samples)
+    reader.samples = replicas.share(samples)
     return reader, samples
 
 

@@ -50,6 +50,10 @@ def run(main: Callable[[argparse.Namespace], None], parser: Parser) -> None:
         sys.stdout.flush()
     except UserError as error:
         print_error(error)
+        sys.stdout.flush()
+        if os.environ.get("TF_CONFIG"):  # threads of TensorFlow may wait for other workers forever
+            sys.stderr.flush()
+            os._exit(2)
         sys.exit(2)
     except BrokenPipeError:  # the reader of our output has gone, as in `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -4,8 +4,11 @@ n replicas compute what one would: replica r takes the rows r * batch // n ... (
 of every global batch, each row draws by its own number, and every sum is taken over all replicas.
 """
 
+import _thread
+import concurrent.futures
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
@@ -13,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_lfov.cluster import Cluster
-from deeplab_lfov.errors import UserError
+from deeplab_lfov.errors import UserError, WorkerGoneError
 
 Step = Callable[[tf.Tensor, tf.Tensor, np.ndarray], tuple[float, np.ndarray]]
 """(images, labels, notes) of this worker -> (loss, notes summed) over all; see `train_step`."""
@@ -24,8 +27,8 @@ _GONE = (
 )
 
 
-class WorkerGoneError(UserError):
-    """Another worker has ended or does not answer, and this one cannot go on without it."""
+MINUTES = 10
+"""How long a worker waits for the others to start."""
 
 
 class Replicas:
@@ -125,6 +128,10 @@ class Replicas:
 
         return step
 
+    def share(self, things: Sequence) -> Sequence:
+        """Those of a list's things that this worker takes: every so many-th."""
+        return things[self.cluster.index :: self.num_workers]
+
     def sum(self, numbers: np.ndarray) -> np.ndarray:
         """The sum of the workers' arrays of one shape and type; raises WorkerGoneError.
 
@@ -140,6 +147,38 @@ class Replicas:
     @tf.function
     def _sum(self, numbers: tf.Tensor) -> tf.Tensor:
         return self.strategy.run(lambda mine: total([mine])[0], (numbers,))
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Raises WorkerGoneError while it is entered and a worker goes; waits for all at its end.
+
+        For work between sums: every second a thread asks the others whether they are done.
+        """
+        if self.num_workers == 1:
+            yield
+            return
+        done, gone = threading.Event(), threading.Event()
+
+        def watch() -> None:
+            try:
+                while self.sum(np.array(float(done.is_set()))) < self.num_workers:
+                    done.wait(1)
+            except WorkerGoneError:
+                gone.set()
+                if not done.is_set():
+                    _thread.interrupt_main()
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        try:
+            yield
+            done.set()
+            watcher.join()
+        except KeyboardInterrupt:
+            if not gone.is_set():
+                raise
+        if gone.is_set():
+            raise WorkerGoneError
 
     def _check_alike(self, fingerprint: int) -> None:
         mine = np.zeros(self.num_workers, np.int64)
@@ -211,18 +250,33 @@ def _make_visible(names: Sequence[str] | None) -> tuple[list[str], list[str]]:
 
 
 def _connect(cluster: Cluster) -> tf.distribute.Strategy:
-    # TensorFlow waits for the other workers without looking at Python's signals
+    """Make the strategy in a thread, as TensorFlow waits for the others deaf to every signal."""
+    made = concurrent.futures.Future()
+
+    def make() -> None:
+        try:
+            made.set_result(tf.distribute.MultiWorkerMirroredStrategy())
+        except Exception as error:
+            made.set_exception(error)
+
     interrupt = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    threading.Thread(target=make, daemon=True).start()
+    for _ in range(60 * MINUTES):
+        concurrent.futures.wait([made], timeout=1)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # which TensorFlow has caught
+        if made.done():
+            break
+    signal.signal(signal.SIGINT, interrupt)
     try:
-        return tf.distribute.MultiWorkerMirroredStrategy()
+        return made.result(timeout=0)
+    except concurrent.futures.TimeoutError:
+        reason = f"the others are not there after {MINUTES} minutes"
     except (tf.errors.OpError, RuntimeError) as error:
         reason = str(getattr(error, "message", error)).splitlines()[0]
-        raise UserError(
-            f"worker {cluster} cannot connect: {reason}; are the addresses in TF_CONFIG right, "
-            "their ports free and open, and all workers started?"
-        ) from error
-    finally:
-        signal.signal(signal.SIGINT, interrupt)
+    raise UserError(
+        f"worker {cluster}, cannot connect: {reason}; are the addresses in TF_CONFIG right, their "
+        "ports free and open, and all workers started?"
+    )
 
 
 @contextmanager
@@ -230,7 +284,4 @@ def _noticing_the_dead() -> Iterator[None]:
     try:
         yield
     except _GONE as error:
-        raise WorkerGoneError(
-            "another worker has ended or does not answer, its own output may say why; start all "
-            "workers again, train.py with --resume"
-        ) from error
+        raise WorkerGoneError from error

@@ -11,6 +11,16 @@ class UserError(Exception):
     """
 
 
+class WorkerGoneError(UserError):
+    """Another worker has ended or does not answer, and this one cannot go on without it."""
+
+    def __init__(self):
+        super().__init__(
+            "another worker has ended or does not answer, its own output may say why; start all "
+            "workers again, train.py with --resume"
+        )
+
+
 def few(things: Sequence, most: int = 3) -> str:
     """The first things of many, for a message: `a, b, c and 7 more`."""
     rest = f" and {len(things) - most} more" if len(things) > most else ""

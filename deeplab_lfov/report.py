@@ -3,14 +3,18 @@
 import base64
 import html
 import io
+import itertools
 import string
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
+from deeplab_lfov.data_list import Sample
+from deeplab_lfov.distribution import Replicas
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.files import whole_file, writable_folder
 from deeplab_lfov.metrics import ConfusionMatrix
@@ -58,6 +62,29 @@ class Report:
         matrix.update(truth, prediction)
         masks = zlib.compress(np.stack([truth, prediction]).tobytes(), 1)
         self.seen.append(Seen(name, Path(path), matrix.mean_iou, truth.shape, masks))
+
+    def gather(self, samples: Sequence[Sample], replicas: Replicas) -> None:
+        """Learn of the pictures that other workers have added; every one has to call it.
+
+        This worker has added those of `samples`, the whole list, that `replicas.share` gives it.
+        Only the chosen pictures' masks are exchanged. Raises WorkerGoneError.
+        """
+        mine = dict(zip(replicas.share(range(len(samples))), self.seen, strict=True))
+        ious, sizes = np.zeros(len(samples)), np.zeros((len(samples), 2), np.int64)
+        for number, seen in mine.items():
+            ious[number], sizes[number] = seen.mean_iou, seen.shape
+        ious, sizes = replicas.sum(ious), replicas.sum(sizes)
+        self.seen = [
+            Seen(sample.name, sample.image, float(iou), tuple(size), b"")
+            for sample, iou, size in zip(samples, ious, sizes.tolist(), strict=True)
+        ]
+        numbers = {id(seen): number for number, seen in enumerate(self.seen)}
+        for chosen in itertools.chain(*self.chosen().values()):
+            number, labels = numbers[id(chosen)], np.zeros((2, *chosen.shape), np.int64)
+            if number in mine:
+                labels += mine[number].truth_and_prediction
+            masks = zlib.compress(replicas.sum(labels).astype(np.uint8).tobytes(), 1)
+            self.seen[number] = chosen._replace(masks=masks)
 
     def write(
         self,

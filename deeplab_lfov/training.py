@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from deeplab_lfov import transforms
 from deeplab_lfov.cli import StopRequest, progress
-from deeplab_lfov.distribution import Replicas, WorkerGoneError
-from deeplab_lfov.errors import UserError, few
+from deeplab_lfov.distribution import Replicas
+from deeplab_lfov.errors import UserError, WorkerGoneError, few
 from deeplab_lfov.history import History
 from deeplab_lfov.image_reader import ImageReader
 from deeplab_lfov.metrics import ConfusionMatrix

@@ -18,16 +18,16 @@ class TrimapMatrices:
     (MyVOCevalsegBoundary.m: dilation by a square of 2 * width + 1). Void pixels never count, and
     pictures of one label have no boundary.
 
-    widths: in pixels. `matrices` are by width; `shares` are of all pixels that are not void.
+    widths: in pixels. `matrices` are by width; `shares` are of the `num_pixels` that are not void.
     """
 
     def __init__(self, class_names: Sequence[str], widths: Sequence[int]):
         self.matrices = {width: ConfusionMatrix(class_names) for width in widths}
-        self._num_pixels = 0
+        self.num_pixels = 0
 
     def update(self, truth: np.ndarray, prediction: np.ndarray) -> None:
         """Add labels uint8 [H, W]; raises ValueError as `ConfusionMatrix.update` does."""
-        self._num_pixels += np.count_nonzero(truth != VOID)
+        self.num_pixels += np.count_nonzero(truth != VOID)
         distance = boundary_distance(truth)
         for width, matrix in self.matrices.items():
             band = np.where(distance <= width, truth, VOID)
@@ -36,7 +36,7 @@ class TrimapMatrices:
     @property
     def shares(self) -> dict[int, float]:
         """By width, the share of pixels in the band; nan where every pixel was void."""
-        whole = self._num_pixels or float("nan")
+        whole = self.num_pixels or float("nan")
         return {width: float(m.counts.sum() / whole) for width, m in self.matrices.items()}
 
     def as_dict(self) -> dict[str, float | None]:
