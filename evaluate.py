@@ -7,7 +7,6 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -72,7 +71,7 @@ def main(args: argparse.Namespace) -> None:
     """Network, then one of three: masks for the test server, a search for a CRF, or the metric."""
     cluster = lfov.cluster.find_cluster()
     _check_modes(args, alone=len(cluster.workers) == 1)
-    device = cli.start_tensorflow(alone=len(cluster.workers) == 1)
+    cli.start_tensorflow(alone=len(cluster.workers) == 1)
     replicas = _connected(args, cluster)
     options = flags.prediction_options(args)
     center = options.pop("crf") if args.crf_search else None
@@ -81,7 +80,7 @@ def main(args: argparse.Namespace) -> None:
         names = lfov.data_list.read_class_names(args.class_names, predictor.model.num_classes)
         predictor.class_names = names
     if args.voc_submission:
-        _submit(args, predictor, device)
+        _submit(args, predictor, replicas)
     elif args.crf_search:
         _search(args, predictor, center, replicas)
     else:
@@ -92,7 +91,7 @@ def _connected(
     args: argparse.Namespace, cluster: lfov.cluster.Cluster
 ) -> lfov.distribution.Replicas:
     """The workers that share the list, after a look at what a user may have mistyped."""
-    replicas = lfov.distribution.Replicas(cluster)
+    replicas = lfov.distribution.Replicas(cluster, lfov.distribution.first_device())
     if replicas.num_workers > 1:
         tensors = lfov.weight_files.read_tensors(args.restore_from)
         samples = lfov.data_list.read_list(args.data_dir, args.data_list)[: args.num_steps]
@@ -192,7 +191,9 @@ def _search(
         print(f"\n{search}\n{len(samples)} pictures in {seconds:.1f} s; {search.verdict()}")
 
 
-def _submit(args: argparse.Namespace, predictor: lfov.Predictor, device: str) -> None:
+def _submit(
+    args: argparse.Namespace, predictor: lfov.Predictor, replicas: lfov.distribution.Replicas
+) -> None:
     """Write the archive for VOC's test server."""
     if predictor.model.num_classes != len(lfov.CLASS_NAMES):
         raise lfov.UserError(
@@ -205,7 +206,7 @@ def _submit(args: argparse.Namespace, predictor: lfov.Predictor, device: str) ->
     _check_sizes(args, predictor, samples)
     masks = _mask_paths(args.save_dir, samples)
     submission = lfov.submission.VocSubmission(args.voc_submission)
-    _print_plan(args, f"{len(samples)} pictures", predictor, device)
+    _print_plan(args, f"{len(samples)} pictures", predictor, str(replicas))
 
     def finish(name: str, segmentation: lfov.segmentation.Segmentation, mask: Path) -> None:
         labels = segmentation.labels()
@@ -219,6 +220,7 @@ def _submit(args: argparse.Namespace, predictor: lfov.Predictor, device: str) ->
         seconds = _run(
             (partial(finish, s.name, predictor.segment(image), mask) for s, image, mask in work),
             len(samples),
+            replicas,
         )
     print(f"{len(samples)} masks in {args.voc_submission} in {seconds:.1f} s")
 
@@ -226,21 +228,20 @@ def _submit(args: argparse.Namespace, predictor: lfov.Predictor, device: str) ->
 def _run(
     calls: Iterable[Callable[[], float | None]],
     num_images: int,
-    replicas: lfov.distribution.Replicas | None = None,
+    replicas: lfov.distribution.Replicas,
 ) -> float:
     """Finish every picture while the network is at the next; returns the seconds it took.
 
     Of several workers each finishes its share, and only the chief shows how far it is.
     """
-    start = time.perf_counter()
+    start, show = time.perf_counter(), replicas.is_chief
     results = lfov.pipeline.one_behind(calls)
     with (
-        replicas.watching() if replicas else nullcontext(),
-        cli.progress(
-            results, num_images, "pictures", show=not replicas or replicas.is_chief
-        ) as bar,
+        replicas.watching() as check_others,
+        cli.progress(results, num_images, "pictures", show=show) as bar,
     ):
         for mean_iou in bar:
+            check_others()
             if mean_iou is not None:
                 bar.set_postfix_str(f"mean IoU {mean_iou:.4f}", refresh=False)
     return time.perf_counter() - start

@@ -4,7 +4,6 @@ n replicas compute what one would: replica r takes the rows r * batch // n ... (
 of every global batch, each row draws by its own number, and every sum is taken over all replicas.
 """
 
-import _thread
 import concurrent.futures
 import os
 import signal
@@ -149,14 +148,12 @@ class Replicas:
         return self.strategy.run(lambda mine: total([mine])[0], (numbers,))
 
     @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Raises WorkerGoneError while it is entered and a worker goes; waits for all at its end.
+    def watching(self) -> Iterator[Callable[[], None]]:
+        """Yields a function that raises WorkerGoneError when a worker has gone.
 
-        For work between sums: every second a thread asks the others whether they are done.
+        For work between sums: every second a thread asks the others whether they are done. At the
+        end it waits until they are.
         """
-        if self.num_workers == 1:
-            yield
-            return
         done, gone = threading.Event(), threading.Event()
 
         def watch() -> None:
@@ -165,20 +162,19 @@ class Replicas:
                     done.wait(1)
             except WorkerGoneError:
                 gone.set()
-                if not done.is_set():
-                    _thread.interrupt_main()
+
+        def check() -> None:
+            if gone.is_set():
+                raise WorkerGoneError
 
         watcher = threading.Thread(target=watch, daemon=True)
-        watcher.start()
-        try:
-            yield
-            done.set()
+        if self.num_workers > 1:
+            watcher.start()
+        yield check
+        done.set()
+        if self.num_workers > 1:
             watcher.join()
-        except KeyboardInterrupt:
-            if not gone.is_set():
-                raise
-        if gone.is_set():
-            raise WorkerGoneError
+        check()
 
     def _check_alike(self, fingerprint: int) -> None:
         mine = np.zeros(self.num_workers, np.int64)
@@ -223,6 +219,11 @@ def copy_here(variable: tf.Variable) -> tf.Variable:
     return getattr(variable, "values", (variable,))[0]
 
 
+def first_device() -> list[str] | None:
+    """The device of work that one does alone: the first GPU; None stands for the CPU."""
+    return ["gpu:0"] if tf.config.list_physical_devices("GPU") else None
+
+
 def _make_visible(names: Sequence[str] | None) -> tuple[list[str], list[str]]:
     """Show TensorFlow just these devices; returns its names for them, and those in words."""
     gpus = tf.config.list_physical_devices("GPU")
@@ -259,7 +260,9 @@ def _connect(cluster: Cluster) -> tf.distribute.Strategy:
         except Exception as error:
             made.set_exception(error)
 
-    interrupt = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    interrupt = signal.getsignal(signal.SIGINT)
+    if interrupt != signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     threading.Thread(target=make, daemon=True).start()
     for _ in range(60 * MINUTES):
         concurrent.futures.wait([made], timeout=1)
