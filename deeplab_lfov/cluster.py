@@ -23,7 +23,8 @@ class Cluster(NamedTuple):
         return self.index == 0
 
     def __str__(self) -> str:
-        return f"{self.index + 1} of {len(self.workers)}, the chief is {self.workers[0]}"
+        """Which worker this is, in words."""
+        return f"{self.index + 1} of {len(self.workers)}, with the chief at {self.workers[0]}"
 
 
 def find_cluster(environment: MutableMapping[str, str] = os.environ) -> Cluster:

@@ -4,12 +4,14 @@ n replicas compute what one would: replica r takes the rows r * batch // n ... (
 of every global batch, each row draws by its own number, and every sum is taken over all replicas.
 """
 
-import concurrent.futures
+import faulthandler
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
@@ -27,7 +29,7 @@ _GONE = (
 
 
 MINUTES = 10
-"""How long a worker waits for the others to start."""
+"""How long a worker waits for the others to start; then it ends with status 1."""
 
 
 class Replicas:
@@ -251,35 +253,25 @@ def _make_visible(names: Sequence[str] | None) -> tuple[list[str], list[str]]:
 
 
 def _connect(cluster: Cluster) -> tf.distribute.Strategy:
-    """Make the strategy in a thread, as TensorFlow waits for the others deaf to every signal."""
-    made = concurrent.futures.Future()
-
-    def make() -> None:
-        try:
-            made.set_result(tf.distribute.MultiWorkerMirroredStrategy())
-        except Exception as error:
-            made.set_exception(error)
-
+    """Wait for the others, in TensorFlow, which lets no line of Python run meanwhile."""
+    print(f"worker   {cluster}; waiting at most {MINUTES} minutes for the others", file=sys.stderr)
     interrupt = signal.getsignal(signal.SIGINT)
     if interrupt != signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    threading.Thread(target=make, daemon=True).start()
-    for _ in range(60 * MINUTES):
-        concurrent.futures.wait([made], timeout=1)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # which TensorFlow has caught
-        if made.done():
-            break
-    signal.signal(signal.SIGINT, interrupt)
-    try:
-        return made.result(timeout=0)
-    except concurrent.futures.TimeoutError:
-        reason = f"the others are not there after {MINUTES} minutes"
-    except (tf.errors.OpError, RuntimeError) as error:
-        reason = str(getattr(error, "message", error)).splitlines()[0]
-    raise UserError(
-        f"worker {cluster}, cannot connect: {reason}; are the addresses in TF_CONFIG right, their "
-        "ports free and open, and all workers started?"
-    )
+    with Path(os.devnull).open("w") as nowhere:
+        faulthandler.dump_traceback_later(60 * MINUTES, exit=True, file=nowhere)
+        try:
+            return tf.distribute.MultiWorkerMirroredStrategy()
+        except (tf.errors.OpError, RuntimeError) as error:
+            reason = str(getattr(error, "message", error)).splitlines()[0]
+            raise UserError(
+                f"worker {cluster}, cannot connect: {reason}; are the addresses in TF_CONFIG "
+                "right, and their ports free and open?"
+            ) from error
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+            signal.signal(signal.SIGINT, interrupt)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)  # TensorFlow has caught it
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -62,9 +63,12 @@ def finish(processes):
 
 
 def lines_of(err):
-    """What stands on stderr but the bar."""
-    lines = err.replace("\r", "\n").split("\n")
-    return [line for line in lines if line.strip() and "| " not in line]
+    """What stands on stderr but the bar, after the line of a worker that waits."""
+    first, *lines = [
+        line for line in re.split(r"[\r\n]+", err) if line.strip() and "| " not in line
+    ]
+    assert re.match(r"worker   \d of \d, with the chief at 127.0.0.1:\d+; waiting", first)
+    return lines
 
 
 def test_three_workers_resume_the_run_of_one(alone, tmp_path):
@@ -75,7 +79,7 @@ def test_three_workers_resume_the_run_of_one(alone, tmp_path):
     assert (
         "3 workers, each CPU" in chief[1] and f"from {folder}/model.ckpt-{STEPS // 2}" in chief[1]
     )
-    assert others == [(0, "", "")] * 2
+    assert [(status, out, lines_of(err)) for status, out, err in others] == [(0, "", [])] * 2
     assert_same_run(alone[0], folder)
 
 
@@ -105,7 +109,7 @@ def test_two_workers_evaluate_as_one_does(alone, script, shapes, tmp_path):
     one = script("evaluate", *common, *flags("one"))
     assert one.status == 0, one.err
     chief, other = finish(start(2, "evaluate.py", *common, *flags("two")))
-    assert (chief[0], *other) == (0, 0, "", ""), chief[2]
+    assert (chief[0], *other[:2], lines_of(other[2])) == (0, 0, "", []), chief[2]
     assert table(chief[1]) == table(one.out) and "3 pictures in" in chief[1]
     one, two = (json.loads((tmp_path / name / "--json").read_text()) for name in ("one", "two"))
     assert {**one, "seconds": 0} == {**two, "seconds": 0}
