@@ -91,7 +91,7 @@ def _connected(
     args: argparse.Namespace, cluster: lfov.cluster.Cluster
 ) -> lfov.distribution.Replicas:
     """The workers that share the list, after a look at what a user may have mistyped."""
-    replicas = lfov.distribution.Replicas(cluster, lfov.distribution.first_device())
+    replicas = lfov.distribution.Replicas(cluster, lfov.devices.first_device())
     if replicas.num_workers > 1:
         tensors = lfov.weight_files.read_tensors(args.restore_from)
         samples = lfov.data_list.read_list(args.data_dir, args.data_list)[: args.num_steps]

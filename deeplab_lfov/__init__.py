@@ -9,8 +9,10 @@ Weights:    weight_files (caffemodel, conversion, py2_pickle) -> checkpoints -> 
                       keras_vgg16 -> conversion, in util/extract_params.py
 
 `voc` has the class names, colours and the void label; `seeds` makes every random draw a function
-of (seed, step); `cli` and `flags` are what the scripts' command lines share; `limits` bounds
-options; `pipeline` lets the network run while the last picture is finished.
+of (seed, step), so that `distribution` can share a batch among the `devices` of a `cluster`; `cli`
+and `flags` are what the scripts' command lines share; `limits` bounds options; `pipeline` lets the
+network run while the last picture is finished. `model` convolves by `convolution` and `winograd`,
+and `frozen` is the network as a predictor runs it.
 """
 
 import importlib

@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_lfov.cluster import Cluster
+from deeplab_lfov.devices import make_visible
 from deeplab_lfov.errors import UserError, WorkerGoneError
 
 Step = Callable[[tf.Tensor, tf.Tensor, np.ndarray], tuple[float, np.ndarray]]
@@ -43,7 +44,7 @@ class Replicas:
 
     def __init__(self, cluster: Cluster | None = None, devices: Sequence[str] | None = None):
         self.cluster = cluster or Cluster()
-        self.devices, self.device_names = _make_visible(devices)
+        self.devices, self.device_names = make_visible(devices)
         if self.num_workers > 1 and len(self.devices) > 1 and self.devices[0].startswith("cpu"):
             raise UserError("--devices with several CPUs is for one process; leave out TF_CONFIG")
         self.strategy = tf.distribute.get_strategy()
@@ -219,37 +220,6 @@ def total(tensors: list[tf.Tensor]) -> list[tf.Tensor]:
 def copy_here(variable: tf.Variable) -> tf.Variable:
     """This worker's first copy of a variable that may be one of several."""
     return getattr(variable, "values", (variable,))[0]
-
-
-def first_device() -> list[str] | None:
-    """The device of work that one does alone: the first GPU; None stands for the CPU."""
-    return ["gpu:0"] if tf.config.list_physical_devices("GPU") else None
-
-
-def _make_visible(names: Sequence[str] | None) -> tuple[list[str], list[str]]:
-    """Show TensorFlow just these devices; returns its names for them, and those in words."""
-    gpus = tf.config.list_physical_devices("GPU")
-    there = [f"gpu:{number}" for number in range(len(gpus))] or ["cpu:0"]
-    names = list(names or there)
-    numbers = [int(name[4:]) for name in names]
-    if names[0].startswith("gpu"):
-        if missing := sorted(set(names) - set(there)):
-            raise UserError(f"--devices {missing[0]} is not there; there is {', '.join(there)}")
-        chosen = [gpus[number] for number in numbers]
-        if chosen != gpus:
-            tf.config.set_visible_devices(chosen, "GPU")
-        details = map(tf.config.experimental.get_device_details, chosen)
-        words = [detail.get("device_name", "GPU") for detail in details]
-        return [f"gpu:{number}" for number in range(len(names))], words
-    if sorted(numbers) != list(range(len(numbers))):
-        raise UserError(f"--devices {names[-1]} is not there; CPUs are numbered from cpu:0 on")
-    if gpus:
-        tf.config.set_visible_devices([], "GPU")
-    if len(names) > 1:
-        cpu = tf.config.list_physical_devices("CPU")[0]
-        logical = [tf.config.LogicalDeviceConfiguration() for _ in names]
-        tf.config.set_logical_device_configuration(cpu, logical)
-    return sorted(names), [f"CPU, {os.cpu_count()} cores"] * len(names)
 
 
 def _connect(cluster: Cluster) -> tf.distribute.Strategy:
