@@ -65,7 +65,7 @@ def test_several_devices_compute_what_one_does(train, shapes, tmp_path):
     """With dropout, 7 crops in each of 2 passes on 2 logical devices, weighted classes."""
     flags = ["--batch_size", 7, "--iter_size", 2, "--num_steps", 5, "--save_pred_every", 5]
     flags += ["--class_weights", "balanced", "--random_mirror", "--optimizer", "sgd"]
-    flags += ["--learning_rate", 0.01, "--weight_decay", 5e-4]
+    flags += ["--learning_rate", 1e-3, "--head_lr_mult", 10, "--weight_decay", 5e-4]
     assert train(*flags).status == 0
     command = ["train.py", "--data_dir", shapes, "--width", NARROW, "--input_size", "33,33"]
     command += ["--data_list", "ImageSets/Segmentation/train.txt", *flags]
