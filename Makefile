@@ -25,7 +25,7 @@ demo: .venv/installed
 	@echo "  demo/output/$(UNSEEN)_mask.png        and its segmentation"
 
 test: .venv/installed-tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 lint: .venv/installed-tests
 	$(BIN)/ruff check .
