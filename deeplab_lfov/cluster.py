@@ -54,8 +54,9 @@ def _parse(config: dict) -> Cluster:
     chiefs, workers = (list(jobs.get(job, ())) for job in ("chief", "worker"))
     addresses, kind, index = (*chiefs, *workers), task["type"], task["index"]
     for address in addresses:
-        if not re.fullmatch(r"[^\s:/]+:\d{1,5}|\[[\da-fA-F:]+\]:\d{1,5}", str(address)):
-            raise ValueError(f"{address!r} is not host:port")
+        found = re.fullmatch(r"(?:[^\s:/]+|\[[\da-fA-F:]+\]):(\d{1,5})", str(address))
+        if not found or not 0 < int(found[1]) < 2**16:
+            raise ValueError(f"{address!r} is not host:port, with a port from 1 to 65535")
     if len(set(addresses)) < len(addresses) or len(chiefs) > 1:
         raise ValueError("an address is there twice, or there are several chiefs")
     if kind not in jobs:

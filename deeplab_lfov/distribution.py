@@ -173,8 +173,10 @@ class Replicas:
         watcher = threading.Thread(target=watch, daemon=True)
         if self.num_workers > 1:
             watcher.start()
-        yield check
-        done.set()
+        try:
+            yield check
+        finally:
+            done.set()
         if self.num_workers > 1:
             watcher.join()
         check()

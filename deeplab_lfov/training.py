@@ -175,11 +175,12 @@ class Trainer:
             )
 
     def _save(self, step: int, batch: Batch, bar: progress) -> None:
+        if not self.history:  # the chief looks and saves for all
+            self._saved_step = step
+            return
         images, labels = (part[: self.save_num_images] for part in batch)
         if not tf.reduce_all(tf.math.is_finite(self.solver.model.scores(images))):
             raise self._divergence(step)  # the update itself has ruined the weights
-        if not self.history:
-            return
         path, figure = self.snapshots.save(step), self.save_dir / f"step-{step}.png"
         self._saved_step = step
         save_rows(

@@ -39,7 +39,7 @@ CACHED = 2**22
 
 
 class Tiling:
-    """Where the tiles of pictures [N, H, W] are, with `dilation` zeros around each picture.
+    """Where the tiles of one or more pictures [N, H, W] are, with `dilation` zeros around each.
 
     A tile's outputs are in the middle of its inputs. T goes through the pictures, their rows of
     tiles and those of each residue. The tiles are taken in `parts`, `each` of them in one, so many

@@ -52,6 +52,7 @@ def test_a_peer_takes_turns_and_gives_the_ratio_of_medians(run, monkeypatch):
     ("code", "words"),
     [
         ("print('done')", "is no JSON object with seconds_per_image"),
+        ('print(\'{"seconds_per_image": 1, "fastest": 1}\')', "peak_rss_mb"),
         ("raise SystemExit('no such engine')", "failed: no such engine"),
     ],
 )
@@ -61,6 +62,19 @@ def test_a_peer_that_does_not_measure_is_an_error(run, monkeypatch, code, words)
     monkeypatch.setattr(benchmark, "_last_line", lambda c: last_line(c) if c[1] == "-c" else ours)
     peer = shlex.join([sys.executable, "-c", code])
     status, _, error = run("infer", *TINY, "--peer", peer)
+    assert status == 2 and error.startswith("error: ") and words in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["infer", "--peer", "'"], "is a quote left open?"),
+        (["crf", "--data_dir", "/nowhere"], "no picture JPEGImages/*.jpg in --data_dir /nowhere"),
+        (["infer", "--plot", "x.png", "--batch_size", "3"], "chooses sizes and batches itself"),
+    ],
+)
+def test_mistakes_are_named_before_anything_is_measured(run, arguments, words):
+    status, _, error = run(*arguments)
     assert status == 2 and error.startswith("error: ") and words in error
 
 

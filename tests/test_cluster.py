@@ -36,6 +36,8 @@ def test_workers_are_in_order_with_the_chief_first():
         ('{"cluster": {"worker": ["a:1", "b:1"]}}', "there is no 'type'"),
         (environment({"worker": ["a", "b:1"]}), "'a' is not host:port"),
         (environment({"worker": [1, 2]}), "1 is not host:port"),
+        (environment({"worker": ["a:99999", "b:1"]}), "'a:99999' is not host:port"),
+        (environment({"worker": ["a:0", "b:1"]}), "a port from 1 to 65535"),
         (environment({"worker": ["a:1", "a:1"]}), "twice"),
         (environment({"worker": WORKERS}, index=2), "index is 2 of 2"),
         (environment({"worker": WORKERS}, index="0"), "index is '0'"),

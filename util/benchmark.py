@@ -16,6 +16,7 @@ import shlex
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,8 @@ import deeplab_lfov as lfov  # noqa: E402
 from deeplab_lfov import cli, flags  # noqa: E402
 from util import growth  # noqa: E402
 from util.benchmark_tasks import TASKS  # noqa: E402
+
+COMMAND = flags.checked(shlex.split, bool, "a command; is a quote left open?")
 
 
 def parser() -> cli.Parser:
@@ -43,6 +46,7 @@ def parser() -> cli.Parser:
     compared = p.add_mutually_exclusive_group()
     compared.add_argument(
         "--peer",
+        type=COMMAND,
         metavar="COMMAND",
         help="another command that prints such a line; runs in turns with this one",
     )
@@ -59,9 +63,11 @@ def parser() -> cli.Parser:
 def main(args: argparse.Namespace) -> None:
     """One measurement; or turns of this one and the peer's; or one for each size."""
     if args.plot:
+        if args.task not in growth.SIDES or args.input_size or args.batch_size:
+            names = " and ".join(growth.SIDES)
+            raise lfov.UserError(f"--plot is for {names}, and chooses sizes and batches itself")
         lfov.pictures.check_replaceable(args.plot)
-        if args.task not in growth.SIDES:
-            raise lfov.UserError(f"--plot is for {' and '.join(growth.SIDES)}")
+        lfov.files.writable_folder(Path(args.plot).parent)
         result = growth.measure(args.task, lambda **given: _last_line(_command(args, **given)))
         growth.save_plot(args.plot, args.task, result)
     else:
@@ -75,8 +81,9 @@ def _measure(args: argparse.Namespace) -> dict:
     device = cli.start_tensorflow()
     what = {"task": args.task, "engine": "deeplab_lfov", "device": device}
     what |= {name: getattr(args, name) for name in ("precision", "input_size", "batch_size")}
-    timed = TASKS[args.task][0](args)
-    seconds = dict(zip(timed, _take_turns(list(timed.values()), args.repeats), strict=True))
+    with tempfile.TemporaryDirectory() as folder:
+        timed = TASKS[args.task][0](args, Path(folder))
+        seconds = dict(zip(timed, _take_turns(list(timed.values()), args.repeats), strict=True))
     medians = {name: statistics.median(times) for name, times in seconds.items()}
     what |= {"seconds_per_image": medians[args.task], "fastest": min(seconds[args.task])}
     for name in list(timed)[1:]:
@@ -106,7 +113,7 @@ def _against_peer(args: argparse.Namespace) -> dict:
     ours, theirs = [], []
     for _ in range(args.turns):
         ours.append(_last_line(_command(args)))
-        theirs.append(_last_line(shlex.split(args.peer)))
+        theirs.append(_last_line(args.peer))
         print(f"{ours[-1]['seconds_per_image']:.3f} s, {theirs[-1]['seconds_per_image']:.3f} s")
     median = [statistics.median(r["seconds_per_image"] for r in side) for side in (ours, theirs)]
     rss = [max(result["peak_rss_mb"] for result in side) for side in (ours, theirs)]
@@ -135,7 +142,9 @@ def _last_line(command: list[str]) -> dict:
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         result = json.loads(done.stdout.splitlines()[-1])
-        return {name: result[name] for name in ("seconds_per_image", "fastest")} | result
+        if all(result[name] > 0 for name in ("seconds_per_image", "fastest", "peak_rss_mb")):
+            return result
+        raise ValueError("a figure is not above 0")
     except OSError as error:
         raise lfov.UserError(f"cannot run {command[0]}: {error.strerror}") from error
     except subprocess.CalledProcessError as error:
@@ -143,7 +152,8 @@ def _last_line(command: list[str]) -> dict:
         raise lfov.UserError(f"`{shlex.join(command)}` failed: {last}") from error
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise lfov.UserError(
-            f"the last line of `{shlex.join(command)}` is no JSON object with seconds_per_image"
+            f"the last line of `{shlex.join(command)}` is no JSON object with seconds_per_image, "
+            "fastest and peak_rss_mb, each above 0"
         ) from error
 
 

@@ -10,7 +10,6 @@ import functools
 import importlib.util
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,14 +22,14 @@ ROOT = Path(__file__).resolve().parents[1]
 Calls = dict[str, Callable[[], int]]
 
 
-def infer(args: argparse.Namespace) -> Calls:
+def infer(args: argparse.Namespace, folder: Path) -> Calls:
     """Pictures in, masks out."""
-    predictor = _predictor(args)
+    predictor = _predictor(args, folder)
     images = [picture(args.input_size, seed) for seed in range(args.batch_size)]
     return {"infer": lambda: len([predictor(image) for image in images])}
 
 
-def train(args: argparse.Namespace) -> Calls:
+def train(args: argparse.Namespace, folder: Path) -> Calls:
     """A step of Adam."""
     import tensorflow as tf
 
@@ -48,7 +47,7 @@ def train(args: argparse.Namespace) -> Calls:
     return {"train": step}
 
 
-def convolutions(args: argparse.Namespace) -> Calls:
+def convolutions(args: argparse.Namespace, folder: Path) -> Calls:
     """The scores of the network, and of the same network without Winograd's algorithm."""
     import tensorflow as tf
 
@@ -64,19 +63,13 @@ def convolutions(args: argparse.Namespace) -> Calls:
     return {"convolutions": scores(False), "plain": scores(True)}
 
 
-def reader(args: argparse.Namespace) -> Calls:
+def reader(args: argparse.Namespace, folder: Path) -> Calls:
     """Training samples, scaled, cropped and mirrored; and merely decoding their pictures."""
     import tensorflow as tf
 
-    folder = Path(args.data_dir) if args.data_dir else _drawn_data_set()
-    samples = [p.name for p in sorted((folder / "JPEGImages").glob("*.jpg"))]
-    rows = [f"JPEGImages/{n} {_mask_folder(folder)}/{Path(n).stem}.png" for n in samples]
-    with tempfile.NamedTemporaryFile("w", suffix=".txt") as list_file:
-        list_file.write("\n".join(rows))
-        list_file.flush()
-        samples = lfov.ImageReader(
-            folder, list_file.name, scale_range=(0.75, 1.25), random_mirror=True
-        )
+    data_dir, list_file = Path(args.data_dir or _drawn_data_set(folder)), folder / "list.txt"
+    list_file.write_text("\n".join(image.stem for image in _jpegs(data_dir)))
+    samples = lfov.ImageReader(data_dir, list_file, scale_range=(0.75, 1.25), random_mirror=True)
     num_images = max(len(samples.samples), 100) // 10 * 10
     paths = [str(samples.samples[n % len(samples.samples)].image) for n in range(num_images)]
 
@@ -93,9 +86,10 @@ def reader(args: argparse.Namespace) -> Calls:
     return {"reader": read, "decoding": decode}
 
 
-def evaluation(args: argparse.Namespace) -> Calls:
+def evaluation(args: argparse.Namespace, folder: Path) -> Calls:
     """evaluate.py with metric and saved masks, its network loaded; and the network alone."""
-    predictor, folder = _predictor(args), _drawn_data_set(20, args.input_size)
+    predictor = _predictor(args, folder)
+    _drawn_data_set(folder, 20, args.input_size)
     list_file = folder / "list.txt"
     list_file.write_text("\n".join(f"{seed:03}" for seed in range(20)))
     samples = lfov.ImageReader(folder, list_file)
@@ -121,10 +115,10 @@ def evaluation(args: argparse.Namespace) -> Calls:
     }
 
 
-def crf(args: argparse.Namespace) -> Calls:
+def crf(args: argparse.Namespace, folder: Path) -> Calls:
     """The dense CRF, and PyPI's pydensecrf2 if it is installed."""
     if args.data_dir:
-        files = sorted((Path(args.data_dir) / "JPEGImages").glob("*.jpg"))[: args.batch_size]
+        files = _jpegs(Path(args.data_dir))[: args.batch_size]
         images = [lfov.pictures.read_image(file) for file in files]
     else:
         images = [picture(args.input_size, seed) for seed in range(args.batch_size)]
@@ -156,12 +150,11 @@ def pydensecrf2(image: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     return refined.reshape(num_classes, height, width).transpose(1, 2, 0)
 
 
-def end_to_end(args: argparse.Namespace) -> Calls:
+def end_to_end(args: argparse.Namespace, folder: Path) -> Calls:
     """inference.py on one picture, on two, and the import of TensorFlow, as commands.
 
     What the second picture adds is the network's own time, so the rest of the first is the start.
     """
-    folder = Path(tempfile.mkdtemp())
     ckpt, names = _checkpoint(args, folder), [folder / "one.png", folder / "two.png"]
     for seed, name in enumerate(names):
         lfov.pictures.write_png(name, Image.fromarray(picture(args.input_size, seed)))
@@ -182,14 +175,13 @@ def picture(size: tuple[int, int], seed: int) -> np.ndarray:
     return (np.asarray(coarse) * 0.9 + rng.normal(12, 4, (*size, 3))).clip(0, 255).astype(np.uint8)
 
 
-def _predictor(args: argparse.Namespace) -> lfov.Predictor:
-    with tempfile.TemporaryDirectory() as folder:
-        return lfov.Predictor(_checkpoint(args, folder), precision=args.precision)
+def _predictor(args: argparse.Namespace, folder: Path) -> lfov.Predictor:
+    return lfov.Predictor(_checkpoint(args, folder), precision=args.precision)
 
 
-def _checkpoint(args: argparse.Namespace, folder: str | Path) -> Path:
+def _checkpoint(args: argparse.Namespace, folder: Path) -> Path:
     """Random weights."""
-    path = Path(folder) / "model.ckpt-0"
+    path = folder / "model.ckpt-0"
     lfov.checkpoints.export_weights(lfov.DeepLabLFOVModel(width=args.width, seed=0), path)
     return path
 
@@ -211,13 +203,17 @@ def _probabilities(size: tuple[int, int], seed: int) -> np.ndarray:
     return scores.probabilities()
 
 
-def _mask_folder(folder: Path) -> str:
-    return next(f for f in lfov.data_list.MASK_FOLDERS if (folder / f).is_dir())
+def _jpegs(data_dir: Path) -> list[Path]:
+    found = sorted((data_dir / "JPEGImages").glob("*.jpg"))
+    if not found:
+        raise lfov.UserError(f"there is no picture JPEGImages/*.jpg in --data_dir {data_dir}")
+    return found
 
 
-def _drawn_data_set(num_images: int = 100, size: tuple[int, int] = (375, 500)) -> Path:
+def _drawn_data_set(
+    folder: Path, num_images: int = 100, size: tuple[int, int] = (375, 500)
+) -> Path:
     """Pictures of VOC's usual size with masks of one class each."""
-    folder = Path(tempfile.mkdtemp())
     for name in ("JPEGImages", "SegmentationClass"):
         (folder / name).mkdir()
     for seed in range(num_images):

@@ -56,5 +56,5 @@ def _exponents(squares: list[dict]) -> dict[str, float]:
     seconds = last["seconds_per_image"] / before["seconds_per_image"]
     return {
         "power_of_seconds": float(np.log(seconds) / pixels),
-        "power_of_memory": float(np.log(beyond[0] / max(beyond[1], 1)) / pixels),
+        "power_of_memory": float(np.log(max(beyond[0], 1) / max(beyond[1], 1)) / pixels),
     }
