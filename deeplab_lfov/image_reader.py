@@ -12,6 +12,7 @@ from deeplab_lfov.data_list import Sample, check_sizes, read_list
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.palette import VOC_PALETTE, Palette
 from deeplab_lfov.pictures import read_image, read_mask
+from deeplab_lfov.pipeline import ahead
 from deeplab_lfov.seeds import seed_for
 from deeplab_lfov.voc import VOID
 
@@ -76,9 +77,9 @@ class ImageReader:
     def pictures(self, limit: int | None = None) -> Iterator[tuple[Sample, np.ndarray, np.ndarray]]:
         """Yield (sample, image uint8 RGB [H, W, 3], labels uint8 [H, W]) in the list's order."""
         samples = self.samples[:limit]
-        pixels = tf.data.Dataset.range(len(samples)).map(self._load, tf.data.AUTOTUNE)
-        for sample, (image, mask) in zip(samples, self._iterate(pixels.prefetch(4)), strict=True):
-            yield sample, image.numpy(), mask.numpy()[..., 0]
+        pixels = ahead(self.read, range(len(samples)))  # tf.data would slow down the network beside
+        for sample, (image, mask) in zip(samples, pixels, strict=True):
+            yield sample, image, mask[..., 0]
 
     def files_of_step(self, step: int, batch_size: int) -> list[Path]:
         """The pictures of the batch of a step, in its order."""

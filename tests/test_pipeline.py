@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from deeplab_lfov.pipeline import one_behind
+from deeplab_lfov.pipeline import AHEAD, ahead, one_behind
 
 
 def test_results_come_in_order():
@@ -27,3 +27,19 @@ def test_what_a_call_raises_comes_out():
     assert next(calls) == 1
     with pytest.raises(ZeroDivisionError):
         next(calls)
+
+
+def test_ahead_keeps_the_order_and_stops_a_few_items_ahead():
+    done = []
+    results = ahead(lambda item: done.append(item) or item * 10, range(100))
+    assert [next(results), next(results)] == [0, 10]
+    results.close()
+    assert done == list(range(len(done))) and len(done) <= AHEAD + 2
+    assert list(ahead(str, range(3))) == ["0", "1", "2"]
+
+
+def test_ahead_raises_at_the_items_turn():
+    results = ahead(lambda item: 1 // item, [1, 0, 1])
+    assert next(results) == 1
+    with pytest.raises(ZeroDivisionError):
+        next(results)
