@@ -65,10 +65,8 @@ class _Weights:
 
     def of(self, layer: Layer, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         filters, bias = self._parameters[layer.name]
-        by_winograd = self._model.by_winograd(layer)
-        return self._transformed(filters) if by_winograd else tf.constant(filters), tf.constant(
-            bias
-        )
+        make = self._transformed if self._model.by_winograd(layer) else tf.constant
+        return make(filters), tf.constant(bias)
 
     def _transformed(self, filters: np.ndarray) -> tf.Tensor:
         fill = tf.compat.v1.placeholder(filters.dtype, filters.shape)
