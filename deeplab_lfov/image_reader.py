@@ -1,17 +1,19 @@
 """ImageReader: a list of pictures and masks as training batches, or one by one in order."""
 
+import functools
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 
-from deeplab_lfov import transforms
+from deeplab_lfov import augmentation
 from deeplab_lfov.data_list import Sample, check_sizes, read_list
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.palette import VOC_PALETTE, Palette
-from deeplab_lfov.pictures import read_image, read_mask
+from deeplab_lfov.pictures import read_mask, read_picture
 from deeplab_lfov.pipeline import ahead
 from deeplab_lfov.seeds import seed_for
 from deeplab_lfov.voc import VOID
@@ -88,10 +90,8 @@ class ImageReader:
 
     def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Decode sample `index`: image uint8 RGB [H, W, 3] and labels uint8 [H, W, 1]."""
-        sample = self.samples[index]
-        image, mask = read_image(sample.image), self.labels_of(sample.mask)
-        check_sizes(sample, image.shape[:2], mask.shape)
-        return image, mask[..., np.newaxis]
+        image, labels = self._read(index)
+        return np.array(image), labels[..., np.newaxis]
 
     def labels_of(self, mask: Path) -> np.ndarray:
         """Decode a mask to labels uint8 [H, W]; raises UserError as `read_mask` does."""
@@ -100,31 +100,43 @@ class ImageReader:
     def _training_sample(
         self, number: tf.Tensor, input_size: tuple[int, int]
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        image, mask = self._load(self._shuffled(number))
-        image, mask = transforms.random_window(
-            image, mask, input_size, self.scale_range, self.seed, number
+        draw = augmentation.draw(self.seed, number, self.scale_range, self.random_mirror)
+        image, mask = tf.numpy_function(
+            functools.partial(self._augmented, input_size),
+            [self._shuffled(number), *draw],
+            [tf.float32, tf.uint8],
         )
-        image, mask = transforms.pad(transforms.network_input(image), mask, input_size)
-        if self.random_mirror:
-            image, mask = transforms.random_mirror(image, mask, self.seed, number)
-        return image, mask
+        return tf.ensure_shape(image, [*input_size, 3]), tf.ensure_shape(mask, [*input_size, 1])
+
+    def _augmented(
+        self,
+        input_size: tuple[int, int],
+        index: int,
+        factor: float,
+        position: np.ndarray,
+        mirrored: bool,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        try:
+            image, labels = self._read(index)
+        except UserError as error:
+            self._failure = error  # TensorFlow would hand on no more than its text
+            raise
+        pair = image, Image.fromarray(labels)
+        pair = augmentation.window(*pair, input_size, factor, position)
+        pair = augmentation.mirror(*pair) if mirrored else pair
+        return augmentation.padded(*pair, input_size)
+
+    def _read(self, index: int) -> tuple[Image.Image, np.ndarray]:
+        sample = self.samples[index]
+        image, labels = read_picture(sample.image), self.labels_of(sample.mask)
+        check_sizes(sample, image.size[::-1], labels.shape)
+        return image, labels
 
     def _shuffled(self, number: tf.Tensor) -> tf.Tensor:
         """The index of the run's sample `number`: a fresh permutation in every epoch."""
         size = len(self.samples)
         seed = seed_for("order", self.seed, number // size)
         return tf.random.experimental.index_shuffle(number % size, seed, size - 1)
-
-    def _load(self, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        image, mask = tf.numpy_function(self._try_read, [index], [tf.uint8, tf.uint8])
-        return tf.ensure_shape(image, [None, None, 3]), tf.ensure_shape(mask, [None, None, 1])
-
-    def _try_read(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        try:
-            return self.read(int(index))
-        except UserError as error:
-            self._failure = error  # TensorFlow would hand on no more than its text
-            raise
 
     def _iterate(self, dataset: tf.data.Dataset) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
         try:

@@ -25,7 +25,12 @@ _GREY_STEPS = {"L;2": 85, "L;4": 17}  # Pillow stretches these greys to 0 ... 25
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """Decode a picture of any mode to uint8 RGB [H, W, 3], turned as its EXIF orientation says.
+    """Decode a picture of any mode to uint8 RGB [H, W, 3], as `read_picture` does."""
+    return np.array(read_picture(path))
+
+
+def read_picture(path: str | Path) -> Image.Image:
+    """Decode a picture of any mode to Pillow's RGB, turned as its EXIF orientation says.
 
     Transparent pixels show white; 16-bit greys keep their upper byte.
     Raises UserError when the file is missing or no picture.
@@ -39,7 +44,7 @@ def read_image(path: str | Path) -> np.ndarray:
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-    return np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
 
 
 def read_mask(
@@ -52,17 +57,19 @@ def read_mask(
     unknown colour and a label that is neither a class nor ignore_label.
     """
     labels = _labels(_open(path), path, palette)
-    known = np.zeros(2**16, bool)
-    known[:num_classes] = True
-    known[VOID] = palette is not VOC_PALETTE  # where the palette has a colour for it
-    known[ignore_label] = True
-    if not known[labels].all():
-        wrong = np.unique(labels[~known[labels]])
+    void = labels == ignore_label
+    if palette is not VOC_PALETTE:  # it may have a colour for void
+        void |= labels == VOID
+    known = void | (labels < min(num_classes, VOID))
+    if not known.all():
+        wrong = np.unique(labels[~known])
         raise UserError(
             f"{path} holds labels that are neither a class (0 to {num_classes - 1}) nor void "
             f"({ignore_label}): {few(wrong, 5)}; correct the mask, num_classes or ignore_label"
         )
-    return np.where(labels == ignore_label, VOID, labels).astype(np.uint8)
+    labels = labels.astype(np.uint8)  # void first, as its label may be beyond
+    labels[void] = VOID
+    return labels
 
 
 def image_size(path: str | Path) -> tuple[int, int]:

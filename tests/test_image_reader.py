@@ -77,7 +77,7 @@ def test_a_bad_file_is_named_by_a_user_error(tmp_path, way):
 
 def test_the_reader_recovers_no_other_error(shapes, monkeypatch):
     reader = ImageReader(shapes, TRAIN)
-    monkeypatch.setattr(reader, "read", lambda index: 1 / 0)
+    monkeypatch.setattr(reader, "labels_of", lambda mask: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         list(reader.pictures())
     with pytest.raises(Exception, match="ZeroDivisionError"):

@@ -70,7 +70,7 @@ def reader(args: argparse.Namespace, folder: Path) -> Calls:
     data_dir, list_file = Path(args.data_dir or _drawn_data_set(folder)), folder / "list.txt"
     list_file.write_text("\n".join(image.stem for image in _jpegs(data_dir)))
     samples = lfov.ImageReader(data_dir, list_file, scale_range=(0.75, 1.25), random_mirror=True)
-    num_images = max(len(samples.samples), 100) // 10 * 10
+    num_images = max(len(samples.samples), 400) // 10 * 10  # many, as the first takes 0.1 s
     paths = [str(samples.samples[n % len(samples.samples)].image) for n in range(num_images)]
 
     def read() -> int:
