@@ -1,6 +1,6 @@
 """DeepLab-LargeFOV in TensorFlow 2: semantic segmentation of pictures (arXiv 1412.7062).
 
-Training:   data_list -> pictures -> transforms -> image_reader -> training (solver, model,
+Training:   data_list -> pictures -> augmentation -> image_reader -> training (solver, model,
                       objective) -> snapshots, history, visualize
 Evaluation: image_reader -> predictor -> metrics, trimap, report; or crf_search, submission
 Inference:  pictures -> predictor -> pictures, visualize, score_files

@@ -60,9 +60,7 @@ def load_model(path: str | Path, **options) -> tuple[DeepLabLFOVModel, tuple[str
     tensors = read_tensors(path)
     fit = fit_of(tensors, path)
     check_fit(tensors, fit.num_classes, fit.width, path)
-    model = DeepLabLFOVModel(fit.num_classes, fit.width, **options)
-    set_parameters(model, tensors, path)
-    return model, fit.class_names
+    return DeepLabLFOVModel(fit.num_classes, fit.width, initial=tensors, **options), fit.class_names
 
 
 def fit_of(tensors: Tensors, path: str | Path) -> Fit:

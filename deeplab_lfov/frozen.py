@@ -1,15 +1,10 @@
-"""The network with its weights as constants of a graph: faster to run, deaf to further training.
-
-Convolutions whose filters are constants keep them in the layout that the processor likes best, and
-take bias and ReLU into the same pass.
-"""
+"""The network with the weights that it has now: faster to run, deaf to further training."""
 
 import copy
 
 import numpy as np
 import tensorflow as tf
 
-from deeplab_lfov import winograd
 from deeplab_lfov.model import LAYERS, DeepLabLFOVModel, Layer
 from deeplab_lfov.transforms import network_input
 
@@ -24,22 +19,22 @@ def padded_scores(model: DeepLabLFOVModel, picture: tf.Tensor, size: tf.Tensor) 
 class FrozenNetwork:
     """A callable (picture, size) -> scores as `padded_scores` of the model as it is now.
 
-    It runs in a session, because a session's options hold for it alone: of TensorFlow's passes over
-    the graph, which each copy all constants, only the one that joins operations is wanted.
+    Filters are rounded and transformed once. It runs in a session, because a session's options hold
+    for it alone: TensorFlow's passes over the graph take a second and gain nothing here.
     """
 
     def __init__(self, model: DeepLabLFOVModel):
         options = tf.compat.v1.ConfigProto()
-        options.graph_options.rewrite_options.optimizers.append("remap")
+        options.graph_options.rewrite_options.disable_meta_optimizer = True
         weights = _Weights(model)
         with tf.Graph().as_default() as graph:
-            constants = copy.copy(model)
-            constants.prepared = weights.of
+            frozen = copy.copy(model)
+            frozen.prepared = weights.of
             picture = tf.compat.v1.placeholder(tf.uint8, [None, None, 3])
             size = tf.compat.v1.placeholder(tf.int32, [2])
-            scores = padded_scores(constants, picture, size)
+            scores = padded_scores(frozen, picture, size)
         session = tf.compat.v1.Session(graph=graph, config=options)
-        session.run(weights.initializers, weights.values)  # at once: every first run takes time
+        session.run(weights.initializers, weights.values)
         self._run = session.make_callable(scores, [picture, size])
 
     def __call__(self, picture: np.ndarray, size: list[int]) -> np.ndarray:
@@ -48,29 +43,26 @@ class FrozenNetwork:
 
 
 class _Weights:
-    """Filters and biases in a graph: constants, but filters that are transformed variables.
+    """A model's filters and biases as variables of a graph; `initializers` fill them, fed `values`.
 
-    Those are large, and gain nothing from being constant. `initializers` fill them, fed `values`.
+    As constants they would be copied with the graph, and there are 0.3 GB of them.
     """
 
     def __init__(self, model: DeepLabLFOVModel):
-        self._model = model
-        self._parameters = {
-            layer.name: [part.numpy() for part in model.rounded_parameters(layer)]
-            for layer in LAYERS
-            if layer.kind == "convolution"
+        convolutions = (layer for layer in LAYERS if layer.kind == "convolution")
+        self._prepared = {
+            layer.name: [np.asarray(tf.convert_to_tensor(part)) for part in model.prepared(layer)]
+            for layer in convolutions
         }
         self.initializers: list[tf.Operation] = []
         self.values: dict[tf.Tensor, np.ndarray] = {}
 
-    def of(self, layer: Layer, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
-        filters, bias = self._parameters[layer.name]
-        make = self._transformed if self._model.by_winograd(layer) else tf.constant
-        return make(filters), tf.constant(bias)
+    def of(self, layer: Layer, training: bool = False) -> tuple[tf.Tensor, ...]:
+        return tuple(self._variable(value) for value in self._prepared[layer.name])
 
-    def _transformed(self, filters: np.ndarray) -> tf.Tensor:
-        fill = tf.compat.v1.placeholder(filters.dtype, filters.shape)
-        variable = tf.compat.v1.Variable(winograd.transformed(fill), trainable=False)
+    def _variable(self, value: np.ndarray) -> tf.Tensor:
+        fill = tf.compat.v1.placeholder(value.dtype, value.shape)
+        variable = tf.compat.v1.Variable(fill, trainable=False)
         self.initializers.append(variable.initializer)
-        self.values[fill] = filters
+        self.values[fill] = value
         return variable.read_value()

@@ -6,9 +6,10 @@ image [N, 8k+1, 8l+1, 3]  -> conv1 pool1 ... pool3 -> 1/8 of the pixels, cell (i
 """
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from deeplab_lfov import winograd
@@ -97,8 +98,8 @@ class DeepLabLFOVModel(tf.Module):
     width scales the hidden layers' channels (1.0 is VGG-16; a multiple of 1/64); dropout is the
     share of fc6 and fc7 dropped in training; precision is the type the convolutions compute in
     ("float32", "bfloat16" or "float16"), everything else staying float32. Filters start as Glorot
-    uniform drawn from `seed` (from the system's entropy if None), biases at 0.
-    Raises ValueError for a number out of range.
+    uniform drawn from `seed` (from the system's entropy if None), biases at 0; or all of them as
+    `initial` gives them by name. Raises ValueError for a number out of range.
     """
 
     def __init__(
@@ -108,6 +109,7 @@ class DeepLabLFOVModel(tf.Module):
         dropout: float = 0.5,
         precision: str = "float32",
         seed: int | None = None,
+        initial: Mapping[str, np.ndarray] | None = None,
     ):
         super().__init__(name="deeplab_lfov")
         shapes = filter_shapes(num_classes, width)
@@ -119,11 +121,12 @@ class DeepLabLFOVModel(tf.Module):
         self.precision = tf.as_dtype(precision)
         self.portable = False  # True: plain operations only, for graphs that other machines run
         seed = secrets.randbits(31) if seed is None else seed
-        self.parameters = {}
-        for name, shape in shapes.items():
-            filters = _glorot_uniform(shape, seed_for(f"{name}/w", seed, 0))
-            self.parameters[f"{name}/w"] = tf.Variable(filters, name=f"{name}/w")
-            self.parameters[f"{name}/b"] = tf.Variable(tf.zeros(shape[-1:]), name=f"{name}/b")
+        values = _drawn(shapes, seed) if initial is None else initial
+        self.parameters = {
+            f"{name}/{part}": tf.Variable(values[f"{name}/{part}"], dtype=tf.float32)
+            for name in shapes
+            for part in "wb"
+        }
 
     @property
     def num_parameters(self) -> int:
@@ -250,6 +253,14 @@ class DeepLabLFOVModel(tf.Module):
             fn_output_signature=tf.bool,
         )
         return x * tf.cast(kept, x.dtype) / (1 - self.dropout)
+
+
+def _drawn(shapes: dict[str, tuple[int, int, int, int]], seed: int) -> dict[str, tf.Tensor]:
+    values = {}
+    for name, shape in shapes.items():
+        values[f"{name}/w"] = _glorot_uniform(shape, seed_for(f"{name}/w", seed, 0))
+        values[f"{name}/b"] = tf.zeros(shape[-1:])
+    return values
 
 
 def _glorot_uniform(shape: tuple[int, int, int, int], seed: tf.Tensor) -> tf.Tensor:

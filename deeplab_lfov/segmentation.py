@@ -95,33 +95,26 @@ class Segmentation:
             yield pixels[0] if len(pixels) == 1 else _log_mean_probabilities(tf.stack(pixels))
 
 
-@tf.function(
-    input_signature=[
-        tf.TensorSpec([None, None, None]),
-        tf.TensorSpec([None]),
-        tf.TensorSpec([None]),
-    ]
-)
-def _interpolate(grid: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
+# Not in tf.functions: those take longer to trace than one picture takes.
+def _interpolate(grid: np.ndarray | tf.Tensor, rows: np.ndarray, columns: np.ndarray) -> tf.Tensor:
     """Bilinear: float32 [h, w, C] at rows float32 [R], ascending, and columns [S] -> [R, S, C]."""
-    first = tf.cast(rows[0], tf.int32)
-    grid = grid[first : tf.cast(rows[-1], tf.int32) + 2]
-    left = tf.cast(columns, tf.int32)
-    right = tf.minimum(left + 1, tf.shape(grid)[1] - 1)
-    share = (columns - tf.cast(left, tf.float32))[:, tf.newaxis]
+    first = int(rows[0])
+    grid = grid[first : int(rows[-1]) + 2]
+    left = columns.astype(np.int32)
+    right = np.minimum(left + 1, grid.shape[1] - 1)
+    share = (columns - left.astype(np.float32))[:, np.newaxis]
     grid = tf.gather(grid, left, axis=1) * (1 - share) + tf.gather(grid, right, axis=1) * share
-    cells = tf.range(first, first + tf.shape(grid)[0])
-    weights = 1 - tf.abs(rows[:, tf.newaxis] - tf.cast(cells, tf.float32))
-    return tf.tensordot(tf.maximum(weights, 0), grid, 1)  # a product is faster than a gather here
+    weights = 1 - np.abs(
+        rows[:, np.newaxis] - np.arange(first, first + grid.shape[0], dtype=np.float32)
+    )
+    return tf.tensordot(np.maximum(weights, 0), grid, 1)  # a product is faster than a gather here
 
 
-@tf.function(input_signature=[tf.TensorSpec([None, None, None, None])])
 def _log_mean_probabilities(scores: tf.Tensor) -> tf.Tensor:
     """Of the first axis, the views."""
     logs = tf.reduce_logsumexp(tf.nn.log_softmax(scores), axis=0)
     return logs - tf.math.log(tf.cast(tf.shape(scores)[0], tf.float32))
 
 
-@tf.function(input_signature=[tf.TensorSpec([None, None, None])])
 def _labels(scores: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.argmax(scores, axis=-1), tf.uint8)
