@@ -1,6 +1,7 @@
 """What the scripts share when they run: help, error lines, a quiet TensorFlow, signals, a bar."""
 
 import argparse
+import gc
 import os
 import signal
 import sys
@@ -78,7 +79,7 @@ def start_tensorflow(alone: bool = True) -> str:
     """
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # off by default on older x86: 4x slower
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if alone else "3")
-    with quiet_stderr():
+    with quiet_stderr(), _all_kept():
         import tensorflow as tf
 
         gpus = tf.config.list_physical_devices("GPU")
@@ -87,6 +88,17 @@ def start_tensorflow(alone: bool = True) -> str:
     if gpus:
         return tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
     return f"CPU, {os.cpu_count()} cores"
+
+
+@contextmanager
+def _all_kept() -> Iterator[None]:
+    """Spare the garbage collector an import's objects: it would look at each, again and again."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @contextmanager

@@ -69,6 +69,7 @@ LAYERS = (
 """The network in the vocabulary of the authors' train.prototxt; a ReLU follows every convolution
 but the last."""
 
+CONVOLUTIONS = tuple(layer for layer in LAYERS if layer.kind == "convolution")
 HEAD = LAYERS[-1].name
 WIDTH_UNIT = 64
 """Widths are multiples of 1/64, so that every layer has a whole number of channels."""
@@ -84,11 +85,10 @@ def filter_shapes(num_classes: int, width: float) -> dict[str, tuple[int, int, i
     if width <= 0 or width * WIDTH_UNIT % 1:
         raise ValueError(f"width must be a positive multiple of 1/{WIDTH_UNIT}, got {width}")
     shapes, inputs = {}, 3
-    for layer in LAYERS:
-        if layer.kind == "convolution":
-            outputs = int(layer.channels * width) or num_classes
-            shapes[layer.name] = (layer.size, layer.size, inputs, outputs)
-            inputs = outputs
+    for layer in CONVOLUTIONS:
+        outputs = int(layer.channels * width) or num_classes
+        shapes[layer.name] = (layer.size, layer.size, inputs, outputs)
+        inputs = outputs
     return shapes
 
 
@@ -153,7 +153,7 @@ class DeepLabLFOVModel(tf.Module):
                 place = (step, layer.dilation)  # layers of the same share their tiles
                 if place not in tilings:
                     channels = self.parameters[f"{layer.name}/b"].shape[0]
-                    tilings[place] = winograd.Tiling(tf.shape(x), layer.dilation, channels)
+                    tilings[place] = winograd.tiling(tf.shape(x), layer.dilation, channels)
                 x = self._convolution(x, layer, training, tilings[place])
             elif layer.kind == "convolution":
                 x = self._convolution(x, layer, training)

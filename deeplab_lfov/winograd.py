@@ -11,6 +11,9 @@ space that takes 36 multiplications for each pair of channels instead of 144:
 With dilation d the pixels of each residue modulo d are a picture of their own.
 """
 
+import functools
+from typing import NamedTuple
+
 import numpy as np
 import tensorflow as tf
 
@@ -38,60 +41,79 @@ CACHED = 2**22
 """Numbers in a part of the tiles, so that it stays in the cache from one step to the next."""
 
 
-class Tiling:
-    """Where the tiles of one or more pictures [N, H, W] are, with `dilation` zeros around each.
+class Tiling(NamedTuple):
+    """Where the tiles of one or more pictures [N, H, W] are: see `tiling`."""
 
-    A tile's outputs are in the middle of its inputs. T goes through the pictures, their rows of
-    tiles and those of each residue. The tiles are taken in `parts`, `each` of them in one, so many
-    that up to `channels` numbers of every pixel stay in the cache.
-    """
-
-    def __init__(self, shape: tf.Tensor, dilation: int, channels: int):
-        num, lengths = shape[0], shape[1:3]
-        counts = -(-lengths // (dilation * SIDE))
-        size = dilation * (counts * SIDE + TILE - SIDE)
-        after = size - lengths - dilation
-        self._borders = tf.pad(tf.stack([[dilation] * 2, after], 1), [[1, 1], [0, 0]])
-        self._dilation, tiles = dilation, tf.unstack(counts * dilation)
-
-        rows, columns = (self._first(number) for number in tiles)
-        steps = np.arange(TILE, dtype=np.int32).reshape(-1, 1, 1, 1) * dilation
-        rows = tf.range(num)[:, tf.newaxis] * size[0] + rows + steps
-        index = tf.reshape(rows[..., tf.newaxis] * size[1] + (columns + steps), [TILE, TILE, -1])
-        num_tiles = tf.shape(index)[2]
-        num_parts = -(-num_tiles // max(1, CACHED // (TILE**2 * channels)))
-        self.each = -(-num_tiles // num_parts)
-        self.parts = tf.range(num_parts) * self.each
-        added = num_parts * self.each - num_tiles  # tiles of index 0, a zero: they change no sum
-        self._index = tf.pad(index, [[0, 0], [0, 0], [0, added]])
-        self.places = self._places(num, lengths, tiles)
+    borders: tf.Tensor
+    """int32 [4, 2], the zeros around the pictures."""
+    index: tf.Tensor
+    """int32 [6, 6, T], where in `padded` the pixels of the tiles are."""
+    parts: tf.Tensor
+    """int32 [parts], the first tile of each part; they are equally large."""
+    places: tf.Tensor
+    """int32 [N, H, W], where in outputs [parts, 16, T / parts] the pixels are."""
 
     def padded(self, x: tf.Tensor) -> tf.Tensor:
         """[N, H, W, C] -> [pixels, C], the zeros around the pictures included."""
-        return tf.reshape(tf.pad(x, self._borders), [-1, x.shape[3]])
+        return tf.reshape(tf.pad(x, self.borders), [-1, tf.shape(x)[3]])
 
     def part(self, first: tf.Tensor) -> tf.Tensor:
-        """int32 [6, 6, each]: where in `padded` the pixels of the tiles from `first` on are."""
-        return self._index[..., first : first + self.each]
+        """The index of the part of tiles from `first` on."""
+        each = tf.shape(self.index)[2] // tf.size(self.parts)
+        return self.index[..., first : first + each]
 
-    def _places(self, num: tf.Tensor, lengths: tf.Tensor, tiles: list[tf.Tensor]) -> tf.Tensor:
-        """Where in outputs [parts, 16, each] the pixels [N, H, W] are, int32."""
-        rows, columns = (tf.range(length) for length in tf.unstack(lengths))
-        tile = tf.range(num)[:, tf.newaxis] * tiles[0] + self._tile(rows)
-        tile = tile[..., tf.newaxis] * tiles[1] + self._tile(columns)
-        within = [pixels // self._dilation % SIDE for pixels in (rows, columns)]
-        within = within[0][:, tf.newaxis] * SIDE + within[1]
-        return (tile // self.each * SIDE**2 + within) * self.each + tile % self.each
 
-    def _first(self, tiles: tf.Tensor) -> tf.Tensor:
-        """The first pixel of each tile along a side."""
-        tile, d = tf.range(tiles), self._dilation
-        return tile // d * (SIDE * d) + tile % d
+def tiling(shape: tf.Tensor, dilation: int, channels: int) -> Tiling:
+    """The tiles of pictures of a shape int32 [N, H, W, ...], with `dilation` zeros around each.
 
-    def _tile(self, pixels: tf.Tensor) -> tf.Tensor:
-        """The tile along a side that each pixel is an output of."""
-        d = self._dilation
-        return pixels // (SIDE * d) * d + pixels % d
+    A tile's outputs are in the middle of its inputs. T goes through the pictures, their rows of
+    tiles and those of each residue. The tiles are taken in parts, so many that up to `channels`
+    numbers of every pixel stay in the cache.
+    """
+    return _tiling(shape, dilation, max(1, CACHED // (TILE**2 * channels)))
+
+
+_INTS = functools.partial(tf.TensorSpec, dtype=tf.int32)
+_once = functools.partial(tf.function, autograph=False)
+"""Of a graph that all layers share, as building one takes a while."""
+
+
+@_once(input_signature=[_INTS([4]), _INTS([]), _INTS([])])
+def _tiling(shape: tf.Tensor, dilation: tf.Tensor, most: tf.Tensor) -> Tiling:
+    """Up to `most` tiles in each part."""
+    num, lengths = shape[0], shape[1:3]
+    counts = -(-lengths // (dilation * SIDE))
+    size = dilation * (counts * SIDE + TILE - SIDE)
+    after = size - lengths - dilation
+    borders = tf.pad(tf.stack([tf.repeat(dilation, 2), after], 1), [[1, 1], [0, 0]])
+    tiles = counts * dilation
+
+    first = [_first_pixel(tf.range(tiles[side]), dilation) for side in (0, 1)]
+    steps = np.arange(TILE, dtype=np.int32).reshape(-1, 1, 1, 1) * dilation
+    rows = tf.range(num)[:, tf.newaxis] * size[0] + first[0] + steps
+    index = tf.reshape(rows[..., tf.newaxis] * size[1] + (first[1] + steps), [TILE, TILE, -1])
+    num_tiles = tf.shape(index)[2]
+    num_parts = -(-num_tiles // most)
+    each = -(-num_tiles // num_parts)
+    added = num_parts * each - num_tiles  # tiles of index 0, a zero: they change no sum
+    index = tf.pad(index, [[0, 0], [0, 0], [0, added]])
+
+    rows, columns = tf.range(lengths[0]), tf.range(lengths[1])
+    tile = tf.range(num)[:, tf.newaxis] * tiles[0] + _tile_of(rows, dilation)
+    tile = tile[..., tf.newaxis] * tiles[1] + _tile_of(columns, dilation)
+    within = rows[:, tf.newaxis] // dilation % SIDE * SIDE + columns // dilation % SIDE
+    places = (tile // each * SIDE**2 + within) * each + tile % each
+    return Tiling(borders, index, tf.range(num_parts) * each, places)
+
+
+def _first_pixel(tile: tf.Tensor, dilation: tf.Tensor) -> tf.Tensor:
+    """The first pixel of tiles along a side."""
+    return tile // dilation * (SIDE * dilation) + tile % dilation
+
+
+def _tile_of(pixel: tf.Tensor, dilation: tf.Tensor) -> tf.Tensor:
+    """The tile along a side that pixels are outputs of."""
+    return pixel // (SIDE * dilation) * dilation + pixel % dilation
 
 
 def convolution(x: tf.Tensor, filters: tf.Tensor, tiling: Tiling) -> tf.Tensor:
@@ -101,22 +123,26 @@ def convolution(x: tf.Tensor, filters: tf.Tensor, tiling: Tiling) -> tf.Tensor:
     `transformed` already. Steps that could run at once wait for each other, to save memory.
     """
     if len(filters.shape) == 3:
-        return _convolution(x, filters, tiling)
+        return _shaped(_forward(x, filters, tiling), x, filters.shape[2])
 
     @tf.custom_gradient
     def differentiable(x: tf.Tensor, filters: tf.Tensor):
         def gradients(dy: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             with tf.control_dependencies([dy]):
-                d_filters = _filter_gradient(tf.identity(x), dy, tiling)
+                d_filters = tf.ensure_shape(_filter_gradient(x, dy, tiling), filters.shape)
             with tf.control_dependencies([d_filters]):
                 turned = transformed(filters, turned=True)
-                return _convolution(tf.identity(dy), turned, tiling, transpose=True), d_filters
+                return _shaped(_backward(dy, turned, tiling), x, x.shape[3]), d_filters
 
         with tf.control_dependencies([x]):
             ready = transformed(filters)
-        return _convolution(x, ready, tiling), gradients
+        return _shaped(_forward(x, ready, tiling), x, filters.shape[3]), gradients
 
     return differentiable(x, tf.convert_to_tensor(filters))
+
+
+def _shaped(y: tf.Tensor, x: tf.Tensor, channels: int) -> tf.Tensor:
+    return tf.ensure_shape(y, [*x.shape[:3], channels])
 
 
 def transformed(filters: tf.Tensor, turned: bool = False) -> tf.Tensor:
@@ -126,11 +152,25 @@ def transformed(filters: tf.Tensor, turned: bool = False) -> tf.Tensor:
     return tf.reshape(products, [TILE**2, *filters.shape[2:]])
 
 
+_TILING = Tiling(_INTS([4, 2]), _INTS([TILE, TILE, None]), _INTS([None]), _INTS([None, None, None]))
+_PICTURES, _FILTERS = tf.TensorSpec([None] * 4), tf.TensorSpec([TILE**2, None, None])
+
+
+@_once(input_signature=[_PICTURES, _FILTERS, _TILING])
+def _forward(x: tf.Tensor, filters: tf.Tensor, tiling: Tiling) -> tf.Tensor:
+    return _convolution(x, filters, tiling)
+
+
+@_once(input_signature=[_PICTURES, _FILTERS, _TILING])
+def _backward(dy: tf.Tensor, filters: tf.Tensor, tiling: Tiling) -> tf.Tensor:
+    """From O to C channels, as the gradient goes."""
+    return _convolution(dy, filters, tiling, transpose=True)
+
+
 def _convolution(
     x: tf.Tensor, filters: tf.Tensor, tiling: Tiling, transpose: bool = False
 ) -> tf.Tensor:
-    """transpose: from O to C channels, as the gradient goes."""
-    pixels, channels = tiling.padded(x), filters.shape[1 if transpose else 2]
+    pixels, channels = tiling.padded(x), tf.shape(filters)[1 if transpose else 2]
 
     def outputs(first: tf.Tensor) -> tf.Tensor:
         inputs = _inputs(pixels, tiling.part(first))
@@ -141,31 +181,32 @@ def _convolution(
     return tf.gather(tf.reshape(tiles, [-1, channels]), tiling.places)
 
 
+@_once(input_signature=[_PICTURES, _PICTURES, _TILING])
 def _filter_gradient(x: tf.Tensor, dy: tf.Tensor, tiling: Tiling) -> tf.Tensor:
     pixels, d_pixels = tiling.padded(x), tiling.padded(dy)
-    channels = x.shape[3], dy.shape[3]
+    inputs, outputs = tf.shape(x)[3], tf.shape(dy)[3]
 
     def add(total: tf.Tensor, first: tf.Tensor) -> tf.Tensor:
         part = tiling.part(first)
         d_outputs = _joined(tf.gather(d_pixels, tf.reshape(part[1:-1, 1:-1], [SIDE**2, -1])))
-        d_products = _split(tf.matmul(OUTPUTS, d_outputs, transpose_a=True), channels[1])
+        d_products = _split(tf.matmul(OUTPUTS, d_outputs, transpose_a=True), outputs)
         d_filters = tf.matmul(_inputs(pixels, part), d_products, transpose_a=True)
         return total + tf.matmul(FILTERS, _joined(d_filters), transpose_a=True)
 
-    zeros = tf.zeros([9, channels[0] * channels[1]])
+    zeros = tf.zeros([9, inputs * outputs])
     total = tf.foldl(add, tiling.parts, zeros, parallel_iterations=1)
-    return tf.reshape(total, [3, 3, *channels])
+    return tf.reshape(total, [3, 3, inputs, outputs])
 
 
 def _inputs(pixels: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
     """A part of the tiles, transformed: [36, K, C]."""
     tiles = tf.gather(pixels, tf.reshape(index, [TILE**2, -1]))
-    return _split(tf.matmul(INPUTS, _joined(tiles)), pixels.shape[1])
+    return _split(tf.matmul(INPUTS, _joined(tiles)), tf.shape(pixels)[1])
 
 
 def _joined(tiles: tf.Tensor) -> tf.Tensor:
-    return tf.reshape(tiles, [tiles.shape[0], -1])
+    return tf.reshape(tiles, [tf.shape(tiles)[0], -1])
 
 
-def _split(tiles: tf.Tensor, channels: int) -> tf.Tensor:
-    return tf.reshape(tiles, [tiles.shape[0], -1, channels])
+def _split(tiles: tf.Tensor, channels: tf.Tensor) -> tf.Tensor:
+    return tf.reshape(tiles, [tf.shape(tiles)[0], -1, channels])

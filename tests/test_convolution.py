@@ -18,7 +18,7 @@ def test_winograd_is_for_wide_layers_of_3x3_in_float32(monkeypatch):
 
 def test_gpus_have_algorithms_of_their_own(monkeypatch):
     monkeypatch.setattr(convolution, "_has_gpu", lambda: True)
-    monkeypatch.setattr(convolution, "_is_x86_without_avx512", lambda: True)
+    monkeypatch.setattr(convolution, "_is_x86_without_bfloat16", lambda: True)
     assert not convolution.pays_by_winograd((3, 3, 512, 512), 1, tf.float32, training=True)
     assert convolution.type_to_compute(tf.bfloat16) == tf.bfloat16
 
@@ -71,7 +71,7 @@ def gradients(network, images, labels):
 
 def test_bfloat16_without_its_arithmetic_rounds_what_goes_in_and_out(monkeypatch):
     monkeypatch.setattr(convolution, "_has_gpu", lambda: False)
-    monkeypatch.setattr(convolution, "_is_x86_without_avx512", lambda: True)
+    monkeypatch.setattr(convolution, "_is_x86_without_bfloat16", lambda: True)
     network = DeepLabLFOVModel(3, 1 / 64, precision="bfloat16", seed=0)
     filters = network.prepared(model.LAYERS[0])[0]
     assert filters.dtype == tf.float32

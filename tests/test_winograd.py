@@ -18,7 +18,7 @@ def direct(x, filters, dilation):
 
 
 def by_winograd(x, filters, dilation):
-    return winograd.convolution(x, filters, winograd.Tiling(tf.shape(x), dilation, 8))
+    return winograd.convolution(x, filters, winograd.tiling(tf.shape(x), dilation, 8))
 
 
 def output_and_gradients(convolution, x, filters, dilation):
