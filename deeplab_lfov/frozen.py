@@ -19,35 +19,42 @@ def padded_scores(model: DeepLabLFOVModel, picture: tf.Tensor, size: tf.Tensor) 
 class FrozenNetwork:
     """A callable (picture, size) -> scores as `padded_scores` of the model as it is now.
 
-    Filters are rounded and transformed once, and fed to a graph that is kept small: as constants
-    they would be copied with it, and there are 0.3 GB of them. It runs in a session, because a
-    session's options hold for it alone: TensorFlow's passes over the graph take a second and gain
-    nothing here.
+    Plain convolutions have their filters as constants, which the processor's library lays out as it
+    likes best once and not for every picture. Winograd's are transformed once, and fed: constants
+    are copied with the graph, and there are 0.25 GB of these. It runs in a session, because a
+    session's options hold for it alone: TensorFlow's passes over the graph take longer than they
+    save.
     """
 
     def __init__(self, model: DeepLabLFOVModel):
         options = tf.compat.v1.ConfigProto()
         options.graph_options.rewrite_options.disable_meta_optimizer = True
-        self._weights = [
-            np.asarray(part) for layer in CONVOLUTIONS for part in _parts(model, layer)
-        ]
+        weights = {layer: _weights(model, layer) for layer in CONVOLUTIONS}
+        fed = {}
+
+        def prepared(layer: Layer, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+            filters, bias = weights[layer]
+            if not model.by_winograd(layer):
+                return tf.constant(filters), tf.constant(bias)
+            place = tf.compat.v1.placeholder(filters.dtype, filters.shape)
+            fed[place] = filters
+            return place, tf.constant(bias)
+
         with tf.Graph().as_default() as graph:
-            fed = [tf.compat.v1.placeholder(part.dtype, part.shape) for part in self._weights]
-            pairs = zip(fed[::2], fed[1::2], strict=True)
-            of_layer = dict(zip(CONVOLUTIONS, pairs, strict=True))
             frozen = copy.copy(model)
-            frozen.prepared = lambda layer, training=False: of_layer[layer]
+            frozen.prepared = prepared
             picture = tf.compat.v1.placeholder(tf.uint8, [None, None, 3])
             size = tf.compat.v1.placeholder(tf.int32, [2])
             scores = padded_scores(frozen, picture, size)
         session = tf.compat.v1.Session(graph=graph, config=options)
         self._run = session.make_callable(scores, [picture, size, *fed])
+        self._fed = list(fed.values())
 
     def __call__(self, picture: np.ndarray, size: list[int]) -> np.ndarray:
         """uint8 RGB [H, W, 3], (height, width) -> float32 [h, w, C]."""
-        return self._run(picture, size, *self._weights)
+        return self._run(picture, size, *self._fed)
 
 
-def _parts(model: DeepLabLFOVModel, layer: Layer) -> list[tf.Tensor]:
-    """A layer's filters and biases as its convolution takes them, as values and not variables."""
-    return [tf.convert_to_tensor(part) for part in model.prepared(layer)]
+def _weights(model: DeepLabLFOVModel, layer: Layer) -> list[np.ndarray]:
+    """A layer's filters and biases as its convolution takes them: views of the tensors."""
+    return [np.asarray(tf.convert_to_tensor(part)) for part in model.prepared(layer)]

@@ -119,24 +119,26 @@ def _tile_of(pixel: tf.Tensor, dilation: tf.Tensor) -> tf.Tensor:
 def convolution(x: tf.Tensor, filters: tf.Tensor, tiling: Tiling) -> tf.Tensor:
     """tf.nn.conv2d(x, filters, 1, "SAME", dilations=tiling's) of float32, and its gradients.
 
-    x: [N, H, W, C] of the tiling's shape; filters: [3, 3, C, O], or [36, C, O] where they are
-    `transformed` already. Steps that could run at once wait for each other, to save memory.
+    x: [N, H, W, C] of the tiling's shape; filters: [3, 3, C, O], or for inference [36, C, O], where
+    they are `transformed` already. In training, steps that could run at once wait for each other,
+    and no graph is shared, to save memory.
     """
     if len(filters.shape) == 3:
-        return _shaped(_forward(x, filters, tiling), x, filters.shape[2])
+        return _shaped(_shared_convolution(x, filters, tiling), x, filters.shape[2])
 
     @tf.custom_gradient
     def differentiable(x: tf.Tensor, filters: tf.Tensor):
         def gradients(dy: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             with tf.control_dependencies([dy]):
-                d_filters = tf.ensure_shape(_filter_gradient(x, dy, tiling), filters.shape)
+                d_filters = _filter_gradient(tf.identity(x), dy, tiling)
             with tf.control_dependencies([d_filters]):
                 turned = transformed(filters, turned=True)
-                return _shaped(_backward(dy, turned, tiling), x, x.shape[3]), d_filters
+                dx = _convolution(tf.identity(dy), turned, tiling, transpose=True)
+            return _shaped(dx, x, x.shape[3]), d_filters
 
         with tf.control_dependencies([x]):
             ready = transformed(filters)
-        return _shaped(_forward(x, ready, tiling), x, filters.shape[3]), gradients
+        return _shaped(_convolution(x, ready, tiling), x, filters.shape[3]), gradients
 
     return differentiable(x, tf.convert_to_tensor(filters))
 
@@ -153,23 +155,17 @@ def transformed(filters: tf.Tensor, turned: bool = False) -> tf.Tensor:
 
 
 _TILING = Tiling(_INTS([4, 2]), _INTS([TILE, TILE, None]), _INTS([None]), _INTS([None, None, None]))
-_PICTURES, _FILTERS = tf.TensorSpec([None] * 4), tf.TensorSpec([TILE**2, None, None])
 
 
-@_once(input_signature=[_PICTURES, _FILTERS, _TILING])
-def _forward(x: tf.Tensor, filters: tf.Tensor, tiling: Tiling) -> tf.Tensor:
+@_once(input_signature=[tf.TensorSpec([None] * 4), tf.TensorSpec([TILE**2, None, None]), _TILING])
+def _shared_convolution(x: tf.Tensor, filters: tf.Tensor, tiling: Tiling) -> tf.Tensor:
     return _convolution(x, filters, tiling)
-
-
-@_once(input_signature=[_PICTURES, _FILTERS, _TILING])
-def _backward(dy: tf.Tensor, filters: tf.Tensor, tiling: Tiling) -> tf.Tensor:
-    """From O to C channels, as the gradient goes."""
-    return _convolution(dy, filters, tiling, transpose=True)
 
 
 def _convolution(
     x: tf.Tensor, filters: tf.Tensor, tiling: Tiling, transpose: bool = False
 ) -> tf.Tensor:
+    """transpose: from O to C channels, as the gradient goes."""
     pixels, channels = tiling.padded(x), tf.shape(filters)[1 if transpose else 2]
 
     def outputs(first: tf.Tensor) -> tf.Tensor:
@@ -181,10 +177,9 @@ def _convolution(
     return tf.gather(tf.reshape(tiles, [-1, channels]), tiling.places)
 
 
-@_once(input_signature=[_PICTURES, _PICTURES, _TILING])
 def _filter_gradient(x: tf.Tensor, dy: tf.Tensor, tiling: Tiling) -> tf.Tensor:
     pixels, d_pixels = tiling.padded(x), tiling.padded(dy)
-    inputs, outputs = tf.shape(x)[3], tf.shape(dy)[3]
+    inputs, outputs = x.shape[3], dy.shape[3]
 
     def add(total: tf.Tensor, first: tf.Tensor) -> tf.Tensor:
         part = tiling.part(first)
