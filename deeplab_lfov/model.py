@@ -122,10 +122,9 @@ class DeepLabLFOVModel(tf.Module):
         self.portable = False  # True: plain operations only, for graphs that other machines run
         seed = secrets.randbits(31) if seed is None else seed
         values = _drawn(shapes, seed) if initial is None else initial
+        names = (f"{layer}/{part}" for layer in shapes for part in "wb")
         self.parameters = {
-            f"{name}/{part}": tf.Variable(values[f"{name}/{part}"], dtype=tf.float32)
-            for name in shapes
-            for part in "wb"
+            name: tf.Variable(values[name], dtype=tf.float32, name=name) for name in names
         }
 
     @property

@@ -114,6 +114,15 @@ def test_filters_start_glorot_uniform_and_follow_the_seed():
     assert not one.parameters["fc6/b"].numpy().any()
 
 
+def test_variables_have_the_names_of_the_first_tensorflow_version(reference_model):
+    tensors = {name: value.numpy() for name, value in reference_model.parameters.items()}
+    loaded = DeepLabLFOVModel(reference_model.num_classes, reference_model.width, initial=tensors)
+    for network in (reference_model, loaded):
+        assert all(v.name == f"{name}:0" for name, v in network.parameters.items())
+    for name, value in loaded.parameters.items():
+        np.testing.assert_array_equal(value, tensors[name])
+
+
 def test_bfloat16_scores_are_close(reference_model, caffe_blobs):
     model = DeepLabLFOVModel(width=NARROW, precision="bfloat16")
     for name, parameter in model.parameters.items():
