@@ -9,12 +9,11 @@ from typing import NamedTuple
 import numpy as np
 
 from deeplab_lfov.errors import UserError
-from deeplab_lfov.model import HEAD, LAYERS, Layer
+from deeplab_lfov.model import CONVOLUTIONS, HEAD, LAYERS, Layer
 from deeplab_lfov.voc import CLASS_NAMES
 
 Blobs = dict[str, list[np.ndarray]]
 
-CONVOLUTIONS = tuple(layer.name for layer in LAYERS if layer.kind == "convolution")
 DECIMATION = 4
 """fc6 and fc7 keep every 4th output: 1024 of VGG-16's 4096 (arXiv 1412.7062, section 3.1)."""
 TAP_STEP = 3
@@ -85,7 +84,8 @@ def from_keras_vgg16(layers: Blobs, where: str | Path) -> list[Converted]:
     if len(names) not in (wanted, wanted + 3) or any(len(part) != 2 for part in layers.values()):
         raise UserError(f"{where} is no VGG16: it holds weights of {len(names)} layers")
     rows = []
-    for name, source in zip(CONVOLUTIONS[:-1], names, strict=False):
+    for layer, source in zip(CONVOLUTIONS[:-1], names, strict=False):
+        name = layer.name
         tensors = [layers[source][0], layers[source][1]]
         if name in ("fc6", "fc7"):
             tensors = _cut_down(

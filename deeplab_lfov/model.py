@@ -201,16 +201,11 @@ class DeepLabLFOVModel(tf.Module):
         return tf.math.divide_no_nan(cross_entropy(scores, labels), weight)
 
     def prepared(self, layer: Layer, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
-        """A layer's filters and biases as its convolution takes them."""
-        filters, bias = self.rounded_parameters(layer)
+        """A layer's filters and biases as its convolution takes them, in the model's precision."""
+        filters, bias = (self._rounded(self.parameters[f"{layer.name}/{part}"]) for part in "wb")
         if not training and self.by_winograd(layer, training):
             filters = winograd.transformed(filters)
         return filters, bias
-
-    def rounded_parameters(self, layer: Layer) -> tuple[tf.Tensor, tf.Tensor]:
-        """A layer's filters and biases in the model's precision."""
-        filters, bias = (self.parameters[f"{layer.name}/{part}"] for part in "wb")
-        return self._rounded(filters), self._rounded(bias)
 
     def by_winograd(self, layer: Layer, training: bool = False) -> bool:
         """Whether a layer is convolved by Winograd's algorithm, on this machine."""

@@ -67,7 +67,7 @@ def read_mask(
             f"{path} holds labels that are neither a class (0 to {num_classes - 1}) nor void "
             f"({ignore_label}): {few(wrong, 5)}; correct the mask, num_classes or ignore_label"
         )
-    labels = labels.astype(np.uint8)  # void first, as its label may be beyond
+    labels = labels.astype(np.uint8)  # ignore_label may not fit, so void was found before
     labels[void] = VOID
     return labels
 

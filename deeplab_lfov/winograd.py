@@ -200,8 +200,8 @@ def _inputs(pixels: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
 
 
 def _joined(tiles: tf.Tensor) -> tf.Tensor:
-    return tf.reshape(tiles, [tf.shape(tiles)[0], -1])
+    return tf.reshape(tiles, [tiles.shape[0], -1])
 
 
 def _split(tiles: tf.Tensor, channels: tf.Tensor) -> tf.Tensor:
-    return tf.reshape(tiles, [tf.shape(tiles)[0], -1, channels])
+    return tf.reshape(tiles, [tiles.shape[0], -1, channels])
