@@ -159,12 +159,13 @@ class Solver:
         self, images: tf.Tensor, labels: tf.Tensor, first: tf.Tensor, weight: tf.Tensor
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """The share of these samples in loss and gradients, in iter_size passes."""
-        size = tf.shape(images)[0]
-        end = size // self.iter_size
-        loss, gradients = self._pass(images[:end], labels[:end], first, weight)
         if self.iter_size == 1:
-            return loss, gradients
-        for number in tf.range(1, self.iter_size):
+            return self._pass(images, labels, first, weight)
+        size = tf.shape(images)[0]
+        loss = tf.zeros([])
+        gradients = [tf.zeros_like(parameter) for parameter in self.model.parameters.values()]
+        for number in tf.range(self.iter_size):
+            tf.autograph.experimental.set_loop_options(parallel_iterations=1)  # to save memory
             start, end = number * size // self.iter_size, (number + 1) * size // self.iter_size
             first_row = first + tf.cast(start, tf.int64)
             more = self._pass(images[start:end], labels[start:end], first_row, weight)

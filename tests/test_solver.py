@@ -133,6 +133,25 @@ def test_several_passes_make_the_update_of_the_whole_batch(optimizer):
         np.testing.assert_allclose(model_4.parameters[name], parameter, rtol=1e-3, atol=1e-5)
 
 
+def test_passes_follow_each_other_to_save_memory():
+    model = DeepLabLFOVModel(num_classes=3, width=NARROW, dropout=0, seed=0)
+    images, labels = tf.zeros([8, 161, 161, 3]), tf.zeros([8, 161, 161, 1], tf.uint8)
+
+    def peak(iter_size):
+        solver = Solver(model, iter_size=iter_size)
+        solver.step(images, labels)
+        tf.config.experimental.reset_memory_stats("CPU:0")
+        before = tf.config.experimental.get_memory_info("CPU:0")["current"]
+        solver.step(images, labels)
+        return tf.config.experimental.get_memory_info("CPU:0")["peak"] - before
+
+    try:
+        once = peak(1)
+    except ValueError:
+        pytest.skip("TensorFlow counts no memory on this processor")
+    assert peak(8) < once / 4
+
+
 def test_class_weights_make_a_weighted_mean(batch):
     model = DeepLabLFOVModel(num_classes=3, width=NARROW, dropout=0, seed=0)
     images, labels = batch
