@@ -63,6 +63,10 @@ class Tiling(NamedTuple):
         return self.index[..., first : first + each]
 
 
+_INTS = functools.partial(tf.TensorSpec, dtype=tf.int32)
+_TILING = Tiling(_INTS([4, 2]), _INTS([TILE, TILE, None]), _INTS([None]), _INTS([None] * 3))
+
+
 def tiling(shape: tf.Tensor, dilation: int, channels: int) -> Tiling:
     """The tiles of pictures of a shape int32 [N, H, W, ...], with `dilation` zeros around each.
 
@@ -70,48 +74,48 @@ def tiling(shape: tf.Tensor, dilation: int, channels: int) -> Tiling:
     tiles and those of each residue. The tiles are taken in parts, so many that up to `channels`
     numbers of every pixel stay in the cache.
     """
-    return _tiling(shape, dilation, max(1, CACHED // (TILE**2 * channels)))
+    most = max(1, CACHED // (TILE**2 * channels))
+    arrays = functools.partial(_tiling, dilation, most)  # in NumPy: a graph takes long to build
+    parts = tf.numpy_function(arrays, [shape], [tf.int32] * len(_TILING), stateful=False)
+    return Tiling(*(tf.ensure_shape(part, spec.shape) for part, spec in zip(parts, _TILING)))
 
 
-_INTS = functools.partial(tf.TensorSpec, dtype=tf.int32)
-_once = functools.partial(tf.function, autograph=False)
-"""Of a graph that all layers share, as building one takes a while."""
-
-
-@_once(input_signature=[_INTS([4]), _INTS([]), _INTS([])])
-def _tiling(shape: tf.Tensor, dilation: tf.Tensor, most: tf.Tensor) -> Tiling:
-    """Up to `most` tiles in each part."""
+def _tiling(dilation: int, most: int, shape: np.ndarray) -> list[np.ndarray]:
+    """The arrays of a Tiling, with up to `most` tiles in each part."""
     num, lengths = shape[0], shape[1:3]
     counts = -(-lengths // (dilation * SIDE))
     size = dilation * (counts * SIDE + TILE - SIDE)
-    after = size - lengths - dilation
-    borders = tf.pad(tf.stack([tf.repeat(dilation, 2), after], 1), [[1, 1], [0, 0]])
+    borders = np.stack([np.full_like(size, dilation), size - lengths - dilation], 1)
+    borders = np.pad(borders, [[1, 1], [0, 0]])
     tiles = counts * dilation
 
-    first = [_first_pixel(tf.range(tiles[side]), dilation) for side in (0, 1)]
-    steps = np.arange(TILE, dtype=np.int32).reshape(-1, 1, 1, 1) * dilation
-    rows = tf.range(num)[:, tf.newaxis] * size[0] + first[0] + steps
-    index = tf.reshape(rows[..., tf.newaxis] * size[1] + (first[1] + steps), [TILE, TILE, -1])
-    num_tiles = tf.shape(index)[2]
-    num_parts = -(-num_tiles // most)
+    first = [_first_pixel(_range(tiles[side]), dilation) for side in (0, 1)]
+    steps = _range(TILE).reshape(-1, 1, 1, 1) * dilation
+    rows = _range(num)[:, np.newaxis] * size[0] + first[0] + steps
+    index = (rows[..., np.newaxis] * size[1] + (first[1] + steps)).reshape(TILE, TILE, -1)
+    num_tiles = index.shape[2]
+    num_parts = max(1, -(-num_tiles // most))
     each = -(-num_tiles // num_parts)
     added = num_parts * each - num_tiles  # tiles of index 0, a zero: they change no sum
-    index = tf.pad(index, [[0, 0], [0, 0], [0, added]])
+    index = np.pad(index, [[0, 0], [0, 0], [0, added]])
 
-    rows, columns = tf.range(lengths[0]), tf.range(lengths[1])
-    tile = tf.range(num)[:, tf.newaxis] * tiles[0] + _tile_of(rows, dilation)
-    tile = tile[..., tf.newaxis] * tiles[1] + _tile_of(columns, dilation)
-    within = rows[:, tf.newaxis] // dilation % SIDE * SIDE + columns // dilation % SIDE
+    rows, columns = _range(lengths[0]), _range(lengths[1])
+    tile = _range(num)[:, np.newaxis] * tiles[0] + _tile_of(rows, dilation)
+    tile = tile[..., np.newaxis] * tiles[1] + _tile_of(columns, dilation)
+    within = rows[:, np.newaxis] // dilation % SIDE * SIDE + columns // dilation % SIDE
     places = (tile // each * SIDE**2 + within) * each + tile % each
-    return Tiling(borders, index, tf.range(num_parts) * each, places)
+    return [borders, index, _range(num_parts) * each, places]
 
 
-def _first_pixel(tile: tf.Tensor, dilation: tf.Tensor) -> tf.Tensor:
+_range = functools.partial(np.arange, dtype=np.int32)
+
+
+def _first_pixel(tile: np.ndarray, dilation: int) -> np.ndarray:
     """The first pixel of tiles along a side."""
     return tile // dilation * (SIDE * dilation) + tile % dilation
 
 
-def _tile_of(pixel: tf.Tensor, dilation: tf.Tensor) -> tf.Tensor:
+def _tile_of(pixel: np.ndarray, dilation: int) -> np.ndarray:
     """The tile along a side that pixels are outputs of."""
     return pixel // (SIDE * dilation) * dilation + pixel % dilation
 
@@ -154,11 +158,13 @@ def transformed(filters: tf.Tensor, turned: bool = False) -> tf.Tensor:
     return tf.reshape(products, [TILE**2, *filters.shape[2:]])
 
 
-_TILING = Tiling(_INTS([4, 2]), _INTS([TILE, TILE, None]), _INTS([None]), _INTS([None, None, None]))
-
-
-@_once(input_signature=[tf.TensorSpec([None] * 4), tf.TensorSpec([TILE**2, None, None]), _TILING])
+@functools.partial(
+    tf.function,
+    input_signature=[tf.TensorSpec([None] * 4), tf.TensorSpec([TILE**2, None, None]), _TILING],
+    autograph=False,
+)
 def _shared_convolution(x: tf.Tensor, filters: tf.Tensor, tiling: Tiling) -> tf.Tensor:
+    """One graph for all layers, as building one takes a while."""
     return _convolution(x, filters, tiling)
 
 

@@ -151,11 +151,11 @@ def pydensecrf2(image: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
 
 
 def end_to_end(args: argparse.Namespace, folder: Path) -> Calls:
-    """inference.py on one picture, on two, and the import of TensorFlow, as commands.
+    """inference.py on one picture, on six, and the import of TensorFlow, as commands.
 
-    What the second picture adds is the network's own time, so the rest of the first is the start.
+    What a further picture adds is the network's own time, so the rest of the first is the start.
     """
-    ckpt, names = _checkpoint(args, folder), [folder / "one.png", folder / "two.png"]
+    ckpt, names = _checkpoint(args, folder), [folder / f"{seed}.png" for seed in range(6)]
     for seed, name in enumerate(names):
         lfov.pictures.write_png(name, Image.fromarray(picture(args.input_size, seed)))
     program = [sys.executable, ROOT / "inference.py"]
@@ -163,7 +163,7 @@ def end_to_end(args: argparse.Namespace, folder: Path) -> Calls:
     imports = "from deeplab_lfov import cli; cli.start_tensorflow()"
     return {
         "end_to_end": lambda: _call([*program, names[0], *output]),
-        "two_pictures": lambda: _call([*program, *names, *output]),
+        "six_pictures": lambda: _call([*program, *names, *output]),
         "import": lambda: _call([sys.executable, "-c", imports]),
     }
 
