@@ -1,6 +1,7 @@
 """The network with the weights that it has now: faster to run, deaf to further training."""
 
 import copy
+from itertools import chain
 
 import numpy as np
 import tensorflow as tf
@@ -19,40 +20,33 @@ def padded_scores(model: DeepLabLFOVModel, picture: tf.Tensor, size: tf.Tensor) 
 class FrozenNetwork:
     """A callable (picture, size) -> scores as `padded_scores` of the model as it is now.
 
-    Plain convolutions have their filters as constants, which the processor's library lays out as it
-    likes best once and not for every picture. Winograd's are transformed once, and fed: constants
-    are copied with the graph, and there are 0.25 GB of these. It runs in a session, because a
-    session's options hold for it alone: TensorFlow's passes over the graph take longer than they
-    save.
+    The filters are transformed for Winograd's algorithm once, and fed, as constants would be copied
+    with the graph several times. It runs in a session, because a session's options hold for it
+    alone: TensorFlow's passes over the graph take longer than they save.
     """
 
     def __init__(self, model: DeepLabLFOVModel):
         options = tf.compat.v1.ConfigProto()
         options.graph_options.rewrite_options.disable_meta_optimizer = True
         weights = {layer: _weights(model, layer) for layer in CONVOLUTIONS}
-        fed = {}
-
-        def prepared(layer: Layer, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
-            filters, bias = weights[layer]
-            if not model.by_winograd(layer):
-                return tf.constant(filters), tf.constant(bias)
-            place = tf.compat.v1.placeholder(filters.dtype, filters.shape)
-            fed[place] = filters
-            return place, tf.constant(bias)
-
         with tf.Graph().as_default() as graph:
+            fed = {layer: [_placeholder(part) for part in weights[layer]] for layer in weights}
             frozen = copy.copy(model)
-            frozen.prepared = prepared
+            frozen.prepared = lambda layer, training=False: fed[layer]
             picture = tf.compat.v1.placeholder(tf.uint8, [None, None, 3])
             size = tf.compat.v1.placeholder(tf.int32, [2])
             scores = padded_scores(frozen, picture, size)
         session = tf.compat.v1.Session(graph=graph, config=options)
-        self._run = session.make_callable(scores, [picture, size, *fed])
-        self._fed = list(fed.values())
+        self._run = session.make_callable(scores, [picture, size, *chain(*fed.values())])
+        self._fed = list(chain(*weights.values()))
 
     def __call__(self, picture: np.ndarray, size: list[int]) -> np.ndarray:
         """uint8 RGB [H, W, 3], (height, width) -> float32 [h, w, C]."""
         return self._run(picture, size, *self._fed)
+
+
+def _placeholder(array: np.ndarray) -> tf.Tensor:
+    return tf.compat.v1.placeholder(array.dtype, array.shape)
 
 
 def _weights(model: DeepLabLFOVModel, layer: Layer) -> list[np.ndarray]:

@@ -1,6 +1,7 @@
 import numpy as np
+import pytest
 
-from deeplab_lfov import DeepLabLFOVModel
+from deeplab_lfov import DeepLabLFOVModel, Solver
 from deeplab_lfov.frozen import FrozenNetwork, padded_scores
 
 
@@ -24,6 +25,18 @@ def test_training_does_not_reach_what_is_frozen():
     model.parameters["fc8_voc12/b"].assign_add([1.0, 2.0, 3.0])
     np.testing.assert_array_equal(frozen(image, [1, 1]), before)
     np.testing.assert_allclose(padded_scores(model, image, [1, 1]), before + [1, 2, 3], atol=1e-5)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_nor_do_the_steps_of_a_solver(optimizer):
+    """Which write into the variables' own memory."""
+    model = DeepLabLFOVModel(3, 1 / 64, seed=0)
+    solver = Solver(model, optimizer, 0.1)
+    frozen, image = FrozenNetwork(model), picture(20, 20)
+    before = frozen(image, [1, 1])
+    solver.step(np.ones((1, 17, 17, 3), np.float32), np.ones((1, 17, 17, 1), np.uint8))
+    np.testing.assert_array_equal(frozen(image, [1, 1]), before)
+    assert np.any(padded_scores(model, image, [1, 1]) != before)
 
 
 def test_bfloat16_stays_near(reference_model):
