@@ -10,67 +10,15 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 import deeplab_lfov as lfov
 from deeplab_lfov import cli, flags
-
-
-def parser() -> cli.Parser:
-    """The flags of evaluate.py."""
-    p = cli.Parser("Measure the mean IoU of a checkpoint on pictures with masks.")
-    flags.add_list_flags(p, "ImageSets/Segmentation/val.txt")
-    flags.add_label_flags(p)
-    p.add_argument(
-        "--restore_from",
-        "--weights_path",
-        type=flags.PATH,
-        metavar="CKPT",
-        required=True,
-        help="weights to measure",
-    )
-    p.add_argument(
-        "--num_steps", type=flags.COUNT, help="pictures to take; default: the whole list"
-    )
-    flags.add_prediction_flags(p)
-    _add_outputs(p.add_argument_group("output"))
-    return p
-
-
-def _add_outputs(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--save_dir", type=flags.PATH, help="folder for the masks, <picture>.png")
-    group.add_argument(
-        "--json", type=flags.PATH, metavar="FILE", help="file for the numbers, as fractions"
-    )
-    group.add_argument(
-        "--report", type=flags.PATH, metavar="DIR", help="folder for index.html: numbers, pictures"
-    )
-    group.add_argument(
-        "--trimap",
-        type=flags.PIXELS,
-        metavar="PIXELS",
-        help="also the mean IoU within so many pixels of a boundary, such as 1,2,4,8,16",
-    )
-    group.add_argument(
-        "--crf_search",
-        type=flags.FACTOR,
-        nargs="?",
-        const=2.0,
-        metavar="FACTOR",
-        help="instead: each bilateral parameter of the CRF divided by it (2), as is, and times it",
-    )
-    group.add_argument(
-        "--voc_submission",
-        type=flags.PATH,
-        metavar="ZIP",
-        help="instead: masks for VOC's test server, of a list without masks",
-    )
+from deeplab_lfov.evaluate_flags import check_modes, parser
 
 
 def main(args: argparse.Namespace) -> None:
     """Network, then one of three: masks for the test server, a search for a CRF, or the metric."""
     cluster = lfov.cluster.find_cluster()
-    _check_modes(args, alone=len(cluster.workers) == 1)
+    check_modes(args, alone=len(cluster.workers) == 1)
     cli.start_tensorflow(alone=len(cluster.workers) == 1)
     replicas = _connected(args, cluster)
     options = flags.prediction_options(args)
@@ -100,24 +48,6 @@ def _connected(
     return replicas
 
 
-def _check_modes(args: argparse.Namespace, alone: bool) -> None:
-    """Raise UserError for flags that exclude each other."""
-    if args.voc_submission and not alone:
-        raise lfov.UserError("--voc_submission is for one process; start it without TF_CONFIG")
-    metric = {name for name in ("json", "report", "trimap") if getattr(args, name)}
-    if args.voc_submission and (metric or args.crf_search):
-        flag = "crf_search" if args.crf_search else min(metric)
-        raise lfov.UserError(f"--voc_submission measures nothing; leave out --{flag}")
-    if args.crf_search and (metric or args.save_dir):
-        flag = min(metric or {"save_dir"})
-        raise lfov.UserError(f"--crf_search only prints its table; leave out --{flag}")
-    if args.crf_search and args.tile:
-        raise lfov.UserError(
-            "--crf_search and --tile exclude each other, as --crf and --tile do; use --max_side"
-        )
-    args.crf = args.crf or bool(args.crf_search)
-
-
 def _measure(
     args: argparse.Namespace, predictor: lfov.Predictor, replicas: lfov.distribution.Replicas
 ) -> None:
@@ -126,41 +56,30 @@ def _measure(
     masks = replicas.share(_mask_paths(args.save_dir, samples))
     if args.json:
         lfov.files.writable_json(args.json, "mean_iou")
-    matrix = lfov.ConfusionMatrix(predictor.class_names)
-    trimap = lfov.trimap.TrimapMatrices(matrix.class_names, args.trimap) if args.trimap else None
-    report = lfov.report.Report(args.report) if args.report else None
+    evaluation = lfov.evaluation.Evaluation(predictor.class_names, args.trimap, args.report)
     if replicas.is_chief:
         _print_plan(args, f"{len(samples)} pictures with masks", predictor, str(replicas))
 
     def finish(picture: tuple, segmentation: lfov.segmentation.Segmentation, mask: Path) -> float:
         (sample, _, truth), prediction = picture, segmentation.labels()
-        matrix.update(truth, prediction)
-        if trimap:
-            trimap.update(truth, prediction)
-        if report:
-            report.add(sample.name, sample.image, truth, prediction)
+        evaluation.add(sample, truth, prediction)
         if mask:
             lfov.pictures.write_mask(mask, prediction)
-        return matrix.mean_iou
+        return evaluation.matrix.mean_iou
 
     pictures = zip(reader.pictures(), masks, strict=True)
     calls = (partial(finish, p, predictor.segment(p[1]), mask) for p, mask in pictures)
     seconds = _run(calls, len(masks), replicas)
-    for part in (matrix, *(trimap.matrices.values() if trimap else ())):
-        part.counts = replicas.sum(part.counts)
-    if trimap:
-        trimap.num_pixels = int(replicas.sum(np.array(trimap.num_pixels)))
-    if report and replicas.num_workers > 1:
-        report.gather(samples, replicas)
+    evaluation.gather(samples, replicas)
     if not replicas.is_chief:
         return
-    print(f"\n{matrix}\n" + (f"\n{trimap}\n" if trimap else ""))
-    print(f"{len(samples)} pictures in {seconds:.1f} s")
-    if report:
-        print(f"report   {report.write(matrix, _facts(args, predictor, len(samples)), trimap)}")
+    print(f"\n{evaluation}\n\n{len(samples)} pictures in {seconds:.1f} s")
+    if evaluation.report:
+        facts = _facts(args, predictor, len(samples))
+        page = evaluation.report.write(evaluation.matrix, facts, evaluation.trimap)
+        print(f"report   {page}")
     if args.json:
-        numbers = matrix.as_dict() | {"num_images": len(samples), "seconds": seconds}
-        numbers |= {"trimap": trimap.as_dict()} if trimap else {}
+        numbers = evaluation.as_dict() | {"num_images": len(samples), "seconds": seconds}
         with lfov.files.whole_file(args.json) as partial_file:
             partial_file.write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
 

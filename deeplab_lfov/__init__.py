@@ -2,7 +2,8 @@
 
 Training:   data_list -> pictures -> augmentation -> image_reader -> training (solver, model,
                       objective) -> snapshots, history, visualize
-Evaluation: image_reader -> predictor -> metrics, trimap, report; or crf_search, submission
+Evaluation: image_reader -> predictor -> evaluation (metrics, trimap, report); or crf_search,
+                      submission
 Inference:  pictures -> predictor -> pictures, visualize, score_files
                       predictor: tiles -> model -> segmentation -> crf (permutohedral)
 Weights:    weight_files (caffemodel, conversion, py2_pickle) -> checkpoints -> model;

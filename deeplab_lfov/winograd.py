@@ -77,7 +77,7 @@ def tiling(shape: tf.Tensor, dilation: int, channels: int) -> Tiling:
     most = max(1, CACHED // (TILE**2 * channels))
     arrays = functools.partial(_tiling, dilation, most)  # in NumPy: a graph takes long to build
     parts = tf.numpy_function(arrays, [shape], [tf.int32] * len(_TILING), stateful=False)
-    return Tiling(*(tf.ensure_shape(part, spec.shape) for part, spec in zip(parts, _TILING)))
+    return Tiling(*map(tf.ensure_shape, parts, (spec.shape for spec in _TILING)))
 
 
 def _tiling(dilation: int, most: int, shape: np.ndarray) -> list[np.ndarray]:
