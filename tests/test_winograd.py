@@ -47,6 +47,13 @@ def test_output_and_gradients_are_conv2ds(case, cached, monkeypatch):
         assert_near(found, wanted)
 
 
+def test_no_picture_gives_no_output_and_no_gradient():
+    filters = tf.random.stateless_normal([3, 3, 2, 4], [5, 6])
+    y, dx, d_filters = output_and_gradients(by_winograd, tf.zeros([0, 5, 7, 2]), filters, 1)
+    assert y.shape == (0, 5, 7, 4) and dx.shape == (0, 5, 7, 2)
+    np.testing.assert_array_equal(d_filters, tf.zeros_like(filters))
+
+
 def test_filters_may_be_transformed_beforehand():
     x = tf.random.stateless_normal([1, 6, 11, 4], [3, 4])
     filters = tf.random.stateless_normal([3, 3, 4, 2], [5, 6])
