@@ -64,16 +64,20 @@ def mirror(image: Image.Image, mask: Image.Image) -> tuple[Image.Image, Image.Im
     return image.transpose(swap), mask.transpose(swap)
 
 
-def padded(image: Image.Image, mask: Image.Image, size: Size) -> tuple[np.ndarray, np.ndarray]:
+def padded(
+    image: Image.Image, mask: Image.Image, size: Size, mirrored: bool
+) -> tuple[np.ndarray, np.ndarray]:
     """float32 BGR minus the mean [*size, 3] and uint8 [*size, 1], neither side smaller than before.
 
-    Below and at the right the image is padded with 0, the mean, and the mask with void.
+    Below and at the right, or at the left of mirrored ones (Caffe pads before it mirrors), the
+    image is padded with 0, the mean, and the mask with void.
     """
     width, height = mask.size
-    pixels, labels = np.empty((*size, 3), np.float32), np.full((*size, 1), VOID, np.uint8)
+    left = size[1] - width if mirrored else 0
+    pixels, labels = np.zeros((*size, 3), np.float32), np.full((*size, 1), VOID, np.uint8)
     bgr = np.frombuffer(image.tobytes("raw", "BGR"), np.uint8).reshape(height, -1)
-    rows = pixels.reshape(size[0], -1)[:height, : 3 * width]  # a view: numpy is slow on triples
+    rows = pixels.reshape(size[0], -1)  # a view: numpy is slow on triples
+    rows = rows[:height, 3 * left : 3 * (left + width)]
     np.subtract(bgr, np.tile(np.float32(MEAN_BGR), width), out=rows)
-    pixels[height:], pixels[:height, width:] = 0, 0
-    labels[:height, :width, 0] = mask
+    labels[:height, left : left + width, 0] = mask
     return pixels, labels

@@ -124,7 +124,7 @@ class ImageReader:
         pair = image, Image.fromarray(labels)
         pair = augmentation.window(*pair, input_size, factor, position)
         pair = augmentation.mirror(*pair) if mirrored else pair
-        return augmentation.padded(*pair, input_size)
+        return augmentation.padded(*pair, input_size, mirrored)
 
     def _read(self, index: int) -> tuple[Image.Image, np.ndarray]:
         sample = self.samples[index]

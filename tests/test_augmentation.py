@@ -63,13 +63,21 @@ def test_a_window_reaches_every_border_and_no_further(factor, at):
 
 def test_padding_adds_the_mean_to_the_image_and_void_to_the_mask():
     image, mask = Image.new("RGB", (4, 3), (10, 20, 30)), _pair(3, 4)[1]
-    pixels, labels = augmentation.padded(image, mask, (5, 6))
+    pixels, labels = augmentation.padded(image, mask, (5, 6), mirrored=False)
     assert pixels.dtype == np.float32 and labels.dtype == np.uint8
     bgr = [30 - 104.00698793, 20 - 116.66876762, 10 - 122.67891434]
     np.testing.assert_allclose(pixels[:3, :4], np.broadcast_to(bgr, (3, 4, 3)), rtol=1e-6)
     np.testing.assert_array_equal(labels[:3, :4, 0], mask)
     assert not pixels[3:].any() and not pixels[:, 4:].any()
     assert (labels[3:] == 255).all() and (labels[:, 4:] == 255).all()
+
+
+def test_mirrored_pictures_are_padded_at_the_left():
+    image, mask = _pair(3, 4)
+    pixels, labels = augmentation.padded(image, mask, (5, 6), mirrored=False)
+    turned = augmentation.padded(*augmentation.mirror(image, mask), (5, 6), mirrored=True)
+    np.testing.assert_array_equal(turned[0], pixels[:, ::-1])
+    np.testing.assert_array_equal(turned[1], labels[:, ::-1])
 
 
 def test_mirroring_swaps_both():
