@@ -153,8 +153,8 @@ SIZE = checked(
 )
 SCALE_RANGE = checked(
     _several(float),
-    lambda p: len(p) == 2 and 0 < p[0] <= p[1] < float("inf"),
-    "a smallest and largest scale such as 0.75,1.25",
+    lambda p: len(p) == 2 and p[0] <= p[1] and all(_lies(x, limits.SCALE) for x in p),
+    "a smallest and largest scale, from {} to {}, such as 0.75,1.25".format(*limits.SCALE),
 )
 SCALES = checked(
     _several(float),

@@ -1,7 +1,7 @@
 """The least and the most that options may be; what lies beyond is a typing error."""
 
 SCALE = (0.05, 8)
-"""Of a view, times the picture's side."""
+"""Of a view and of a picture in training, times its side."""
 
 TILE = (64, 32760)
 """Pixels of a side; smaller tiles would be nearly all margin."""

@@ -10,7 +10,11 @@ from deeplab_lfov import DenseCRF, UserError, flags
     [
         (flags.COUNT, {"7": 7}, ["0", "-1", "1.5", "x", ""]),
         (flags.SIZE, {"321,417": (321, 417)}, ["321", "0,5", "3,4,5", "a,b", ""]),
-        (flags.SCALE_RANGE, {"0.5,1": (0.5, 1.0)}, ["1,0.5", "0,1", "1", "nan,nan", "1,inf"]),
+        (
+            flags.SCALE_RANGE,
+            {"0.5,1": (0.5, 1.0)},
+            ["1,0.5", "0,1", "1", "nan,nan", "1,inf", "1,1e39"],
+        ),
         (flags.RATE, {"1e-4": 1e-4}, ["0", "-1", "nan", "inf", "x"]),
         (flags.WIDTH, {"0.25": 0.25}, ["0", "0.1", "9", "nan", "inf"]),
         (flags.DROPOUT, {"0": 0.0, "0.5": 0.5}, ["1", "-0.1", "nan"]),
