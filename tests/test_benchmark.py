@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from util import benchmark, growth
+from util import benchmark, benchmark_tasks, growth
 
 TINY = ["--width", "0.015625", "--input_size", "33,33", "--repeats", "1"]
 
@@ -34,6 +34,37 @@ def test_the_last_line_is_what_was_measured(run, task):
     assert status == 0 and result["task"] == task and result["input_size"] == [33, 33]
     assert 0 < result["fastest"] <= result["seconds_per_image"] and result["peak_rss_mb"] > 100
     assert ("ratio" in result) == (task == "convolutions")
+
+
+def test_the_reader_is_measured_in_batches_and_against_decoding(run):
+    _, out, _ = run("reader", "--input_size", "33,33", "--batch_size", 200, "--repeats", 1)
+    result = json.loads(out)
+    assert result["batch_size"] == 200 and result["ratio"] > 0
+    assert result["decoding_seconds_per_image"] > 0
+
+
+def test_evaluation_is_measured_against_its_network(run):
+    _, out, _ = run("evaluation", *TINY)
+    result = json.loads(out)
+    assert result["network_seconds_per_image"] > 0 and result["ratio"] > 0
+
+
+def test_end_to_end_runs_inference_as_it_is_asked_to(run, monkeypatch):
+    commands = []
+    monkeypatch.setattr(benchmark_tasks, "_call", lambda command: commands.append(command) or 1)
+    _, out, _ = run("end_to_end", *TINY, "--precision", "bfloat16")
+    assert {"own_seconds", "several_seconds_per_image"} < set(json.loads(out))
+    one, several, imports = commands[:3]
+    assert [*map(str, one[-2:])] == ["--precision", "bfloat16"]
+    assert len(several) == len(one) + benchmark_tasks.SEVERAL - 1 and "inference" not in str(
+        imports
+    )
+
+
+def test_own_seconds_are_what_is_left_without_network_and_import():
+    network, imports, own, n = 0.5, 2.0, 0.75, benchmark_tasks.SEVERAL
+    several = (own + imports + n * network) / n
+    assert benchmark_tasks.own_seconds(own + imports + network, several, imports) == own
 
 
 def test_a_peer_takes_turns_and_gives_the_ratio_of_medians(run, monkeypatch):
@@ -70,6 +101,8 @@ def test_a_peer_that_does_not_measure_is_an_error(run, monkeypatch, code, words)
     [
         (["infer", "--peer", "'"], "is a quote left open?"),
         (["crf", "--data_dir", "/nowhere"], "no picture JPEGImages/*.jpg in --data_dir /nowhere"),
+        (["end_to_end", "--batch_size", "3"], "end_to_end has no use for --batch_size"),
+        (["crf", "--precision", "bfloat16"], "crf has no use for --precision"),
         (["infer", "--plot", "x.png", "--batch_size", "3"], "chooses sizes and batches itself"),
     ],
 )

@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT))
 import deeplab_lfov as lfov  # noqa: E402
 from deeplab_lfov import cli, flags  # noqa: E402
 from util import growth  # noqa: E402
-from util.benchmark_tasks import TASKS  # noqa: E402
+from util.benchmark_tasks import TASKS, own_seconds  # noqa: E402
 
 COMMAND = flags.checked(shlex.split, bool, "a command; is a quote left open?")
 
@@ -36,7 +36,9 @@ def parser() -> cli.Parser:
     p = cli.Parser("Measure speed and memory; the last line is one JSON object.")
     p.add_argument("task", choices=tuple(TASKS))
     p.add_argument("--input_size", type=flags.SIZE, help="height,width; default: as in the paper")
-    p.add_argument("--batch_size", type=flags.COUNT, help="default: 2 in training, else 1")
+    p.add_argument(
+        "--batch_size", type=flags.COUNT, help="default: 2 for train, 10 for reader, else 1"
+    )
     p.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
     p.add_argument("--width", type=flags.WIDTH, default=1.0, help="share of VGG-16's channels")
     p.add_argument("--repeats", type=flags.COUNT, default=7, help="timed repetitions")
@@ -71,10 +73,19 @@ def main(args: argparse.Namespace) -> None:
         result = growth.measure(args.task, lambda **given: _last_line(_command(args, **given)))
         growth.save_plot(args.plot, args.task, result)
     else:
-        args.input_size = args.input_size or TASKS[args.task][1]
-        args.batch_size = args.batch_size or (2 if args.task == "train" else 1)
+        task = TASKS[args.task]
+        _check_unused(args, task.unused)
+        args.input_size = args.input_size or task.input_size
+        args.batch_size = args.batch_size or task.batch_size
         result = _against_peer(args) if args.peer else _measure(args)
     print(json.dumps(result))
+
+
+def _check_unused(args: argparse.Namespace, unused: tuple[str, ...]) -> None:
+    defaults = vars(parser().parse_args([args.task]))
+    for name in unused:
+        if getattr(args, name) != defaults[name]:
+            raise lfov.UserError(f"{args.task} has no use for --{name}; leave it out")
 
 
 def _measure(args: argparse.Namespace) -> dict:
@@ -82,23 +93,19 @@ def _measure(args: argparse.Namespace) -> dict:
     what = {"task": args.task, "engine": "deeplab_lfov", "device": device}
     what |= {name: getattr(args, name) for name in ("precision", "input_size", "batch_size")}
     with tempfile.TemporaryDirectory() as folder:
-        timed = TASKS[args.task][0](args, Path(folder))
+        timed = TASKS[args.task].calls(args, Path(folder))
         seconds = dict(zip(timed, _take_turns(list(timed.values()), args.repeats), strict=True))
     medians = {name: statistics.median(times) for name, times in seconds.items()}
     what |= {"seconds_per_image": medians[args.task], "fastest": min(seconds[args.task])}
     for name in list(timed)[1:]:
         what[f"{name}_seconds_per_image"] = medians[name]
     if args.task == "end_to_end":
-        what["own_seconds"] = statistics.median(map(_own_seconds, *seconds.values()))
+        what["own_seconds"] = statistics.median(map(own_seconds, *seconds.values()))
     elif len(timed) > 1:
         what["ratio"] = medians[args.task] / medians[list(timed)[1]]
-    return what | {"peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}
-
-
-def _own_seconds(one: float, six: float, imports: float) -> float:
-    """What inference.py takes for one picture beside the network, and importing TensorFlow."""
-    network = (six - one) / 5
-    return one - network - imports
+    commands = args.task == "end_to_end"
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN if commands else resource.RUSAGE_SELF)
+    return what | {"peak_rss_mb": usage.ru_maxrss // 1024}
 
 
 def _take_turns(calls: list[Callable[[], int]], repeats: int) -> list[list[float]]:
@@ -120,22 +127,27 @@ def _against_peer(args: argparse.Namespace) -> dict:
         ours.append(_last_line(_command(args)))
         theirs.append(_last_line(args.peer))
         print(f"{ours[-1]['seconds_per_image']:.3f} s, {theirs[-1]['seconds_per_image']:.3f} s")
-    median = [statistics.median(r["seconds_per_image"] for r in side) for side in (ours, theirs)]
-    rss = [max(result["peak_rss_mb"] for result in side) for side in (ours, theirs)]
-    return ours[0] | {
-        "seconds_per_image": median[0],
-        "fastest": min(result["fastest"] for result in ours),
-        "peak_rss_mb": rss[0],
-        "peer": theirs[0] | {"seconds_per_image": median[1], "peak_rss_mb": rss[1]},
-        "ratio": median[0] / median[1],
-        "memory_ratio": rss[0] / rss[1],
+    ours, theirs = map(_summary, (ours, theirs))
+    return ours | {
+        "peer": theirs,
+        "ratio": ours["seconds_per_image"] / theirs["seconds_per_image"],
+        "memory_ratio": ours["peak_rss_mb"] / theirs["peak_rss_mb"],
     }
+
+
+def _summary(turns: list[dict]) -> dict:
+    """The medians of several results, the least of `fastest` and the most of `peak_rss_mb`."""
+    numbers = [name for name, value in turns[0].items() if isinstance(value, float)]
+    medians = {name: statistics.median(turn[name] for turn in turns) for name in numbers}
+    extremes = {"fastest": min, "peak_rss_mb": max}
+    return turns[0] | medians | {n: pick(t[n] for t in turns) for n, pick in extremes.items()}
 
 
 def _command(args: argparse.Namespace, **given: object) -> list[str]:
     """This command, without --peer and --plot, with other flags in place of the given ones."""
     command = [sys.executable, __file__, args.task]
-    for name in ("input_size", "batch_size", "precision", "width", "repeats", "data_dir"):
+    names = ("input_size", "batch_size", "precision", "width", "repeats", "data_dir")
+    for name in (name for name in names if name not in TASKS[args.task].unused):
         value = given.get(name, getattr(args, name))
         if value is not None:
             value = ",".join(map(str, value)) if isinstance(value, tuple) else value

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -20,6 +21,8 @@ import deeplab_lfov as lfov
 
 ROOT = Path(__file__).resolve().parents[1]
 Calls = dict[str, Callable[[], int]]
+SEVERAL = 6
+"""Pictures that `end_to_end` gives to one command."""
 
 
 def infer(args: argparse.Namespace, folder: Path) -> Calls:
@@ -70,11 +73,13 @@ def reader(args: argparse.Namespace, folder: Path) -> Calls:
     data_dir, list_file = Path(args.data_dir or _drawn_data_set(folder)), folder / "list.txt"
     list_file.write_text("\n".join(image.stem for image in _jpegs(data_dir)))
     samples = lfov.ImageReader(data_dir, list_file, scale_range=(0.75, 1.25), random_mirror=True)
-    num_images = max(len(samples.samples), 400) // 10 * 10  # many, as the first takes 0.1 s
+    steps = -(-max(len(samples.samples), 400) // args.batch_size)  # many: the first takes 0.1 s
+    num_images = steps * args.batch_size
     paths = [str(samples.samples[n % len(samples.samples)].image) for n in range(num_images)]
 
     def read() -> int:
-        return 10 * sum(1 for _ in samples.batches(10, args.input_size, num_images // 10))
+        batches = samples.batches(args.batch_size, args.input_size, steps)
+        return args.batch_size * sum(1 for _ in batches)
 
     def decode() -> int:
         pictures = tf.data.Dataset.from_tensor_slices(paths)
@@ -151,21 +156,28 @@ def pydensecrf2(image: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
 
 
 def end_to_end(args: argparse.Namespace, folder: Path) -> Calls:
-    """inference.py on one picture, on six, and the import of TensorFlow, as commands.
-
-    What a further picture adds is the network's own time, so the rest of the first is the start.
-    """
-    ckpt, names = _checkpoint(args, folder), [folder / f"{seed}.png" for seed in range(6)]
+    """inference.py on one picture, on several, and the import of TensorFlow, as commands."""
+    ckpt, names = _checkpoint(args, folder), [folder / f"{seed}.png" for seed in range(SEVERAL)]
     for seed, name in enumerate(names):
         lfov.pictures.write_png(name, Image.fromarray(picture(args.input_size, seed)))
     program = [sys.executable, ROOT / "inference.py"]
-    output = [ckpt, "--save_dir", folder / "output"]
+    output = [ckpt, "--save_dir", folder / "output", "--precision", args.precision]
     imports = "from deeplab_lfov import cli; cli.start_tensorflow()"
     return {
         "end_to_end": lambda: _call([*program, names[0], *output]),
-        "six_pictures": lambda: _call([*program, *names, *output]),
+        "several": lambda: SEVERAL * _call([*program, *names, *output]),
         "import": lambda: _call([sys.executable, "-c", imports]),
     }
+
+
+def own_seconds(one: float, several: float, imports: float) -> float:
+    """What inference.py takes for one picture beside the network and the import of TensorFlow.
+
+    Of the seconds per image of the calls of `end_to_end`: what a further picture adds is the
+    network's own time, so the rest of the first is the start.
+    """
+    network = (SEVERAL * several - one) / (SEVERAL - 1)
+    return one - network - imports
 
 
 def picture(size: tuple[int, int], seed: int) -> np.ndarray:
@@ -224,13 +236,22 @@ def _drawn_data_set(
     return folder
 
 
+class Task(NamedTuple):
+    """What is timed, and what it takes where the command line does not say."""
+
+    calls: Callable[[argparse.Namespace, Path], Calls]
+    input_size: tuple[int, int]
+    batch_size: int = 1
+    unused: tuple[str, ...] = ()
+    """The flags that it has no use for."""
+
+
 TASKS = {
-    "infer": (infer, (377, 505)),
-    "train": (train, (321, 321)),
-    "convolutions": (convolutions, (377, 505)),
-    "reader": (reader, (321, 321)),
-    "evaluation": (evaluation, (375, 500)),
-    "crf": (crf, (375, 500)),
-    "end_to_end": (end_to_end, (375, 500)),
+    "infer": Task(infer, (377, 505), unused=("data_dir",)),
+    "train": Task(train, (321, 321), batch_size=2, unused=("data_dir",)),
+    "convolutions": Task(convolutions, (377, 505), unused=("data_dir",)),
+    "reader": Task(reader, (321, 321), batch_size=10, unused=("precision", "width")),
+    "evaluation": Task(evaluation, (375, 500), unused=("batch_size", "data_dir")),
+    "crf": Task(crf, (375, 500), unused=("precision", "width")),
+    "end_to_end": Task(end_to_end, (375, 500), unused=("batch_size", "data_dir")),
 }
-"""Each with its default height and width: those of VOC's pictures and of the recipes' crops."""
