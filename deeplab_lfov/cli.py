@@ -79,7 +79,7 @@ def start_tensorflow(alone: bool = True) -> str:
     """
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # off by default on older x86: 4x slower
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if alone else "3")
-    with quiet_stderr(), _all_kept():
+    with quiet_stderr(), _without_garbage_collection():
         import tensorflow as tf
 
         gpus = tf.config.list_physical_devices("GPU")
@@ -91,14 +91,16 @@ def start_tensorflow(alone: bool = True) -> str:
 
 
 @contextmanager
-def _all_kept() -> Iterator[None]:
-    """Spare the garbage collector an import's objects: it would look at each, again and again."""
+def _without_garbage_collection() -> Iterator[None]:
+    """Spare the collector an import's objects, which stay: it would look at each, many times."""
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         gc.freeze()
-        gc.enable()
+        if was_enabled:
+            gc.enable()
 
 
 @contextmanager
