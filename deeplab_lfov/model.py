@@ -5,6 +5,7 @@ image [N, 8k+1, 8l+1, 3]  -> conv1 pool1 ... pool3 -> 1/8 of the pixels, cell (i
                           -> fc6 (dilation 12) fc7 fc8_voc12 -> scores [N, k+1, l+1, C]
 """
 
+import copy
 import secrets
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
@@ -99,7 +100,8 @@ class DeepLabLFOVModel(tf.Module):
     share of fc6 and fc7 dropped in training; precision is the type the convolutions compute in
     ("float32", "bfloat16" or "float16"), everything else staying float32. Filters start as Glorot
     uniform drawn from `seed` (from the system's entropy if None), biases at 0; or all of them as
-    `initial` gives them by name. Raises ValueError for a number out of range.
+    `initial` gives them by name. Raises ValueError for a number out of range and for an initial
+    value that is missing or misshapen.
     """
 
     def __init__(
@@ -121,10 +123,9 @@ class DeepLabLFOVModel(tf.Module):
         self.precision = tf.as_dtype(precision)
         self.portable = False  # True: plain operations only, for graphs that other machines run
         seed = secrets.randbits(31) if seed is None else seed
-        values = _drawn(shapes, seed) if initial is None else initial
-        names = (f"{layer}/{part}" for layer in shapes for part in "wb")
+        values = _drawn(shapes, seed) if initial is None else _checked(initial, shapes)
         self.parameters = {
-            name: tf.Variable(values[name], dtype=tf.float32, name=name) for name in names
+            name: tf.Variable(value, dtype=tf.float32, name=name) for name, value in values.items()
         }
 
     @property
@@ -180,9 +181,14 @@ class DeepLabLFOVModel(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)])
     def preds(self, images: tf.Tensor) -> tf.Tensor:
-        """float32 BGR minus the mean [N, H, W, 3], any size -> labels uint8 [N, H, W, 1]."""
+        """float32 BGR minus the mean [N, H, W, 3], any size -> labels uint8 [N, H, W, 1].
+
+        In plain operations, as `tf.saved_model.save` of a model takes this along.
+        """
         height, width = tf.unstack(tf.shape(images)[1:3])
-        scores = upsample_scores(self.scores(images), height, width)
+        plain = copy.copy(self)
+        plain.portable = True
+        scores = upsample_scores(plain.scores(images), height, width)
         return tf.cast(tf.argmax(scores, axis=-1)[..., tf.newaxis], tf.uint8)
 
     def loss(
@@ -201,7 +207,10 @@ class DeepLabLFOVModel(tf.Module):
         return tf.math.divide_no_nan(cross_entropy(scores, labels), weight)
 
     def prepared(self, layer: Layer, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
-        """A layer's filters and biases as its convolution takes them, in the model's precision."""
+        """A layer's filters and biases as its convolution takes them, in the model's precision.
+
+        HWIO and [O]; the filters of `winograd` outside training are `transformed`, [36, I, O].
+        """
         filters, bias = (self._rounded(self.parameters[f"{layer.name}/{part}"]) for part in "wb")
         if not training and self.by_winograd(layer, training):
             filters = winograd.transformed(filters)
@@ -247,6 +256,18 @@ class DeepLabLFOVModel(tf.Module):
             fn_output_signature=tf.bool,
         )
         return x * tf.cast(kept, x.dtype) / (1 - self.dropout)
+
+
+def _checked(
+    initial: Mapping[str, np.ndarray], shapes: dict[str, tuple[int, int, int, int]]
+) -> dict[str, np.ndarray]:
+    values = {}
+    for layer, shape in shapes.items():
+        for name, wanted in ((f"{layer}/w", shape), (f"{layer}/b", shape[-1:])):
+            if name not in initial or tuple(initial[name].shape) != wanted:
+                raise ValueError(f"initial has no {name} of shape {wanted}")
+            values[name] = initial[name]
+    return values
 
 
 def _drawn(shapes: dict[str, tuple[int, int, int, int]], seed: int) -> dict[str, tf.Tensor]:

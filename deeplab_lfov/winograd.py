@@ -58,7 +58,7 @@ class Tiling(NamedTuple):
         return tf.reshape(tf.pad(x, self.borders), [-1, tf.shape(x)[3]])
 
     def part(self, first: tf.Tensor) -> tf.Tensor:
-        """The index of the part of tiles from `first` on."""
+        """int32 [6, 6, T / parts], the index of the part of tiles from `first` on."""
         each = tf.shape(self.index)[2] // tf.size(self.parts)
         return self.index[..., first : first + each]
 
@@ -72,7 +72,7 @@ def tiling(shape: tf.Tensor, dilation: int, channels: int) -> Tiling:
 
     A tile's outputs are in the middle of its inputs. T goes through the pictures, their rows of
     tiles and those of each residue. The tiles are taken in parts, so many that up to `channels`
-    numbers of every pixel stay in the cache.
+    numbers of every pixel stay in the cache. A graph with them cannot leave the process.
     """
     most = max(1, CACHED // (TILE**2 * channels))
     arrays = functools.partial(_tiling, dilation, most)  # in NumPy: a graph takes long to build
@@ -124,8 +124,8 @@ def convolution(x: tf.Tensor, filters: tf.Tensor, tiling: Tiling) -> tf.Tensor:
     """tf.nn.conv2d(x, filters, 1, "SAME", dilations=tiling's) of float32, and its gradients.
 
     x: [N, H, W, C] of the tiling's shape; filters: [3, 3, C, O], or for inference [36, C, O], where
-    they are `transformed` already. In training, steps that could run at once wait for each other,
-    and no graph is shared, to save memory.
+    they are `transformed` already. To save memory in training, steps that could run at once wait
+    for each other, and every layer has a graph of its own.
     """
     if len(filters.shape) == 3:
         return _shaped(_shared_convolution(x, filters, tiling), x, filters.shape[2])
@@ -158,8 +158,7 @@ def transformed(filters: tf.Tensor, turned: bool = False) -> tf.Tensor:
     return tf.reshape(products, [TILE**2, *filters.shape[2:]])
 
 
-@functools.partial(
-    tf.function,
+@tf.function(
     input_signature=[tf.TensorSpec([None] * 4), tf.TensorSpec([TILE**2, None, None]), _TILING],
     autograph=False,
 )

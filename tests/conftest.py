@@ -12,7 +12,7 @@ from deeplab_lfov import cli
 
 cli.start_tensorflow()
 
-from deeplab_lfov import DeepLabLFOVModel, load_weights  # noqa: E402
+from deeplab_lfov import DeepLabLFOVModel, convolution, load_weights, model  # noqa: E402
 from util import make_shapes  # noqa: E402
 
 DATA = Path(__file__).parent / "data"
@@ -25,6 +25,18 @@ def reference_model():
     model = DeepLabLFOVModel(width=NARROW)
     load_weights(model, DATA / "tf012_narrow_v2.ckpt")
     return model
+
+
+@pytest.fixture
+def wide_enough(monkeypatch):
+    """Let Winograd's algorithm pay from 4 channels on, in training from 2."""
+    pays = convolution.pays_by_winograd
+    monkeypatch.setattr(convolution, "_has_gpu", lambda: False)
+
+    def scaled(filters, dilation, dtype, training):
+        return pays((*filters[:2], filters[2] * 32, filters[3]), dilation, dtype, training)
+
+    monkeypatch.setattr(model, "pays_by_winograd", scaled)
 
 
 @pytest.fixture

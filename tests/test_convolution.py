@@ -1,5 +1,4 @@
 import numpy as np
-import pytest
 import tensorflow as tf
 
 from deeplab_lfov import DeepLabLFOVModel, convolution, model
@@ -21,18 +20,6 @@ def test_gpus_have_algorithms_of_their_own(monkeypatch):
     monkeypatch.setattr(convolution, "_is_x86_without_bfloat16", lambda: True)
     assert not convolution.pays_by_winograd((3, 3, 512, 512), 1, tf.float32, training=True)
     assert convolution.type_to_compute(tf.bfloat16) == tf.bfloat16
-
-
-@pytest.fixture
-def wide_enough(monkeypatch):
-    """Let Winograd's algorithm pay from 4 channels on, in training from 2."""
-    pays = convolution.pays_by_winograd
-    monkeypatch.setattr(convolution, "_has_gpu", lambda: False)
-
-    def scaled(filters, dilation, dtype, training):
-        return pays((*filters[:2], filters[2] * 32, filters[3]), dilation, dtype, training)
-
-    monkeypatch.setattr(model, "pays_by_winograd", scaled)
 
 
 def plain(network):

@@ -1,7 +1,9 @@
+import copy
+
 import numpy as np
 import pytest
 
-from deeplab_lfov import DeepLabLFOVModel, Solver
+from deeplab_lfov import DeepLabLFOVModel, Solver, convolution
 from deeplab_lfov.frozen import FrozenNetwork, padded_scores
 
 
@@ -16,6 +18,16 @@ def test_frozen_scores_are_the_models(reference_model):
         scores = frozen(image, size)
         assert scores.shape == expected.shape and scores.dtype == np.float32
         np.testing.assert_allclose(scores, expected, atol=1e-5 * np.ptp(expected))
+
+
+def test_frozen_scores_by_winograd_are_the_models_without(reference_model, wide_enough):
+    image = picture(50, 61)
+    scores = FrozenNetwork(reference_model)(image, [1, 1])
+    plain = copy.copy(reference_model)
+    plain.portable = True
+    expected = padded_scores(plain, image, [1, 1])
+    assert np.any(scores != expected)  # it is another algorithm
+    np.testing.assert_allclose(scores, expected, atol=1e-5 * np.ptp(expected))
 
 
 def test_training_does_not_reach_what_is_frozen():
@@ -39,7 +51,9 @@ def test_nor_do_the_steps_of_a_solver(optimizer):
     assert np.any(padded_scores(model, image, [1, 1]) != before)
 
 
-def test_bfloat16_stays_near(reference_model):
+@pytest.mark.parametrize("emulated", [False, True])
+def test_bfloat16_stays_near(reference_model, monkeypatch, emulated):
+    monkeypatch.setattr(convolution, "_is_x86_without_bfloat16", lambda: emulated)
     half = DeepLabLFOVModel(21, 1 / 16, precision="bfloat16")
     for name, variable in reference_model.parameters.items():
         half.parameters[name].assign(variable)

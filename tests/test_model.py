@@ -51,6 +51,23 @@ def test_preds_are_the_argmax_of_aligned_bilinear_scores(reference_model, caffe_
     assert labels[30, 32] == between.argmax()
 
 
+def test_preds_can_leave_the_process(wide_enough):
+    """No call back into Python, as Winograd's tiling is one, for `tf.saved_model.save`."""
+    model = DeepLabLFOVModel(num_classes=3, width=NARROW, seed=0)
+    assert "PyFunc" not in str(model.preds.get_concrete_function().graph.as_graph_def())
+    scores = tf.function(model.scores).get_concrete_function(tf.zeros([1, 17, 17, 3]))
+    assert "PyFunc" in str(scores.graph.as_graph_def())  # the fixture made it worth a test
+
+
+@pytest.mark.parametrize("change", [{"conv1_2/w": np.zeros((3, 3, 9, 9))}, {"fc7/b": None}])
+def test_initial_values_must_be_there_and_fit(change):
+    initial = DeepLabLFOVModel(num_classes=3, width=NARROW, seed=0).parameters | change
+    initial = {name: value for name, value in initial.items() if value is not None}
+    name = next(iter(change))
+    with pytest.raises(ValueError, match=f"initial has no {name} of shape"):
+        DeepLabLFOVModel(num_classes=3, width=NARROW, initial=initial)
+
+
 def test_one_trace_serves_all_sizes():
     model = DeepLabLFOVModel(width=NARROW)
     for height, width in [(17, 17), (30, 41), (65, 9)]:
