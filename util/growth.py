@@ -34,12 +34,11 @@ def save_plot(path: str | Path, task: str, result: dict) -> None:
         seconds = [one["seconds_per_image"] * one["batch_size"] for one in result[key]]
         axis.plot(amounts, seconds, "o-", color="tab:blue")
         axis.set(xlabel=label, ylabel=f"seconds to {task}")
-        memory = axis.twinx()
-        memory.plot(amounts, [one["peak_rss_mb"] / 1000 for one in result[key]], "s:", color="grey")
+        memory, gigabytes = axis.twinx(), [one["peak_rss_mb"] / 1000 for one in result[key]]
+        memory.plot(amounts, gigabytes, "s:", color="grey")
         memory.set(ylabel="peak memory in GB (grey)")
-        for each in (axis, memory):
-            each.margins(0.05)
-            each.set(xlim=(0, None), ylim=(0, None))
+        for each, values in ((axis, seconds), (memory, gigabytes)):
+            each.set(xlim=(0, 1.05 * max(amounts)), ylim=(0, 1.05 * max(values)))
     write_figure(path, figure)
 
 
