@@ -264,7 +264,7 @@ def _checked(
     values = {}
     for layer, shape in shapes.items():
         for name, wanted in ((f"{layer}/w", shape), (f"{layer}/b", shape[-1:])):
-            if name not in initial or tuple(initial[name].shape) != wanted:
+            if name not in initial or np.shape(initial[name]) != wanted:
                 raise ValueError(f"initial has no {name} of shape {wanted}")
             values[name] = initial[name]
     return values

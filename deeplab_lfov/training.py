@@ -16,6 +16,7 @@ from deeplab_lfov.errors import UserError, WorkerGoneError, few
 from deeplab_lfov.history import History
 from deeplab_lfov.image_reader import ImageReader
 from deeplab_lfov.metrics import ConfusionMatrix
+from deeplab_lfov.objective import upsample_scores
 from deeplab_lfov.predictor import Predictor
 from deeplab_lfov.snapshots import Snapshots
 from deeplab_lfov.solver import Solver
@@ -26,6 +27,12 @@ LOG_EVERY = 10  # steps between rows of the history
 STOPS = (signal.SIGINT, signal.SIGTERM)
 
 Batch = tuple[tf.Tensor, tf.Tensor]
+
+
+def _labels(scores: tf.Tensor, shape: tf.TensorShape) -> np.ndarray:
+    """The most probable labels uint8 [N, H, W] of images of a shape [N, H, W, 3]."""
+    pixels = upsample_scores(scores, *shape[1:3])
+    return tf.cast(tf.argmax(pixels, axis=-1), tf.uint8).numpy()
 
 
 def compute_deterministically() -> None:
@@ -179,7 +186,8 @@ class Trainer:
             self._saved_step = step
             return
         images, labels = (part[: self.save_num_images] for part in batch)
-        if not tf.reduce_all(tf.math.is_finite(self.solver.model.scores(images))):
+        scores = self.solver.model.scores(images)
+        if not tf.reduce_all(tf.math.is_finite(scores)):
             raise self._divergence(step)  # the update itself has ruined the weights
         path, figure = self.snapshots.save(step), self.save_dir / f"step-{step}.png"
         self._saved_step = step
@@ -187,7 +195,7 @@ class Trainer:
             figure,
             transforms.picture(images).numpy(),
             labels.numpy()[..., 0],
-            self.solver.model.preds(images).numpy()[..., 0],
+            _labels(scores, images.shape),
             self.class_names,
         )
         self.history.add_figure(figure, step)

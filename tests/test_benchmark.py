@@ -79,6 +79,18 @@ def test_a_peer_takes_turns_and_gives_the_ratio_of_medians(run, monkeypatch):
     assert result["ratio"] == 3.0 / 2.0 and result["peer"]["seconds_per_image"] == 2.0
 
 
+def test_every_figure_of_several_turns_is_a_median(run, monkeypatch):
+    given = {"fastest": 1.0, "peak_rss_mb": 50, "batch_size": 2}
+    lines = iter(
+        {"seconds_per_image": seconds, "own_seconds": own, **given}
+        for seconds, own in [(4, 1.0), (1, None), (2.5, 5.0), (8.5, 1.0), (3.0, 2.0), (2.0, 1.0)]
+    )
+    monkeypatch.setattr(benchmark, "_last_line", lambda command: next(lines))
+    result = json.loads(run("infer", "--peer", "peer")[1])
+    assert result["seconds_per_image"] == 3.0 and result["own_seconds"] == 2.0
+    assert result["peer"]["seconds_per_image"] == 2.0 and result["batch_size"] == 2
+
+
 @pytest.mark.parametrize(
     ("code", "words"),
     [
@@ -103,6 +115,8 @@ def test_a_peer_that_does_not_measure_is_an_error(run, monkeypatch, code, words)
         (["crf", "--data_dir", "/nowhere"], "no picture JPEGImages/*.jpg in --data_dir /nowhere"),
         (["end_to_end", "--batch_size", "3"], "end_to_end has no use for --batch_size"),
         (["crf", "--precision", "bfloat16"], "crf has no use for --precision"),
+        (["infer", "--plot", "x.png", "--data_dir", "x"], "infer has no use for --data_dir"),
+        (["infer", "--turns", "5"], "infer has no use for --turns"),
         (["infer", "--plot", "x.png", "--batch_size", "3"], "chooses sizes and batches itself"),
     ],
 )

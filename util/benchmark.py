@@ -64,6 +64,8 @@ def parser() -> cli.Parser:
 
 def main(args: argparse.Namespace) -> None:
     """One measurement; or turns of this one and the peer's; or one for each size."""
+    task = TASKS[args.task]
+    _check_unused(args, task.unused if args.peer else (*task.unused, "turns"))
     if args.plot:
         if args.task not in growth.SIDES or args.input_size or args.batch_size:
             names = " and ".join(growth.SIDES)
@@ -73,8 +75,6 @@ def main(args: argparse.Namespace) -> None:
         result = growth.measure(args.task, lambda **given: _last_line(_command(args, **given)))
         growth.save_plot(args.plot, args.task, result)
     else:
-        task = TASKS[args.task]
-        _check_unused(args, task.unused)
         args.input_size = args.input_size or task.input_size
         args.batch_size = args.batch_size or task.batch_size
         result = _against_peer(args) if args.peer else _measure(args)
@@ -137,10 +137,18 @@ def _against_peer(args: argparse.Namespace) -> dict:
 
 def _summary(turns: list[dict]) -> dict:
     """The medians of several results, the least of `fastest` and the most of `peak_rss_mb`."""
-    numbers = [name for name, value in turns[0].items() if isinstance(value, float)]
-    medians = {name: statistics.median(turn[name] for turn in turns) for name in numbers}
+    figures = {name: [turn.get(name) for turn in turns] for name in turns[0]}
+    medians = {
+        name: statistics.median(values)
+        for name, values in figures.items()
+        if all(map(_is_number, values)) and len(set(values)) > 1
+    }
     extremes = {"fastest": min, "peak_rss_mb": max}
     return turns[0] | medians | {n: pick(t[n] for t in turns) for n, pick in extremes.items()}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _command(args: argparse.Namespace, **given: object) -> list[str]:
