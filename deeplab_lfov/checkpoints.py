@@ -13,14 +13,14 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_lfov.errors import UserError
-from deeplab_lfov.model import HEAD, WIDTH_UNIT, DeepLabLFOVModel, filter_shapes
+from deeplab_lfov.model import HEAD, WIDTH_UNIT, DeepLabLFOVModel, parameter_shapes
 from deeplab_lfov.voc import CLASS_NAMES, class_names_of
 from deeplab_lfov.weight_files import Tensors, read_tensors
 
 _BOOKKEEPING = {"global_step", "class_names", "settings", "loss_scale", "loss_scale_steps"}
 _BOOKKEEPING |= {"beta1_power", "beta2_power"}  # of TensorFlow 1's Adam
 
-_SLOTTED = {f"{layer}/{part}" for layer in filter_shapes(1, 1.0) for part in "wb"}
+_SLOTTED = set(parameter_shapes(1, 1.0))
 MOST_WIDTH = 8  # times VGG-16's channels; a file that asks for more is damaged
 
 
@@ -102,9 +102,7 @@ def check_fit(
     skip: Collection[str] = (),
 ) -> None:
     """Raise UserError, with every misfit, unless tensors are those of all layers but `skip`."""
-    shapes = {}
-    for layer, shape in filter_shapes(num_classes, width).items():
-        shapes |= {f"{layer}/w": shape, f"{layer}/b": shape[-1:]}
+    shapes = parameter_shapes(num_classes, width)
     wanted = {name: shape for name, shape in shapes.items() if name[:-2] not in skip}
     found = {name: tensors[name] for name in wanted if name in tensors}
     extra = [name for name in tensors if name not in shapes and not is_bookkeeping(name)]

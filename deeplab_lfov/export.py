@@ -1,6 +1,5 @@
 """The network as graphs that need none of this code: a SavedModel, and TFLite for one size."""
 
-import copy
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,8 +18,7 @@ class Segmenter(tf.Module):
 
     def __init__(self, model: DeepLabLFOVModel, class_names: Sequence[str]):
         super().__init__()
-        self.model, self.names = copy.copy(model), tuple(class_names)
-        self.model.portable = True
+        self.model, self.names = model.as_portable(), tuple(class_names)
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, "image")])
     def segment(self, image: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -23,9 +23,9 @@ from deeplab_lfov.convolution import (
 from deeplab_lfov.objective import (
     cross_entropy,
     label_weights,
+    likeliest_labels,
     pad_to_grid,
     shrink_labels,
-    upsample_scores,
 )
 from deeplab_lfov.seeds import seed_for
 
@@ -93,6 +93,17 @@ def filter_shapes(num_classes: int, width: float) -> dict[str, tuple[int, int, i
     return shapes
 
 
+def parameter_shapes(num_classes: int, width: float) -> dict[str, tuple[int, ...]]:
+    """The shape of every parameter, HWIO of `conv1_1/w` and [O] of `conv1_1/b`, by its name.
+
+    Raises ValueError as `filter_shapes` does.
+    """
+    shapes = {}
+    for layer, shape in filter_shapes(num_classes, width).items():
+        shapes |= {f"{layer}/w": shape, f"{layer}/b": shape[-1:]}
+    return shapes
+
+
 class DeepLabLFOVModel(tf.Module):
     """The network with its parameters, `parameters["conv1_1/w"]` (HWIO) to `["fc8_voc12/b"]`.
 
@@ -114,14 +125,14 @@ class DeepLabLFOVModel(tf.Module):
         initial: Mapping[str, np.ndarray] | None = None,
     ):
         super().__init__(name="deeplab_lfov")
-        shapes = filter_shapes(num_classes, width)
+        shapes = parameter_shapes(num_classes, width)
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), got {dropout}")
         if precision not in ("float32", "bfloat16", "float16"):
             raise ValueError(f"precision must be float32, bfloat16 or float16, got {precision}")
         self.num_classes, self.width, self.dropout = num_classes, width, dropout
         self.precision = tf.as_dtype(precision)
-        self.portable = False  # True: plain operations only, for graphs that other machines run
+        self.portable = False  # see `as_portable`
         seed = secrets.randbits(31) if seed is None else seed
         values = _drawn(shapes, seed) if initial is None else _checked(initial, shapes)
         self.parameters = {
@@ -186,10 +197,13 @@ class DeepLabLFOVModel(tf.Module):
         In plain operations, as `tf.saved_model.save` of a model takes this along.
         """
         height, width = tf.unstack(tf.shape(images)[1:3])
-        plain = copy.copy(self)
-        plain.portable = True
-        scores = upsample_scores(plain.scores(images), height, width)
-        return tf.cast(tf.argmax(scores, axis=-1)[..., tf.newaxis], tf.uint8)
+        return likeliest_labels(self.as_portable().scores(images), height, width)
+
+    def as_portable(self) -> "DeepLabLFOVModel":
+        """The network with the same variables in plain operations, which any machine can run."""
+        portable = copy.copy(self)
+        portable.portable = True
+        return portable
 
     def loss(
         self,
@@ -259,23 +273,21 @@ class DeepLabLFOVModel(tf.Module):
 
 
 def _checked(
-    initial: Mapping[str, np.ndarray], shapes: dict[str, tuple[int, int, int, int]]
+    initial: Mapping[str, np.ndarray], shapes: dict[str, tuple[int, ...]]
 ) -> dict[str, np.ndarray]:
-    values = {}
-    for layer, shape in shapes.items():
-        for name, wanted in ((f"{layer}/w", shape), (f"{layer}/b", shape[-1:])):
-            if name not in initial or np.shape(initial[name]) != wanted:
-                raise ValueError(f"initial has no {name} of shape {wanted}")
-            values[name] = initial[name]
-    return values
-
-
-def _drawn(shapes: dict[str, tuple[int, int, int, int]], seed: int) -> dict[str, tf.Tensor]:
-    values = {}
     for name, shape in shapes.items():
-        values[f"{name}/w"] = _glorot_uniform(shape, seed_for(f"{name}/w", seed, 0))
-        values[f"{name}/b"] = tf.zeros(shape[-1:])
-    return values
+        if name not in initial or np.shape(initial[name]) != shape:
+            raise ValueError(f"initial has no {name} of shape {shape}")
+    return {name: initial[name] for name in shapes}
+
+
+def _drawn(shapes: dict[str, tuple[int, ...]], seed: int) -> dict[str, tf.Tensor]:
+    return {
+        name: _glorot_uniform(shape, seed_for(name, seed, 0))
+        if len(shape) == 4
+        else tf.zeros(shape)
+        for name, shape in shapes.items()
+    }
 
 
 def _glorot_uniform(shape: tuple[int, int, int, int], seed: tf.Tensor) -> tf.Tensor:

@@ -37,6 +37,14 @@ def upsample_scores(
     return pixels[:, :height, :width]
 
 
+def likeliest_labels(
+    scores: tf.Tensor, height: tf.Tensor | int, width: tf.Tensor | int
+) -> tf.Tensor:
+    """float32 [N, k+1, l+1, C] -> uint8 [N, height, width, 1], of scores as `upsample_scores`."""
+    pixels = upsample_scores(scores, height, width)
+    return tf.cast(tf.argmax(pixels, axis=-1)[..., tf.newaxis], tf.uint8)
+
+
 def label_weights(labels: tf.Tensor, class_weights: tf.Tensor | None = None) -> tf.Tensor:
     """What each cell counts in the loss: uint8 [N, h, w, 1] -> float32 [N, h, w].
 

@@ -16,7 +16,7 @@ from deeplab_lfov.errors import UserError, WorkerGoneError, few
 from deeplab_lfov.history import History
 from deeplab_lfov.image_reader import ImageReader
 from deeplab_lfov.metrics import ConfusionMatrix
-from deeplab_lfov.objective import upsample_scores
+from deeplab_lfov.objective import likeliest_labels
 from deeplab_lfov.predictor import Predictor
 from deeplab_lfov.snapshots import Snapshots
 from deeplab_lfov.solver import Solver
@@ -27,12 +27,6 @@ LOG_EVERY = 10  # steps between rows of the history
 STOPS = (signal.SIGINT, signal.SIGTERM)
 
 Batch = tuple[tf.Tensor, tf.Tensor]
-
-
-def _labels(scores: tf.Tensor, shape: tf.TensorShape) -> np.ndarray:
-    """The most probable labels uint8 [N, H, W] of images of a shape [N, H, W, 3]."""
-    pixels = upsample_scores(scores, *shape[1:3])
-    return tf.cast(tf.argmax(pixels, axis=-1), tf.uint8).numpy()
 
 
 def compute_deterministically() -> None:
@@ -195,7 +189,7 @@ class Trainer:
             figure,
             transforms.picture(images).numpy(),
             labels.numpy()[..., 0],
-            _labels(scores, images.shape),
+            likeliest_labels(scores, *images.shape[1:3]).numpy()[..., 0],
             self.class_names,
         )
         self.history.add_figure(figure, step)

@@ -82,9 +82,8 @@ def main(args: argparse.Namespace) -> None:
 
 
 def _check_unused(args: argparse.Namespace, unused: tuple[str, ...]) -> None:
-    defaults = vars(parser().parse_args([args.task]))
     for name in unused:
-        if getattr(args, name) != defaults[name]:
+        if getattr(args, name) != parser().get_default(name):
             raise lfov.UserError(f"{args.task} has no use for --{name}; leave it out")
 
 

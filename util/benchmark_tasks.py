@@ -58,12 +58,11 @@ def convolutions(args: argparse.Namespace, folder: Path) -> Calls:
     images = np.stack([picture(args.input_size, seed) for seed in range(args.batch_size)])
     images = lfov.transforms.network_input(images)
 
-    def scores(portable: bool) -> Callable[[], int]:
-        model.portable = portable
+    def scores(model: lfov.DeepLabLFOVModel) -> Callable[[], int]:
         graph = tf.function(model.scores).get_concrete_function(images)
         return lambda: len(graph(images).numpy())
 
-    return {"convolutions": scores(False), "plain": scores(True)}
+    return {"convolutions": scores(model), "plain": scores(model.as_portable())}
 
 
 def reader(args: argparse.Namespace, folder: Path) -> Calls:
