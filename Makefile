@@ -30,12 +30,14 @@ test: .venv/installed-tests
 lint: .venv/installed-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
 
 images: demo
 	cp demo/snapshots/images/step-$(DEMO_STEPS).png images/train.png
 	cp demo/output/$(UNSEEN)_mask.png images/mask.png
-	$(BIN)/python -c 'from deeplab_lfov import visualize, voc; \
-	    visualize.save_color_scheme("images/colour_scheme.png", voc.CLASS_NAMES)'
+	$(BIN)/python -c 'from deeplab_lfov.inference.visualize import save_color_scheme; \
+	    from deeplab_lfov.voc import CLASS_NAMES; \
+	    save_color_scheme("images/colour_scheme.png", CLASS_NAMES)'
 
 clean:
 	rm -rf .venv demo

@@ -3,225 +3,114 @@
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
-import numpy as np
+from deeplab_lfov.cli.command import run
+from deeplab_lfov.cli.startup import start_tensorflow
+from deeplab_lfov.cli.train_flags import parser
+from deeplab_lfov.distributed.cluster import find_cluster
+from deeplab_lfov.distributed.fingerprint import fingerprint
+from deeplab_lfov.training.settings import TrainSettings, decisive
 
-import deeplab_lfov as lfov
-from deeplab_lfov import cli
-from deeplab_lfov.train_flags import parser
+if TYPE_CHECKING:
+    from deeplab_lfov.distributed.replicas import Replicas
+    from deeplab_lfov.solver.solver import Solver
+    from deeplab_lfov.training.start import Start
 
 
-def main(args: argparse.Namespace) -> None:
-    """Settings, data and output; then, with all workers, network, solver and training."""
-    cluster = lfov.cluster.find_cluster()
-    cli.start_tensorflow(alone=len(cluster.workers) == 1)
-    replicas = lfov.distribution.Replicas(cluster, args.devices)
-    run = _settings(args)
-    start = _start(args, run)
-    batch_size = args.batch_size * args.iter_size
-    replicas.check_batch(args.batch_size)
-    reader = _reader(args, args.data_list, augment=True)
-    val_reader = _reader(args, args.val_list) if args.val_list else None
-    snapshot_dir, save_dir = _output_folders(args, replicas.is_chief)
-    reports = _reports(args, [reader, val_reader], start.class_names, run, replicas.is_chief)
-    weights = _class_weights(args, reports)
-    contents = {"data_list and palette": reader.fingerprint, "class_weights": weights}
-    if run:
-        lfov.settings.check_contents(args, run.settings["contents"], contents)
+def main(flags: dict[str, object]) -> None:
+    """Complete the flags that were given from the recipe, the weights or the run, and train."""
+    start_tensorflow(alone=len(find_cluster().workers) == 1)
+    from deeplab_lfov.training.start import read_start
 
-    settings = lfov.settings.as_stored(args) | {"contents": contents}
-    replicas.connect(lfov.settings.fingerprint(settings, start.class_names, start.tensors))
+    snapshot_dir = flags.get("snapshot_dir", TrainSettings.snapshot_dir)
+    start = read_start(snapshot_dir, flags.get("resume"), flags.get("restore_from"))
+    train(TrainSettings.complete(flags, start), start)
+
+
+def train(settings: TrainSettings, start: Start | None = None) -> None:
+    """Train as the settings say: data, network, solver, run.
+
+    start: what training begins with, if it has been read already. Raises UserError for what the
+    user can put right.
+    """
+    # These load TensorFlow, which --help need not wait for.
+    from deeplab_lfov.distributed.devices import compute_deterministically
+    from deeplab_lfov.distributed.replicas import Replicas
+    from deeplab_lfov.training import assembly, data_set
+    from deeplab_lfov.training.history import History
+    from deeplab_lfov.training.record import NoRecord, Record, output_folders
+    from deeplab_lfov.training.snapshots import Snapshots
+    from deeplab_lfov.training.start import read_start
+    from deeplab_lfov.training.trainer import Trainer
+
+    replicas = Replicas(find_cluster(), settings.devices)
+    chief = replicas.is_chief
+    replicas.check_batch(settings.batch_size)
+    if settings.deterministic:
+        compute_deterministically()
+    start = start or read_start(settings.snapshot_dir, settings.resume, settings.restore_from)
+    class_names = assembly.find_class_names(settings, start)
+    assembly.check_weights(settings, start)
+
+    readers = data_set.make_readers(settings)
+    snapshot_dir, save_dir = output_folders(settings, chief)
+    summary = None
+    if settings.check_data and not start.run:
+        summary = data_set.first_look(readers, class_names, show=chief)
+    class_weights = data_set.find_class_weights(settings, readers, summary, show=chief)
+    stored = settings.as_stored(readers.train.fingerprint, class_weights)
+    if start.run:
+        settings.check_contents(start.run.settings, stored)
+    replicas.connect(fingerprint(decisive(stored), class_names, start.tensors))
+
     with replicas.scope():
-        model = _model(args, start)
-        solver = _solver(args, model, weights)
+        model = assembly.make_network(settings, start)
+        solver = assembly.make_solver(settings, model, class_weights)
     variables = model.parameters | solver.variables
-    snapshots = lfov.snapshots.Snapshots(
-        snapshot_dir, variables, start.class_names, args.max_to_keep, settings
-    )
-    if run:
-        snapshots.restore(run, clear=replicas.is_chief)
-    history = None
-    if replicas.is_chief:
-        history = lfov.history.History(snapshot_dir, int(solver.global_step.numpy()))
-        for line in _plan(args, run, reader, solver, replicas):
+    snapshots = Snapshots(snapshot_dir, variables, class_names, settings.max_to_keep, stored)
+    if start.run:
+        snapshots.restore(start.run, clear=chief)
+
+    record = NoRecord(snapshot_dir)
+    if chief:
+        record = Record(
+            model,
+            snapshots,
+            History(snapshot_dir, int(solver.global_step.numpy())),
+            class_names=class_names,
+            save_dir=save_dir,
+            save_num_images=settings.save_num_images,
+            val_reader=readers.val,
+        )
+        for line in _plan(settings, start, solver, replicas):
             print(line, flush=True)
-
-    trainer = lfov.training.Trainer(
-        solver,
-        reader,
-        snapshots,
-        history,
-        start.class_names,
-        batch_size=batch_size,
-        input_size=args.input_size,
-        save_dir=save_dir,
-        save_num_images=args.save_num_images,
-        val_reader=val_reader,
+    trainer = Trainer(
+        solver=solver,
+        reader=readers.train,
+        record=record,
         replicas=replicas,
+        batch_size=settings.crops_per_step,
+        input_size=settings.input_size,
     )
-    trainer.train(args.num_steps, args.save_pred_every, args.val_every)
-    if history:
-        print(f"the course of the run: {snapshot_dir / 'history.csv'}, {history.save_curve()}")
+    trainer.train(settings.num_steps, settings.save_pred_every, settings.val_every)
+    if chief:
+        print(record.finish())
 
 
-class Start(NamedTuple):
-    """What training begins with: weights by name, the layers left out of them, class names."""
-
-    tensors: dict[str, np.ndarray]
-    skip: tuple[str, ...]
-    class_names: tuple[str, ...]
-
-
-def _settings(args: argparse.Namespace) -> lfov.snapshots.Run | None:
-    """Complete the flags from the recipe, or from the run that is resumed, which is returned."""
-    run = lfov.snapshots.find_run(args.snapshot_dir) if args.resume else None
-    if run:
-        lfov.settings.from_run(args, run.settings, cli.typed(parser()))
-    else:
-        lfov.settings.from_recipe(args)
-    if args.deterministic:
-        lfov.training.compute_deterministically()
-    return run
-
-
-def _start(args: argparse.Namespace, run: lfov.snapshots.Run | None) -> Start:
-    """Read the weights to start from, which complete the flags of the network."""
-    checkpoints = lfov.checkpoints
-    start = None if run else args.restore_from
-    tensors = lfov.weight_files.read_tensors(start) if start else run.tensors if run else {}
-    fit = checkpoints.fit_of(tensors, start or run.path) if tensors else None
-    names = ()
-    if not run:
-        palette = lfov.palette.read_palette(args.palette)
-        names = lfov.palette.names(args.class_names, palette, args.num_classes)
-    keep_head = fit and (run or not args.not_restore_last)
-
-    args.width = args.width or (fit.width if fit else 1.0)
-    args.num_classes = args.num_classes or len(names) or (fit.num_classes if keep_head else 21)
-    skip = () if keep_head else (lfov.model.HEAD,)
-    if start:
-        checkpoints.check_fit(tensors, args.num_classes, args.width, start, skip)
-    if not names and keep_head and fit.num_classes == args.num_classes:
-        names = fit.class_names
-    return Start(tensors, skip, names or lfov.voc.class_names_of(args.num_classes))
-
-
-def _model(args: argparse.Namespace, start: Start) -> lfov.DeepLabLFOVModel:
-    model = lfov.DeepLabLFOVModel(
-        args.num_classes, args.width, args.dropout, args.precision, seed=args.seed
-    )
-    if start.tensors and not args.resume:
-        lfov.checkpoints.set_parameters(model, start.tensors, args.restore_from, start.skip)
-    return model
-
-
-def _reader(args: argparse.Namespace, data_list: str, augment: bool = False) -> lfov.ImageReader:
-    return lfov.ImageReader(
-        args.data_dir,
-        data_list,
-        num_classes=args.num_classes,
-        ignore_label=args.ignore_label,
-        palette=lfov.palette.read_palette(args.palette),
-        scale_range=args.scale_range if augment and args.random_scale else (1.0, 1.0),
-        random_mirror=augment and args.random_mirror,
-        seed=args.seed,
-    )
-
-
-def _reports(
-    args: argparse.Namespace,
-    readers: list[lfov.ImageReader | None],
-    class_names: tuple[str, ...],
-    run: lfov.snapshots.Run | None,
-    is_chief: bool,
-) -> list[lfov.dataset_check.Report]:
-    """What is in the lists, the training list's first; printed before a run begins."""
-    first_look = args.check_data and not run
-    if not first_look:
-        readers = readers[:1] if args.class_weights == "balanced" else []
-    reports = [_report(reader, class_names, is_chief) for reader in readers if reader]
-    if first_look and is_chief:
-        for line in "\n".join(each.short() for each in reports).splitlines():
-            print(f"data     {line}")
-    return reports
-
-
-def _report(
-    reader: lfov.ImageReader, class_names: tuple[str, ...], show: bool
-) -> lfov.dataset_check.Report:
-    """What is in the data set; raises UserError where training would stop at it."""
-    found = lfov.dataset_check.find(reader.samples, reader.labels_of, decode=False)
-    found = cli.progress(found, len(reader.samples), "masks checked", keep=False, show=show)
-    report = lfov.dataset_check.Report(class_names, list(found))
-    if report.faults:
-        raise lfov.UserError(
-            f"training would stop at {len(report.faults)} of {len(reader.samples)} pictures: "
-            f"{report.faults[0]}; util/check_dataset.py lists all"
-        )
-    return report
-
-
-def _class_weights(
-    args: argparse.Namespace, reports: list[lfov.dataset_check.Report]
-) -> list[float] | None:
-    if args.class_weights == "balanced":
-        weights = lfov.class_weights.balanced(reports[0].label_counts, args.num_classes)
-    elif args.class_weights:
-        weights = lfov.class_weights.read_class_weights(args.class_weights, args.num_classes)
-    else:
-        return None
-    return list(weights)
-
-
-def _solver(
-    args: argparse.Namespace, model: lfov.DeepLabLFOVModel, class_weights: list[float] | None
-) -> lfov.Solver:
-    names = ("optimizer", "learning_rate", "lr_policy", "num_steps", "power", "step_size", "gamma")
-    names += ("momentum", "weight_decay", "head_lr_mult", "bias_lr_mult", "iter_size", "seed")
-    return lfov.Solver(
-        model, class_weights=class_weights, **{name: getattr(args, name) for name in names}
-    )
-
-
-def _output_folders(args: argparse.Namespace, is_chief: bool) -> tuple[Path, Path]:
-    """The folders of checkpoints and figures, which the chief has to be able to write to."""
-    folder = lfov.files.writable_folder if is_chief else Path
-    snapshot_dir = folder(args.snapshot_dir)
-    lfov.files.check_no_glob(snapshot_dir)
-    marks = ("model.ckpt-[0-9]*", "model.ckpt-best*", "history.csv")
-    if not args.resume and any(any(snapshot_dir.glob(mark)) for mark in marks):
-        raise lfov.UserError(
-            f"{snapshot_dir} already holds a run; --resume continues it, another --snapshot_dir "
-            "starts a new one"
-        )
-    save_dir = folder(args.save_dir or snapshot_dir / "images")
-    if not args.resume and any(save_dir.glob("step-*.png")):
-        raise lfov.UserError(f"{save_dir} already holds a run's figures; give another --save_dir")
-    return snapshot_dir, save_dir
-
-
-def _plan(
-    args: argparse.Namespace,
-    run: lfov.snapshots.Run | None,
-    reader: lfov.ImageReader,
-    solver: lfov.Solver,
-    replicas: lfov.distribution.Replicas,
-) -> list[str]:
-    """What will be trained, from what, on what and how: the lines printed at the start."""
-    model, start = solver.model, "random filters"
-    if run or args.restore_from:
-        start = str(run.path if run else lfov.weight_files.locate(args.restore_from))
-        start += "" if run or not args.not_restore_last else ", the last layer afresh"
-    (height, width), first = args.input_size, int(solver.global_step.numpy()) + 1
+def _plan(settings: TrainSettings, start: Start, solver: Solver, replicas: Replicas) -> list[str]:
+    """Say what will be trained, from what, on what and how: the lines printed at the start."""
+    origin = "random filters"
+    if start.path:
+        origin = str(start.path)
+        origin += ", the last layer afresh" if settings.not_restore_last and not start.run else ""
+    (height, width), first = settings.input_size, int(solver.global_step.numpy()) + 1
     lines = [
-        f"data     {args.data_list} in {args.data_dir}",
-        f"network  {model}, from {start}",
-        f"steps    {first} to {args.num_steps} of {args.batch_size} x {args.iter_size} crops, "
-        f"{height} x {width} pixels, seed {args.seed}",
-        f"solver   {args.optimizer}, {solver.describe_rate()}",
+        f"data     {settings.data_list} in {settings.data_dir}",
+        f"network  {solver.model}, from {origin}",
+        f"steps    {first} to {settings.num_steps} of {settings.batch_size} x "
+        f"{settings.iter_size} crops, {height} x {width} pixels, seed {settings.seed}",
+        f"solver   {settings.optimizer}, {solver.rate_policy}",
     ]
     for names, rate, decay in solver.rate_groups():
         lines.append(f"         {names}: rate x {rate:g}, weight decay {decay:g}")
@@ -229,4 +118,4 @@ def _plan(
 
 
 if __name__ == "__main__":
-    cli.run(main, parser())
+    run(main, parser())

@@ -2,21 +2,23 @@
 
 import importlib
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from deeplab_lfov import cli
+from deeplab_lfov.cli.command import run
+from deeplab_lfov.cli.startup import start_tensorflow
 
-cli.start_tensorflow()
+start_tensorflow()
 
-from deeplab_lfov import DeepLabLFOVModel, convolution, load_weights, model  # noqa: E402
+from deeplab_lfov.network import engine  # noqa: E402
+from deeplab_lfov.network.model import DeepLabLFOVModel  # noqa: E402
+from deeplab_lfov.training.snapshots import Snapshots  # noqa: E402
+from deeplab_lfov.voc import CLASS_NAMES  # noqa: E402
+from deeplab_lfov.weights.checkpoints import load_weights  # noqa: E402
+from helpers import DATA, NARROW, TRAIN  # noqa: E402
 from util import make_shapes  # noqa: E402
-
-DATA = Path(__file__).parent / "data"
-NARROW = 1 / 16
 
 
 @pytest.fixture(scope="session")
@@ -30,13 +32,13 @@ def reference_model():
 @pytest.fixture
 def wide_enough(monkeypatch):
     """Let Winograd's algorithm pay from 4 channels on, in training from 2."""
-    pays = convolution.pays_by_winograd
-    monkeypatch.setattr(convolution, "_has_gpu", lambda: False)
+    pays = engine.winograd_pays
+    monkeypatch.setattr(engine, "_has_gpu", lambda: False)
 
     def scaled(filters, dilation, dtype, training):
         return pays((*filters[:2], filters[2] * 32, filters[3]), dilation, dtype, training)
 
-    monkeypatch.setattr(model, "pays_by_winograd", scaled)
+    monkeypatch.setattr(engine, "winograd_pays", scaled)
 
 
 @pytest.fixture
@@ -57,9 +59,6 @@ def shapes(tmp_path_factory):
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory, reference_model):
     """A checkpoint of the reference network."""
-    from deeplab_lfov.snapshots import Snapshots
-    from deeplab_lfov.voc import CLASS_NAMES
-
     folder = tmp_path_factory.mktemp("checkpoint")
     return Snapshots(folder, reference_model.parameters, CLASS_NAMES).save(7)
 
@@ -74,7 +73,7 @@ def script(monkeypatch, capsys):
         capsys.readouterr()
         status = 0
         try:
-            cli.run(module.main, module.parser())
+            run(module.main, module.parser())
         except SystemExit as exit_:
             status = exit_.code
         out, err = capsys.readouterr()
@@ -87,7 +86,7 @@ def script(monkeypatch, capsys):
 def train(script, shapes, tmp_path):
     """Call train.py on the drawn data with a network of 1/16 width, into the folder `run`."""
 
-    def call(*flags, data_dir=shapes, data_list="ImageSets/Segmentation/train.txt"):
+    def call(*flags, data_dir=shapes, data_list=TRAIN):
         data = [
             "--data_dir",
             data_dir,

@@ -9,7 +9,6 @@ evaluation (against its network alone), crf (against pydensecrf2 if it is instal
 
 from __future__ import annotations
 
-import argparse
 import json
 import resource
 import shlex
@@ -19,29 +18,35 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-import deeplab_lfov as lfov  # noqa: E402
-from deeplab_lfov import cli, flags  # noqa: E402
+from deeplab_lfov.cli import flags  # noqa: E402
+from deeplab_lfov.cli.command import Parser, run  # noqa: E402
+from deeplab_lfov.cli.startup import start_tensorflow  # noqa: E402
+from deeplab_lfov.data.image_files import check_replaceable  # noqa: E402
+from deeplab_lfov.errors import UserError  # noqa: E402
+from deeplab_lfov.files import writable_folder  # noqa: E402
 from util import growth  # noqa: E402
-from util.benchmark_tasks import TASKS, own_seconds  # noqa: E402
+from util.benchmark_tasks import TASKS, Settings, own_seconds  # noqa: E402
 
 COMMAND = flags.checked(shlex.split, bool, "a command; is a quote left open?")
 
 
-def parser() -> cli.Parser:
-    """The flags of benchmark.py."""
-    p = cli.Parser("Measure speed and memory; the last line is one JSON object.")
+def parser() -> Parser:
+    """Make the parser of benchmark.py."""
+    description = "Measure speed and memory; the last line is one JSON object."
+    p = Parser(description, flags.defaults_of(Settings))
     p.add_argument("task", choices=tuple(TASKS))
     p.add_argument("--input_size", type=flags.SIZE, help="height,width; default: as in the paper")
     p.add_argument(
         "--batch_size", type=flags.COUNT, help="default: 2 for train, 10 for reader, else 1"
     )
-    p.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
-    p.add_argument("--width", type=flags.WIDTH, default=1.0, help="share of VGG-16's channels")
-    p.add_argument("--repeats", type=flags.COUNT, default=7, help="timed repetitions")
+    p.add_argument("--precision", choices=("float32", "bfloat16"))
+    p.add_argument("--width", type=flags.WIDTH, help="share of VGG-16's channels")
+    p.add_argument("--repeats", type=flags.COUNT, help="timed repetitions")
     p.add_argument(
         "--data_dir", type=flags.PATH, help="folder of pictures for reader and crf; default: drawn"
     )
@@ -58,51 +63,57 @@ def parser() -> cli.Parser:
         metavar="PNG",
         help="measure many sizes and batches, each in a process of its own, and draw them",
     )
-    p.add_argument("--turns", type=flags.COUNT, default=3, help="of each with --peer")
+    p.add_argument("--turns", type=flags.COUNT, help="of each with --peer")
     return p
 
 
-def main(args: argparse.Namespace) -> None:
+def main(given: dict[str, object]) -> None:
     """One measurement; or turns of this one and the peer's; or one for each size."""
-    task = TASKS[args.task]
-    _check_unused(args, task.unused if args.peer else (*task.unused, "turns"))
-    if args.plot:
-        if args.task not in growth.SIDES or args.input_size or args.batch_size:
+    settings = Settings(**given)
+    task = TASKS[settings.task]
+    _check_unused(settings, task.unused if settings.peer else (*task.unused, "turns"))
+    if settings.plot:
+        if settings.task not in growth.SIDES or settings.input_size or settings.batch_size:
             names = " and ".join(growth.SIDES)
-            raise lfov.UserError(f"--plot is for {names}, and chooses sizes and batches itself")
-        lfov.pictures.check_replaceable(args.plot)
-        lfov.files.writable_folder(Path(args.plot).parent)
-        result = growth.measure(args.task, lambda **given: _last_line(_command(args, **given)))
-        growth.save_plot(args.plot, args.task, result)
+            raise UserError(f"--plot is for {names}, and chooses sizes and batches itself")
+        check_replaceable(settings.plot)
+        writable_folder(Path(settings.plot).parent)
+        result = growth.measure(
+            settings.task, lambda **sizes: _last_line(_command(replace(settings, **sizes)))
+        )
+        growth.save_plot(settings.plot, settings.task, result)
     else:
-        args.input_size = args.input_size or task.input_size
-        args.batch_size = args.batch_size or task.batch_size
-        result = _against_peer(args) if args.peer else _measure(args)
+        settings = replace(
+            settings,
+            input_size=settings.input_size or task.input_size,
+            batch_size=settings.batch_size or task.batch_size,
+        )
+        result = _against_peer(settings) if settings.peer else _measure(settings)
     print(json.dumps(result))
 
 
-def _check_unused(args: argparse.Namespace, unused: tuple[str, ...]) -> None:
+def _check_unused(settings: Settings, unused: tuple[str, ...]) -> None:
     for name in unused:
-        if getattr(args, name) != parser().get_default(name):
-            raise lfov.UserError(f"{args.task} has no use for --{name}; leave it out")
+        if getattr(settings, name) != getattr(Settings, name):
+            raise UserError(f"{settings.task} has no use for --{name}; leave it out")
 
 
-def _measure(args: argparse.Namespace) -> dict:
-    device = cli.start_tensorflow()
-    what = {"task": args.task, "engine": "deeplab_lfov", "device": device}
-    what |= {name: getattr(args, name) for name in ("precision", "input_size", "batch_size")}
+def _measure(settings: Settings) -> dict:
+    device = start_tensorflow()
+    what = {"task": settings.task, "engine": "deeplab_lfov", "device": device}
+    what |= {name: getattr(settings, name) for name in ("precision", "input_size", "batch_size")}
     with tempfile.TemporaryDirectory() as folder:
-        timed = TASKS[args.task].calls(args, Path(folder))
-        seconds = dict(zip(timed, _take_turns(list(timed.values()), args.repeats), strict=True))
+        timed = TASKS[settings.task].calls(settings, Path(folder))
+        seconds = dict(zip(timed, _take_turns(list(timed.values()), settings.repeats), strict=True))
     medians = {name: statistics.median(times) for name, times in seconds.items()}
-    what |= {"seconds_per_image": medians[args.task], "fastest": min(seconds[args.task])}
+    what |= {"seconds_per_image": medians[settings.task], "fastest": min(seconds[settings.task])}
     for name in list(timed)[1:]:
         what[f"{name}_seconds_per_image"] = medians[name]
-    if args.task == "end_to_end":
+    if settings.task == "end_to_end":
         what["own_seconds"] = statistics.median(map(own_seconds, *seconds.values()))
     elif len(timed) > 1:
-        what["ratio"] = medians[args.task] / medians[list(timed)[1]]
-    commands = args.task == "end_to_end"
+        what["ratio"] = medians[settings.task] / medians[list(timed)[1]]
+    commands = settings.task == "end_to_end"
     usage = resource.getrusage(resource.RUSAGE_CHILDREN if commands else resource.RUSAGE_SELF)
     return what | {"peak_rss_mb": usage.ru_maxrss // 1024}
 
@@ -119,12 +130,12 @@ def _take_turns(calls: list[Callable[[], int]], repeats: int) -> list[list[float
     return seconds
 
 
-def _against_peer(args: argparse.Namespace) -> dict:
+def _against_peer(settings: Settings) -> dict:
     """Run this command without --peer and the peer's in turns, each in a process of its own."""
     ours, theirs = [], []
-    for _ in range(args.turns):
-        ours.append(_last_line(_command(args)))
-        theirs.append(_last_line(args.peer))
+    for _ in range(settings.turns):
+        ours.append(_last_line(_command(settings)))
+        theirs.append(_last_line(settings.peer))
         print(f"{ours[-1]['seconds_per_image']:.3f} s, {theirs[-1]['seconds_per_image']:.3f} s")
     ours, theirs = map(_summary, (ours, theirs))
     return ours | {
@@ -150,12 +161,12 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _command(args: argparse.Namespace, **given: object) -> list[str]:
-    """This command, without --peer and --plot, with other flags in place of the given ones."""
-    command = [sys.executable, __file__, args.task]
+def _command(settings: Settings) -> list[str]:
+    """Write settings as a command line, without --peer and --plot."""
+    command = [sys.executable, __file__, settings.task]
     names = ("input_size", "batch_size", "precision", "width", "repeats", "data_dir")
-    for name in (name for name in names if name not in TASKS[args.task].unused):
-        value = given.get(name, getattr(args, name))
+    for name in (name for name in names if name not in TASKS[settings.task].unused):
+        value = getattr(settings, name)
         if value is not None:
             value = ",".join(map(str, value)) if isinstance(value, tuple) else value
             command += [f"--{name}", str(value)]
@@ -170,16 +181,16 @@ def _last_line(command: list[str]) -> dict:
             return result
         raise ValueError("a figure is not above 0")
     except OSError as error:
-        raise lfov.UserError(f"cannot run {command[0]}: {error.strerror}") from error
+        raise UserError(f"cannot run {command[0]}: {error.strerror}") from error
     except subprocess.CalledProcessError as error:
         last = (error.stderr.strip().splitlines() or ["no message"])[-1]
-        raise lfov.UserError(f"`{shlex.join(command)}` failed: {last}") from error
+        raise UserError(f"`{shlex.join(command)}` failed: {last}") from error
     except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise lfov.UserError(
+        raise UserError(
             f"the last line of `{shlex.join(command)}` is no JSON object with seconds_per_image, "
             "fastest and peak_rss_mb, each above 0"
         ) from error
 
 
 if __name__ == "__main__":
-    cli.run(main, parser())
+    run(main, parser())

@@ -5,19 +5,24 @@ Of several calls the first is ours and the others are what it is compared with.
 
 from __future__ import annotations
 
-import argparse
-import functools
 import importlib.util
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from PIL import Image
 
-import deeplab_lfov as lfov
+from deeplab_lfov.data.image_files import read_image, write_mask, write_png
+from deeplab_lfov.errors import UserError
+from deeplab_lfov.network.layers import num_cells
+
+if TYPE_CHECKING:
+    from deeplab_lfov.inference.predictor import Predictor
+    from deeplab_lfov.inference.segmentation import Segmentation
 
 ROOT = Path(__file__).resolve().parents[1]
 Calls = dict[str, Callable[[], int]]
@@ -25,60 +30,89 @@ SEVERAL = 6
 """Pictures that `end_to_end` gives to one command."""
 
 
-def infer(args: argparse.Namespace, folder: Path) -> Calls:
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The flags of benchmark.py by name; None stands for what the task takes by itself."""
+
+    task: str
+    input_size: tuple[int, int] | None = None
+    batch_size: int | None = None
+    precision: str = "float32"
+    width: float = 1.0
+    repeats: int = 7
+    data_dir: str | None = None
+    peer: list[str] | None = None
+    plot: str | None = None
+    turns: int = 3
+
+
+def infer(settings: Settings, folder: Path) -> Calls:
     """Pictures in, masks out."""
-    predictor = _predictor(args, folder)
-    images = [picture(args.input_size, seed) for seed in range(args.batch_size)]
+    predictor = _predictor(settings, folder)
+    images = [picture(settings.input_size, seed) for seed in range(settings.batch_size)]
     return {"infer": lambda: len([predictor(image) for image in images])}
 
 
-def train(args: argparse.Namespace, folder: Path) -> Calls:
+def train(settings: Settings, folder: Path) -> Calls:
     """A step of Adam."""
     import tensorflow as tf
 
-    model = lfov.DeepLabLFOVModel(width=args.width, precision=args.precision, seed=0)
-    solver = lfov.Solver(model)
-    shape = (args.batch_size, *args.input_size)
+    from deeplab_lfov.network.model import DeepLabLFOVModel
+    from deeplab_lfov.solver.solver import Solver
+
+    model = DeepLabLFOVModel(width=settings.width, precision=settings.precision, seed=0)
+    solver = Solver(model)
+    shape = (settings.batch_size, *settings.input_size)
     images = tf.random.stateless_normal([*shape, 3], [0, 1], stddev=50.0)
     labels = tf.random.stateless_uniform([*shape, 1], [0, 2], 0, 21, tf.int32)
     labels = tf.cast(labels, tf.uint8)
 
     def step() -> int:
         float(solver.step(images, labels))
-        return args.batch_size
+        return settings.batch_size
 
     return {"train": step}
 
 
-def convolutions(args: argparse.Namespace, folder: Path) -> Calls:
+def convolutions(settings: Settings, folder: Path) -> Calls:
     """The scores of the network, and of the same network without Winograd's algorithm."""
     import tensorflow as tf
 
-    model = lfov.DeepLabLFOVModel(width=args.width, precision=args.precision, seed=0)
-    images = np.stack([picture(args.input_size, seed) for seed in range(args.batch_size)])
-    images = lfov.transforms.network_input(images)
+    from deeplab_lfov.network.engine import Convolutions
+    from deeplab_lfov.network.model import DeepLabLFOVModel
+    from deeplab_lfov.preprocess import network_input
 
-    def scores(model: lfov.DeepLabLFOVModel) -> Callable[[], int]:
-        graph = tf.function(model.scores).get_concrete_function(images)
+    model = DeepLabLFOVModel(width=settings.width, precision=settings.precision, seed=0)
+    images = np.stack([picture(settings.input_size, seed) for seed in range(settings.batch_size)])
+    images = network_input(images)
+
+    def scores(convolutions: Convolutions) -> Callable[[], int]:
+        def compute(images: tf.Tensor) -> tf.Tensor:
+            return model.scores(images, convolutions=convolutions)
+
+        graph = tf.function(compute).get_concrete_function(images)
         return lambda: len(graph(images).numpy())
 
-    return {"convolutions": scores(model), "plain": scores(model.as_portable())}
+    fastest = Convolutions(model.parameters, model.precision)
+    return {"convolutions": scores(fastest), "plain": scores(model.plain_convolutions())}
 
 
-def reader(args: argparse.Namespace, folder: Path) -> Calls:
+def reader(settings: Settings, folder: Path) -> Calls:
     """Training samples, scaled, cropped and mirrored; and merely decoding their pictures."""
     import tensorflow as tf
 
-    data_dir, list_file = Path(args.data_dir or _drawn_data_set(folder)), folder / "list.txt"
+    from deeplab_lfov.data.image_reader import ImageReader
+
+    data_dir, list_file = Path(settings.data_dir or _drawn_data_set(folder)), folder / "list.txt"
     list_file.write_text("\n".join(image.stem for image in _jpegs(data_dir)))
-    samples = lfov.ImageReader(data_dir, list_file, scale_range=(0.75, 1.25), random_mirror=True)
-    steps = -(-max(len(samples.samples), 400) // args.batch_size)  # many: the first takes 0.1 s
-    num_images = steps * args.batch_size
+    samples = ImageReader(data_dir, list_file, scale_range=(0.75, 1.25), random_mirror=True)
+    steps = -(-max(len(samples.samples), 400) // settings.batch_size)  # many: the first takes 0.1 s
+    num_images = steps * settings.batch_size
     paths = [str(samples.samples[n % len(samples.samples)].image) for n in range(num_images)]
 
     def read() -> int:
-        batches = samples.batches(args.batch_size, args.input_size, steps)
-        return args.batch_size * sum(1 for _ in batches)
+        batches = samples.batches(settings.batch_size, settings.input_size, steps)
+        return settings.batch_size * sum(1 for _ in batches)
 
     def decode() -> int:
         pictures = tf.data.Dataset.from_tensor_slices(paths)
@@ -90,28 +124,32 @@ def reader(args: argparse.Namespace, folder: Path) -> Calls:
     return {"reader": read, "decoding": decode}
 
 
-def evaluation(args: argparse.Namespace, folder: Path) -> Calls:
+def evaluation(settings: Settings, folder: Path) -> Calls:
     """evaluate.py with metric and saved masks, its network loaded; and the network alone."""
-    predictor = _predictor(args, folder)
-    _drawn_data_set(folder, 20, args.input_size)
+    from deeplab_lfov.data.image_reader import ImageReader
+    from deeplab_lfov.evaluation.metrics import ConfusionMatrix
+    from deeplab_lfov.overlap import overlapped
+
+    predictor = _predictor(settings, folder)
+    _drawn_data_set(folder, 20, settings.input_size)
     list_file = folder / "list.txt"
     list_file.write_text("\n".join(f"{seed:03}" for seed in range(20)))
-    samples = lfov.ImageReader(folder, list_file)
+    samples = ImageReader(folder, list_file)
     images = [image for _, image, _ in samples.pictures()]
 
     def evaluate() -> int:
-        matrix = lfov.ConfusionMatrix(predictor.class_names)
+        matrix = ConfusionMatrix(predictor.class_names)
 
-        def finish(sample, truth, segmentation) -> None:
-            labels = segmentation.labels()
+        def begin(picture: tuple) -> Segmentation:
+            _, image, _ = picture
+            return predictor.segment(image)
+
+        def finish(picture: tuple, segmentation: Segmentation) -> None:
+            (sample, _, truth), labels = picture, segmentation.labels()
             matrix.update(truth, labels)
-            lfov.pictures.write_mask(folder / f"{sample.name}_mask.png", labels)
+            write_mask(folder / f"{sample.name}_mask.png", labels)
 
-        calls = (
-            functools.partial(finish, sample, truth, predictor.segment(image))
-            for sample, image, truth in samples.pictures()
-        )
-        return sum(1 for _ in lfov.pipeline.one_behind(calls))
+        return len([each.result() for each in overlapped(samples.pictures(), begin, finish)])
 
     return {
         "evaluation": evaluate,
@@ -119,15 +157,17 @@ def evaluation(args: argparse.Namespace, folder: Path) -> Calls:
     }
 
 
-def crf(args: argparse.Namespace, folder: Path) -> Calls:
+def crf(settings: Settings, folder: Path) -> Calls:
     """The dense CRF, and PyPI's pydensecrf2 if it is installed."""
-    if args.data_dir:
-        files = _jpegs(Path(args.data_dir))[: args.batch_size]
-        images = [lfov.pictures.read_image(file) for file in files]
+    from deeplab_lfov.crf.dense_crf import DenseCRF
+
+    if settings.data_dir:
+        files = _jpegs(Path(settings.data_dir))[: settings.batch_size]
+        images = [read_image(file) for file in files]
     else:
-        images = [picture(args.input_size, seed) for seed in range(args.batch_size)]
+        images = [picture(settings.input_size, seed) for seed in range(settings.batch_size)]
     pairs = [(image, _probabilities(image.shape[:2], n)) for n, image in enumerate(images)]
-    ours = lfov.crf.DenseCRF()
+    ours = DenseCRF()
     calls = {"crf": lambda: len([ours(*pair) for pair in pairs])}
     if importlib.util.find_spec("pydensecrf"):
         same = np.concatenate(
@@ -154,14 +194,14 @@ def pydensecrf2(image: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     return refined.reshape(num_classes, height, width).transpose(1, 2, 0)
 
 
-def end_to_end(args: argparse.Namespace, folder: Path) -> Calls:
+def end_to_end(settings: Settings, folder: Path) -> Calls:
     """inference.py on one picture, on several, and the import of TensorFlow, as commands."""
-    ckpt, names = _checkpoint(args, folder), [folder / f"{seed}.png" for seed in range(SEVERAL)]
+    ckpt, names = _checkpoint(settings, folder), [folder / f"{seed}.png" for seed in range(SEVERAL)]
     for seed, name in enumerate(names):
-        lfov.pictures.write_png(name, Image.fromarray(picture(args.input_size, seed)))
+        write_png(name, Image.fromarray(picture(settings.input_size, seed)))
     program = [sys.executable, ROOT / "inference.py"]
-    output = [ckpt, "--save_dir", folder / "output", "--precision", args.precision]
-    imports = "from deeplab_lfov import cli; cli.start_tensorflow()"
+    output = [ckpt, "--save_dir", folder / "output", "--precision", settings.precision]
+    imports = "from deeplab_lfov.cli.startup import start_tensorflow; start_tensorflow()"
     return {
         "end_to_end": lambda: _call([*program, names[0], *output]),
         "several": lambda: SEVERAL * _call([*program, *names, *output]),
@@ -186,14 +226,19 @@ def picture(size: tuple[int, int], seed: int) -> np.ndarray:
     return (np.asarray(coarse) * 0.9 + rng.normal(12, 4, (*size, 3))).clip(0, 255).astype(np.uint8)
 
 
-def _predictor(args: argparse.Namespace, folder: Path) -> lfov.Predictor:
-    return lfov.Predictor(_checkpoint(args, folder), precision=args.precision)
+def _predictor(settings: Settings, folder: Path) -> Predictor:
+    from deeplab_lfov.inference.predictor import Predictor
+
+    return Predictor(_checkpoint(settings, folder), precision=settings.precision)
 
 
-def _checkpoint(args: argparse.Namespace, folder: Path) -> Path:
+def _checkpoint(settings: Settings, folder: Path) -> Path:
     """Random weights."""
+    from deeplab_lfov.network.model import DeepLabLFOVModel
+    from deeplab_lfov.weights.checkpoints import export_weights
+
     path = folder / "model.ckpt-0"
-    lfov.checkpoints.export_weights(lfov.DeepLabLFOVModel(width=args.width, seed=0), path)
+    export_weights(DeepLabLFOVModel(width=settings.width, seed=0), path)
     return path
 
 
@@ -204,11 +249,13 @@ def _call(command: list) -> int:
 
 def _probabilities(size: tuple[int, int], seed: int) -> np.ndarray:
     """As a network gives them: smooth between every 8th pixel, unsure of 21 classes."""
+    from deeplab_lfov.inference.segmentation import Segmentation, View
+
     rng = np.random.default_rng(seed)
-    cells = [-(-(pixels - 1) // 8) + 1 for pixels in size]
-    scores = lfov.segmentation.Segmentation(
+    cells = [num_cells(pixels) for pixels in size]
+    scores = Segmentation(
         np.zeros((*size, 3), np.uint8),
-        [lfov.segmentation.View()],
+        [View()],
         [rng.normal(0, 2, (*cells, 21)).astype(np.float32)],
     )
     return scores.probabilities()
@@ -217,7 +264,7 @@ def _probabilities(size: tuple[int, int], seed: int) -> np.ndarray:
 def _jpegs(data_dir: Path) -> list[Path]:
     found = sorted((data_dir / "JPEGImages").glob("*.jpg"))
     if not found:
-        raise lfov.UserError(f"there is no picture JPEGImages/*.jpg in --data_dir {data_dir}")
+        raise UserError(f"there is no picture JPEGImages/*.jpg in --data_dir {data_dir}")
     return found
 
 
@@ -231,14 +278,14 @@ def _drawn_data_set(
         image = Image.fromarray(picture(size, seed))
         image.save(folder / f"JPEGImages/{seed:03}.jpg", quality=90)
         mask = np.full(size, seed % 21, np.uint8)
-        lfov.pictures.write_mask(folder / f"SegmentationClass/{seed:03}.png", mask)
+        write_mask(folder / f"SegmentationClass/{seed:03}.png", mask)
     return folder
 
 
 class Task(NamedTuple):
     """What is timed, and what it takes where the command line does not say."""
 
-    calls: Callable[[argparse.Namespace, Path], Calls]
+    calls: Callable[[Settings, Path], Calls]
     input_size: tuple[int, int]
     batch_size: int = 1
     unused: tuple[str, ...] = ()

@@ -1,24 +1,43 @@
 #!/usr/bin/env python3
 """Read every picture and mask of a list as training would, and tell what is wrong with them."""
 
-import argparse
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-import deeplab_lfov as lfov
-from deeplab_lfov import cli, flags
+from deeplab_lfov.cli import flags
+from deeplab_lfov.cli.command import Parser, run
+from deeplab_lfov.console import progress
+from deeplab_lfov.data.dataset_check import DatasetSummary, in_both, look_at
+from deeplab_lfov.data.image_files import read_mask
+from deeplab_lfov.data.list_files import parse_list
+from deeplab_lfov.data.palette import class_names_from, read_palette
+from deeplab_lfov.errors import UserError, few
+from deeplab_lfov.voc import VOID, class_names_of
 
 
-def parser() -> cli.Parser:
-    """The flags of check_dataset.py."""
-    p = cli.Parser("Tell what is in a list; exit status 0 where training would run, 2 otherwise.")
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The flags of check_dataset.py by name."""
+
+    data_list: str
+    data_dir: str = "."
+    num_classes: int | None = None
+    ignore_label: int = VOID
+    palette: str | None = None
+    class_names: str | None = None
+    against: str | None = None
+
+
+def parser() -> Parser:
+    """Make the parser of check_dataset.py."""
+    description = "Tell what is in a list; exit status 0 where training would run, 2 otherwise."
+    p = Parser(description, flags.defaults_of(Settings))
     p.add_argument("data_list", metavar="LIST", help="as for train.py's --data_list")
-    p.add_argument(
-        "--data_dir", type=flags.PATH, default=".", help="folder that the list's lines start from"
-    )
+    p.add_argument("--data_dir", type=flags.PATH, help="folder that the list's lines start from")
     p.add_argument("--num_classes", type=flags.NUM_CLASSES, help="default: the names', else 21")
     flags.add_label_flags(p)
     p.add_argument(
@@ -30,29 +49,30 @@ def parser() -> cli.Parser:
     return p
 
 
-def main(args: argparse.Namespace) -> None:
+def main(given: dict[str, object]) -> None:
     """Lists, names, reading, report."""
-    samples = lfov.data_list.parse_list(args.data_dir, args.data_list)
-    others = lfov.data_list.parse_list(args.data_dir, args.against) if args.against else []
-    palette = lfov.palette.read_palette(args.palette)
-    names = lfov.palette.names(args.class_names, palette, args.num_classes)
-    names = names or lfov.voc.class_names_of(args.num_classes or 21)
+    settings = Settings(**given)
+    samples = parse_list(settings.data_dir, settings.data_list)
+    others = parse_list(settings.data_dir, settings.against) if settings.against else []
+    palette = read_palette(settings.palette)
+    names = class_names_from(settings.class_names, palette, settings.num_classes)
+    names = names or class_names_of(settings.num_classes or 21)
 
     def labels_of(mask: Path) -> np.ndarray:
-        return lfov.pictures.read_mask(mask, len(names), args.ignore_label, palette)
+        return read_mask(mask, len(names), settings.ignore_label, palette)
 
-    found = cli.progress(lfov.dataset_check.find(samples, labels_of), len(samples), "pictures")
-    report = lfov.dataset_check.Report(names, list(found))
-    print(report)
-    if args.against:
-        both = lfov.dataset_check.in_both(samples, others)
-        print(f"{len(both)} pictures are in {args.against} too: {lfov.errors.few(both)}")
-    if report.faults:
-        raise lfov.UserError(
-            f"training would stop at {len(report.faults)} of {len(samples)} pictures; see the "
+    findings = progress(look_at(samples, labels_of), len(samples), "pictures")
+    summary = DatasetSummary(names, list(findings))
+    print(summary)
+    if settings.against:
+        both = in_both(samples, others)
+        print(f"{len(both)} pictures are in {settings.against} too: {few(both)}")
+    if summary.faults:
+        raise UserError(
+            f"training would stop at {len(summary.faults)} of {len(samples)} pictures; see the "
             "faults above"
         )
 
 
 if __name__ == "__main__":
-    cli.run(main, parser())
+    run(main, parser())

@@ -24,7 +24,7 @@ def save_plot(path: str | Path, task: str, result: dict) -> None:
     """
     from matplotlib.figure import Figure
 
-    from deeplab_lfov.visualize import write_figure
+    from deeplab_lfov.inference.visualize import write_figure
 
     figure = Figure(figsize=(9, 4), dpi=100)
     for axis, key, label in zip(

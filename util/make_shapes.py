@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Draw a small data set in VOC layout: figures of six VOC classes on textured backgrounds."""
 
-import argparse
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +10,12 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from deeplab_lfov import cli, files, flags, pictures, voc
+from deeplab_lfov.cli.command import Parser, run
+from deeplab_lfov.cli.flags import COUNT, SEED, defaults_of
+from deeplab_lfov.data.image_files import DATA_SET, write_mask
 from deeplab_lfov.errors import UserError
+from deeplab_lfov.files import writable_folder
+from deeplab_lfov.voc import CLASS_NAMES, VOID
 
 # A figure is a list of (shape, corners in a unit square with y down, role of its colour);
 # ellipses and rectangles are given by two opposite corners.
@@ -71,6 +75,16 @@ SIZES = (112, 193)  # pixels, the half-open range of heights and widths
 FIGURE_SHARE = (0.4, 0.75)  # of the picture's shorter side
 
 
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The flags of make_shapes.py by name."""
+
+    folder: Path
+    num_train: int = 300
+    num_val: int = 50
+    seed: int = 0
+
+
 def draw(rng: np.random.Generator) -> tuple[Image.Image, np.ndarray]:
     """One to three figures: the picture (RGB) and its labels uint8 [H, W] with void outlines."""
     height, width = rng.integers(*SIZES, 2)
@@ -80,9 +94,9 @@ def draw(rng: np.random.Generator) -> tuple[Image.Image, np.ndarray]:
     for number, name in enumerate(names, 1):
         _draw_figure(rng, name, picture, instances, number)
     instances = np.asarray(instances)
-    labels = np.array([0, *(voc.CLASS_NAMES.index(name) for name in names)], np.uint8)[instances]
+    labels = np.array([0, *(CLASS_NAMES.index(name) for name in names)], np.uint8)[instances]
     outline = ndimage.maximum_filter(instances, 3) != ndimage.minimum_filter(instances, 3)
-    labels[outline] = voc.VOID
+    labels[outline] = VOID
     return _weathered(rng, picture), labels
 
 
@@ -131,35 +145,38 @@ def _weathered(rng: np.random.Generator, picture: Image.Image) -> Image.Image:
 
 def write_data_set(folder: Path, num_train: int, num_val: int, seed: int) -> None:
     """Write JPEGImages, SegmentationClass and ImageSets/Segmentation/{train,val}.txt."""
-    images = files.writable_folder(folder / "JPEGImages")
-    masks = files.writable_folder(folder / "SegmentationClass")
-    lists = files.writable_folder(folder / "ImageSets" / "Segmentation")
+    images = writable_folder(folder / "JPEGImages")
+    masks = writable_folder(folder / "SegmentationClass")
+    lists = writable_folder(folder / "ImageSets" / "Segmentation")
     names = [f"shapes_{index:06d}" for index in range(num_train + num_val)]
     for index, name in enumerate(names):
         picture, labels = draw(np.random.default_rng([seed, index]))
         picture.save(images / f"{name}.jpg", quality=92)
-        pictures.write_mask(masks / f"{name}.png", labels, pictures.DATA_SET)
+        write_mask(masks / f"{name}.png", labels, DATA_SET)
     (lists / "train.txt").write_text("".join(f"{name}\n" for name in names[:num_train]))
     (lists / "val.txt").write_text("".join(f"{name}\n" for name in names[num_train:]))
 
 
-def parser() -> cli.Parser:
-    """The flags of make_shapes.py."""
-    p = cli.Parser("Draw a small data set in VOC layout, the same for the same seed.")
+def parser() -> Parser:
+    """Make the parser of make_shapes.py."""
+    p = Parser(
+        "Draw a small data set in VOC layout, the same for the same seed.", defaults_of(Settings)
+    )
     p.add_argument("folder", metavar="DIR", type=Path, help="new or empty folder for the data set")
-    p.add_argument("--num_train", type=flags.COUNT, default=300, help="pictures in train.txt")
-    p.add_argument("--num_val", type=flags.COUNT, default=50, help="pictures in val.txt")
-    p.add_argument("--seed", type=flags.SEED, default=0, help="decides every picture")
+    p.add_argument("--num_train", type=COUNT, help="pictures in train.txt")
+    p.add_argument("--num_val", type=COUNT, help="pictures in val.txt")
+    p.add_argument("--seed", type=SEED, help="decides every picture")
     return p
 
 
-def main(args: argparse.Namespace) -> None:
+def main(flags: dict[str, object]) -> None:
     """Draw into an empty folder."""
-    if any(files.writable_folder(args.folder).iterdir()):
-        raise UserError(f"{args.folder} is not empty; give a new folder")
-    write_data_set(args.folder, args.num_train, args.num_val, args.seed)
-    print(f"{args.num_train} train and {args.num_val} val pictures in {args.folder}")
+    settings = Settings(**flags)
+    if any(writable_folder(settings.folder).iterdir()):
+        raise UserError(f"{settings.folder} is not empty; give a new folder")
+    write_data_set(settings.folder, settings.num_train, settings.num_val, settings.seed)
+    print(f"{settings.num_train} train and {settings.num_val} val pictures in {settings.folder}")
 
 
 if __name__ == "__main__":
-    cli.run(main, parser())
+    run(main, parser())

@@ -5,7 +5,6 @@ VOC: VOCtrainval_11-May-2012.tar. SBD: benchmark.tgz (Hariharan et al., ICCV 201
 hold the labels. train_aug is (VOC train + SBD train + SBD val) - VOC val.
 """
 
-import argparse
 import io
 import re
 import sys
@@ -13,15 +12,20 @@ import tarfile
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import scipy.io
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from deeplab_lfov import cli, files, pictures
-from deeplab_lfov.data_list import read_lines
+from deeplab_lfov.cli.command import Parser, run
+from deeplab_lfov.cli.flags import defaults_of
+from deeplab_lfov.console import progress
+from deeplab_lfov.data.image_files import DATA_SET, read_mask, write_mask
+from deeplab_lfov.data.list_files import read_lines
 from deeplab_lfov.errors import UserError, few
+from deeplab_lfov.files import clear_partials, whole_file, writable_folder
 
 KNOWN = {"train_aug": 10582, "train": 1464, "val": 1449, "trainval_aug": 12031}
 LISTS = Path("ImageSets", "Segmentation")
@@ -40,24 +44,33 @@ SBD_FILES = {
 }
 
 
-def parser() -> cli.Parser:
-    """The flags of prepare_voc.py."""
-    p = cli.Parser("Make VOC 2012's augmented training set; safe to run again after a stop.")
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The flags of prepare_voc.py by name."""
+
+    voc: Path
+    sbd: Path
+    output_dir: Path = Path("VOC2012")
+
+
+def parser() -> Parser:
+    """Make the parser of prepare_voc.py."""
+    description = "Make VOC 2012's augmented training set; safe to run again after a stop."
+    p = Parser(description, defaults_of(Settings))
     p.add_argument("voc", metavar="VOC", type=Path, help="VOCtrainval_11-May-2012.tar or VOC2012/")
     p.add_argument("sbd", metavar="SBD", type=Path, help="benchmark.tgz, or the folder in it")
-    p.add_argument(
-        "--output_dir", type=Path, default="VOC2012", help="--data_dir for train.py and evaluate.py"
-    )
+    p.add_argument("--output_dir", type=Path, help="--data_dir for train.py and evaluate.py")
     return p
 
 
-def main(args: argparse.Namespace) -> None:
+def main(flags: dict[str, object]) -> None:
     """Unpack, convert the masks, write the lists, count."""
-    folder = files.writable_folder(args.output_dir)
+    settings = Settings(**flags)
+    folder = writable_folder(settings.output_dir)
     for name in ("JPEGImages", "SBD", "SegmentationClass", "SegmentationClassAug", str(LISTS)):
-        files.clear_partials(folder / name)
-    for source, wanted in ((args.voc, VOC_FILES), (args.sbd, SBD_FILES)):
-        with cli.progress(_unpack(source, wanted, folder), None, f"files of {source.name}") as bar:
+        clear_partials(folder / name)
+    for source, wanted in ((settings.voc, VOC_FILES), (settings.sbd, SBD_FILES)):
+        with progress(_unpack(source, wanted, folder), None, f"files of {source.name}") as bar:
             written = sum(bar)
         print(f"{written} new files from {source}")
     lists = _lists(folder)
@@ -123,7 +136,7 @@ def _check_end(archive: tarfile.TarFile) -> None:
 
 def _write(target: Path, content: bytes) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    with files.whole_file(target) as partial:
+    with whole_file(target) as partial:
         partial.write_bytes(content)
 
 
@@ -151,19 +164,19 @@ def _ids(path: Path) -> set[str]:
 
 def _write_masks(folder: Path, ids: list[str]) -> int:
     """Write SegmentationClassAug/<id>.png for all ids, on all cores; the number of new ones."""
-    masks = files.writable_folder(folder / "SegmentationClassAug")
+    masks = writable_folder(folder / "SegmentationClassAug")
     todo = [name for name in ids if not (masks / f"{name}.png").exists()]
     with ProcessPoolExecutor() as workers:
         done = workers.map(_write_mask, [folder] * len(todo), todo, chunksize=16)
-        return sum(1 for _ in cli.progress(done, len(todo), "masks"))
+        return sum(1 for _ in progress(done, len(todo), "masks"))
 
 
 def _write_mask(folder: Path, name: str) -> None:
     """VOC's own mask where it has one, SBD's elsewhere."""
     own, sbd = folder / f"SegmentationClass/{name}.png", folder / f"SBD/{name}.mat"
-    labels = pictures.read_mask(own, 21) if own.is_file() else _sbd_labels(sbd)
+    labels = read_mask(own, 21) if own.is_file() else _sbd_labels(sbd)
     target = folder / f"SegmentationClassAug/{name}.png"
-    pictures.write_mask(target, labels, pictures.DATA_SET)
+    write_mask(target, labels, DATA_SET)
 
 
 def _sbd_labels(path: Path) -> np.ndarray:
@@ -182,9 +195,9 @@ def _sbd_labels(path: Path) -> np.ndarray:
 
 def _write_list(path: Path, ids: list[str]) -> None:
     if not path.exists():
-        with files.whole_file(path) as partial:
+        with whole_file(path) as partial:
             partial.write_text("".join(f"{name}\n" for name in ids), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    cli.run(main, parser())
+    run(main, parser())

@@ -1,0 +1,1 @@
+"""What the scripts' command lines share; only scripts import it."""

@@ -1,0 +1,79 @@
+"""What the commands share when they run: how flags are parsed, and errors become one line."""
+
+import argparse
+import functools
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+
+from deeplab_lfov.console import print_error
+from deeplab_lfov.errors import UserError
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that returns the flags that were given, and raises UserError for mistakes in them.
+
+    defaults: what the flags that are not given stand for, by name, for the help to show.
+    """
+
+    def __init__(self, description: str, defaults: Mapping[str, object] | None = None):
+        self.defaults = dict(defaults or {})
+        super().__init__(
+            description=description,
+            formatter_class=functools.partial(_Formatter, self.defaults),
+            allow_abbrev=False,
+            argument_default=argparse.SUPPRESS,
+        )
+
+    def given(self) -> dict[str, object]:
+        """Parse the command line and return the values of the flags on it, by name."""
+        return vars(self.parse_args())
+
+    def error(self, message: str) -> None:
+        """Raise UserError where argparse would print its usage and exit."""
+        raise UserError(f"{message}; {self.prog} --help explains the flags")
+
+
+class _Formatter(argparse.HelpFormatter):
+    """Shows the default of every flag that has one."""
+
+    def __init__(self, defaults: Mapping[str, object], prog: str, **sizes: object):
+        super().__init__(prog, **sizes)
+        self._defaults = defaults
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        default = self._defaults.get(action.dest)
+        if default is None or not action.option_strings:
+            return action.help
+        text = str(default)
+        if isinstance(default, tuple):
+            text = ",".join(f"{part:g}" for part in default)
+        return f"{action.help} (default: {text.replace('%', '%%')})"
+
+
+def run(main: Callable[[dict[str, object]], None], parser: Parser) -> None:
+    """Parse the command line and run main on the flags that were given.
+
+    A UserError becomes one `error:` line and status 2.
+    """
+    warnings.filterwarnings("ignore", module="PIL")  # of EXIF data that pictures can do without
+    try:
+        main(parser.given())
+        sys.stdout.flush()
+    except UserError as error:
+        print_error(error)
+        sys.stdout.flush()
+        if os.environ.get("TF_CONFIG"):  # threads of TensorFlow may wait for other workers forever
+            sys.stderr.flush()
+            os._exit(2)
+        sys.exit(2)
+    except BrokenPipeError:  # the reader of our output has gone, as in `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
+    except OSError as error:  # a path that may not be looked at, an output that is full
+        print(f"error: {error.filename or 'output'}: {error.strerror or error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,34 @@
+"""The flags of inference.py."""
+
+from collections.abc import Mapping
+
+from deeplab_lfov.cli import flags
+from deeplab_lfov.cli.command import Parser
+from deeplab_lfov.inference.settings import InferenceSettings
+
+
+def parser() -> Parser:
+    """Make the parser of inference.py."""
+    description = "Segment pictures; writes <save_dir>/<picture>_mask.png for each."
+    p = Parser(description, flags.defaults_of(InferenceSettings) | {"crf": False})
+    p.add_argument("images", nargs="+", metavar="IMAGE", help="pictures, folders or globs")
+    p.add_argument("ckpt", type=flags.PATH, metavar="CKPT", help="weights in any known format")
+    p.add_argument("--class_names", type=flags.PATH, help="file that names a class in each line")
+    flags.add_prediction_flags(p)
+    group = p.add_argument_group("output")
+    group.add_argument("--save_dir", type=flags.PATH, help="folder for the files")
+    group.add_argument(
+        "--overlay",
+        type=flags.SHARE,
+        metavar="SHARE",
+        help="also <picture>_overlay.png, the picture under that much of the colours",
+    )
+    flags.add_flag(group, "legend", "name the colours below the overlay, which is 0.5 if not given")
+    flags.add_flag(group, "save_scores", "also <picture>_scores.npy, float32 [H, W, C]")
+    return p
+
+
+def settings_of(given: Mapping[str, object]) -> InferenceSettings:
+    """Make settings of the flags that were given; raises UserError for some that do not fit."""
+    values = flags.prediction_settings(given)
+    return InferenceSettings(**values | {"images": tuple(given["images"])})

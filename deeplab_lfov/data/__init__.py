@@ -1,0 +1,1 @@
+"""Pictures and masks: lists, files, colours, and what training makes of them."""

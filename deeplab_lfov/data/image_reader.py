@@ -1,0 +1,151 @@
+"""ImageReader: a list of pictures and masks as training batches, or one by one in order."""
+
+import functools
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from deeplab_lfov.data import augmentation
+from deeplab_lfov.data.image_files import read_mask, read_picture
+from deeplab_lfov.data.list_files import Sample, check_sizes, read_list
+from deeplab_lfov.data.palette import VOC_PALETTE, Palette
+from deeplab_lfov.errors import UserError
+from deeplab_lfov.overlap import ahead
+from deeplab_lfov.seeds import seed_for
+from deeplab_lfov.voc import VOID
+
+
+class ImageReader:
+    """The pictures and masks that a list file names, `samples`, in the list's order.
+
+    data_dir and data_list as for `data_list.read_list`. Labels are 0 ... num_classes - 1;
+    ignore_label is read as void, colours as `palette` says. scale_range and random_mirror are for
+    training batches.
+    Raises UserError for a missing list and for missing files, and while reading for a file that
+    cannot be decoded, a mask that does not fit its picture and labels out of range.
+    """
+
+    def __init__(
+        self,
+        data_dir: str | Path,
+        data_list: str | Path,
+        *,
+        num_classes: int = 21,
+        ignore_label: int = VOID,
+        palette: Palette = VOC_PALETTE,
+        scale_range: tuple[float, float] = (1.0, 1.0),
+        random_mirror: bool = False,
+        seed: int = 0,
+    ):
+        self.samples = read_list(data_dir, data_list)
+        self.num_classes, self.ignore_label, self.palette = num_classes, ignore_label, palette
+        self.scale_range, self.random_mirror, self.seed = scale_range, random_mirror, seed
+        self._failure: UserError | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """Number and checksum of the samples' names and the palette: a run knows its data by it."""
+        names = "\n".join(f"{s.image.name} {s.mask.name}" for s in self.samples)
+        colors = self.palette.colors.tobytes() + self.palette.labels.tobytes()
+        return f"{len(self.samples)} {zlib.crc32(names.encode() + colors):08x}"
+
+    def batches(
+        self,
+        batch_size: int,
+        input_size: tuple[int, int],
+        num_steps: int,
+        first_step: int = 0,
+        rows: range | None = None,
+    ) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
+        """Yield the training batches of the steps first_step ... num_steps - 1, or their `rows`.
+
+        images float32 BGR minus the mean [batch_size, *input_size, 3]; labels uint8 [..., 1]. Every
+        epoch has its own order; sample n of a run is the same whatever the batch size.
+        """
+        rows = rows or range(batch_size)
+        numbers = tf.data.Dataset.range(first_step, num_steps).flat_map(
+            lambda step: tf.data.Dataset.range(
+                step * batch_size + rows.start, step * batch_size + rows.stop
+            )
+        )
+        samples = numbers.map(
+            lambda number: self._training_sample(number, input_size), tf.data.AUTOTUNE
+        )
+        yield from self._iterate(samples.batch(len(rows)).prefetch(tf.data.AUTOTUNE))
+
+    def pictures(self, limit: int | None = None) -> Iterator[tuple[Sample, np.ndarray, np.ndarray]]:
+        """Yield (sample, image uint8 RGB [H, W, 3], labels uint8 [H, W]) in the list's order."""
+        samples = self.samples[:limit]
+        pixels = ahead(self.read, range(len(samples)))  # tf.data would slow down the network beside
+        for sample, (image, mask) in zip(samples, pixels, strict=True):
+            yield sample, image, mask[..., 0]
+
+    def files_of_step(self, step: int, batch_size: int) -> list[Path]:
+        """The pictures of the batch of a step, in its order."""
+        numbers = range(step * batch_size, (step + 1) * batch_size)
+        return [self.samples[int(self._shuffled(number))].image for number in numbers]
+
+    def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Decode sample `index`: image uint8 RGB [H, W, 3] and labels uint8 [H, W, 1]."""
+        image, labels = self._read(index)
+        return np.array(image), labels[..., np.newaxis]
+
+    def labels_of(self, mask: Path) -> np.ndarray:
+        """Decode a mask to labels uint8 [H, W]; raises UserError as `read_mask` does."""
+        return read_mask(mask, self.num_classes, self.ignore_label, self.palette)
+
+    def _training_sample(
+        self, number: tf.Tensor, input_size: tuple[int, int]
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        draw = augmentation.draw(self.seed, number, self.scale_range, self.random_mirror)
+        image, labels = tf.numpy_function(
+            functools.partial(self._window, input_size),
+            [self._shuffled(number), *draw],
+            [tf.uint8, tf.uint8],
+        )
+        image = tf.ensure_shape(image, [None, None, 3])
+        labels = tf.ensure_shape(labels, [None, None, 1])
+        return augmentation.padded(image, labels, input_size, draw.mirrored)
+
+    def _window(
+        self,
+        input_size: tuple[int, int],
+        index: int,
+        factor: float,
+        position: np.ndarray,
+        mirrored: bool,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Cut a sample's window: image uint8 RGB [h, w, 3] and labels uint8 [h, w, 1]."""
+        try:
+            image, labels = self._read(index)
+        except UserError as error:
+            self._failure = error  # TensorFlow would hand on no more than its text
+            raise
+        pair = image, Image.fromarray(labels)
+        pair = augmentation.window(*pair, input_size, factor, position)
+        image, mask = augmentation.mirror(*pair) if mirrored else pair
+        return np.asarray(image), np.asarray(mask)[..., np.newaxis]
+
+    def _read(self, index: int) -> tuple[Image.Image, np.ndarray]:
+        sample = self.samples[index]
+        image, labels = read_picture(sample.image), self.labels_of(sample.mask)
+        check_sizes(sample, image.size[::-1], labels.shape)
+        return image, labels
+
+    def _shuffled(self, number: tf.Tensor) -> tf.Tensor:
+        """The index of the run's sample `number`: a fresh permutation in every epoch."""
+        size = len(self.samples)
+        seed = seed_for("order", self.seed, number // size)
+        return tf.random.experimental.index_shuffle(number % size, seed, size - 1)
+
+    def _iterate(self, dataset: tf.data.Dataset) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
+        try:
+            yield from dataset
+        except tf.errors.OpError:
+            if self._failure:
+                raise self._failure from None
+            raise

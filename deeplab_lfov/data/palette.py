@@ -1,0 +1,88 @@
+"""The colours that stand for labels in RGB masks: VOC's, or a data set's own from a file."""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from deeplab_lfov.data.list_files import read_class_names, read_lines
+from deeplab_lfov.errors import UserError, few
+from deeplab_lfov.voc import PALETTE, VOID
+
+
+class Palette(NamedTuple):
+    """Colours uint8 RGB [K, 3], the label uint8 [K] of each, and the classes' names if known."""
+
+    colors: np.ndarray
+    labels: np.ndarray
+    class_names: tuple[str, ...] = ()
+
+    def labels_of(self, pixels: np.ndarray) -> np.ndarray:
+        """uint8 RGB [H, W, 3] -> labels uint8 [H, W].
+
+        Raises UserError that names the colours which are not in the palette.
+        """
+        codes, inverse = np.unique(_codes(pixels), return_inverse=True)
+        known = dict(zip(_codes(self.colors).tolist(), self.labels.tolist(), strict=True))
+        unknown = [code for code in codes.tolist() if code not in known]
+        if unknown:
+            colors = [f"({code >> 16}, {code >> 8 & 255}, {code & 255})" for code in unknown]
+            raise UserError(f"colours that are not in the palette: {few(colors, 5)}")
+        labels = np.array([known[code] for code in codes.tolist()], np.uint8)
+        return labels[inverse].reshape(pixels.shape[:2])
+
+
+VOC_PALETTE = Palette(PALETTE, np.arange(256, dtype=np.uint8))
+
+
+def read_palette(path: str | Path | None) -> Palette:
+    """Read a file with a name and a colour in each line, `road 128 64 128`, label 0 first.
+
+    None means VOC's palette. The name void stands for void and takes no label; blank lines and
+    lines that start with # are skipped. Raises UserError for lines of another form and for a colour
+    or name given twice.
+    """
+    if path is None:
+        return VOC_PALETTE
+    names, colors, labels = [], [], []
+    for number, line in enumerate(read_lines(Path(path)), 1):
+        if line and not line.startswith("#"):
+            name, color = _parse(line, f"line {number} of {path}")
+            labels.append(VOID if name == "void" else len(names))
+            names += [] if name == "void" else [name]
+            colors.append(color)
+    if not 0 < len(names) < VOID:
+        raise UserError(f"{path} names {len(names)} classes; it should name 1 to {VOID - 1}")
+    if len(set(names)) < len(names) or len(set(colors)) < len(colors):
+        raise UserError(f"{path} gives a name or a colour twice")
+    return Palette(np.array(colors, np.uint8), np.array(labels, np.uint8), tuple(names))
+
+
+def class_names_from(
+    class_names: str | Path | None, palette: Palette, num_classes: int | None
+) -> tuple[str, ...]:
+    """The classes' names from the file class_names, else from the palette, else ().
+
+    Raises UserError where their number is not num_classes, if that is given.
+    """
+    if class_names is not None:
+        return read_class_names(class_names, num_classes)
+    if palette.class_names and num_classes not in (None, len(palette.class_names)):
+        raise UserError(
+            f"the palette names {len(palette.class_names)} classes, not {num_classes}; leave "
+            "--num_classes out or correct the palette"
+        )
+    return palette.class_names
+
+
+def _parse(line: str, where: str) -> tuple[str, tuple[int, int, int]]:
+    match = re.fullmatch(r"(.+?)[\s,:]+(\d{1,3})[\s,]+(\d{1,3})[\s,]+(\d{1,3})", line)
+    color = tuple(map(int, match.groups()[1:])) if match else (256,)
+    if max(color) > 255:
+        raise UserError(f"{where} is not a name and a colour such as `road 128 64 128`: {line!r}")
+    return match.group(1), color
+
+
+def _codes(colors: np.ndarray) -> np.ndarray:
+    return colors.astype(np.int64) @ [1 << 16, 1 << 8, 1]

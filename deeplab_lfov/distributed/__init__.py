@@ -1,0 +1,1 @@
+"""The machines and devices that share a run."""

@@ -1,0 +1,225 @@
+"""The devices and machines that share a run, through `tf.distribute`.
+
+n replicas compute what one would: replica r takes the rows r * batch // n ... (r + 1) * batch // n
+of every global batch, each row draws by its own number, and every sum is taken over all replicas.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+
+import numpy as np
+import tensorflow as tf
+
+from deeplab_lfov.distributed.cluster import Cluster
+from deeplab_lfov.distributed.devices import make_visible
+from deeplab_lfov.distributed.rendezvous import connect
+from deeplab_lfov.errors import UserError, WorkerGoneError
+
+Step = Callable[[tf.Tensor, tf.Tensor, np.ndarray], tuple[float, np.ndarray]]
+"""(images, labels, notes) of this worker -> (loss, notes summed) over all; see `train_step`."""
+
+_GONE = (
+    *(tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineExceededError),
+    *(tf.errors.InternalError, tf.errors.CancelledError, tf.errors.FailedPreconditionError),
+)
+
+
+class Replicas:
+    """The replicas of a run: the devices of this worker, and those of the cluster's others.
+
+    devices: names such as "gpu:0", "gpu:1"; None for all GPUs, or the CPU. Several CPUs are
+    logical devices of the one, to try things out. One replica is TensorFlow's default strategy.
+    `connect` has to come before TensorFlow computes anything.
+    Raises UserError for devices that are not there.
+    """
+
+    def __init__(self, cluster: Cluster | None = None, devices: Sequence[str] | None = None):
+        self.cluster = cluster or Cluster()
+        self.devices, self.device_names = make_visible(devices)
+        if self.num_workers > 1 and len(self.devices) > 1 and self.devices[0].startswith("cpu"):
+            raise UserError("--devices with several CPUs is for one process; leave out TF_CONFIG")
+        self.strategy = tf.distribute.get_strategy()
+
+    def connect(self, fingerprint: int = 0) -> None:
+        """Wait for all workers of the cluster; raises UserError where they cannot connect.
+
+        Likewise where they have another fingerprint, of 32 bits, than the chief.
+        """
+        if self.num_workers > 1:
+            self.strategy = connect(self.cluster)
+            self._check_alike(fingerprint)
+        elif len(self.devices) > 1:
+            self.strategy = tf.distribute.MirroredStrategy(self.devices)
+
+    @property
+    def num_workers(self) -> int:
+        """How many processes share the run."""
+        return len(self.cluster.workers)
+
+    @property
+    def num_replicas(self) -> int:
+        """How many devices share each batch, over all workers."""
+        return self.num_workers * len(self.devices)
+
+    @property
+    def is_chief(self) -> bool:
+        """True for the one worker that writes and prints."""
+        return self.cluster.is_chief
+
+    def __str__(self) -> str:
+        """The devices in words."""
+        names = " + ".join(dict.fromkeys(self.device_names))
+        names = f"{len(self.devices)} x {names}" if len(self.devices) > 1 else names
+        return names if self.num_workers == 1 else f"{self.num_workers} workers, each {names}"
+
+    def scope(self) -> AbstractContextManager:
+        """Variables that are made in it have a copy on every replica, the chief's values in all."""
+        return self.strategy.scope()
+
+    def check_batch(self, batch_size: int) -> None:
+        """Raise UserError for a pass of fewer rows than replicas."""
+        if batch_size < self.num_replicas:
+            raise UserError(
+                f"--batch_size {batch_size} cannot be shared by {self.num_replicas} devices; it "
+                f"counts the crops of all of them: give at least {self.num_replicas}, or fewer "
+                "--devices or workers"
+            )
+
+    def rows(self, batch_size: int) -> range:
+        """The rows of every global batch that this worker reads."""
+        shares = self._shares(batch_size)
+        return range(shares[0].start, shares[-1].stop)
+
+    def train_step(self, solver, batch_size: int) -> Step:
+        """Return a function that trains `solver` on this worker's rows of a global batch.
+
+        It takes the worker's images and labels as `Solver.step` does, and notes float32 [K] that
+        are added up over the workers; it returns the loss of the global batch, and those sums.
+        Raises WorkerGoneError.
+        """
+        if self.num_replicas == 1:
+            return lambda images, labels, notes: (float(solver.step(images, labels)), notes)
+
+        def on_replica(images, labels, first_row, notes) -> tuple[tf.Tensor, tf.Tensor]:
+            (sums,) = total([notes])
+            return solver.step_of_replica(images, labels, first_row, batch_size), sums
+
+        run = tf.function(lambda *parts: self.strategy.run(on_replica, parts))
+        shares = self._shares(batch_size)
+
+        def step(images: tf.Tensor, labels: tf.Tensor, notes: np.ndarray):
+            with tf.device("CPU:0"):
+                here = [slice(s.start - shares[0].start, s.stop - shares[0].start) for s in shares]
+                parts = [
+                    self._spread([images[rows] for rows in here]),
+                    self._spread([labels[rows] for rows in here]),
+                    self._spread([tf.constant(s.start, tf.int64) for s in shares]),
+                    self._spread([tf.constant(notes * (s is shares[0])) for s in shares]),
+                ]
+            with _noticing_the_dead():
+                loss, sums = map(self._first, run(*parts))
+                return float(loss), sums.numpy()
+
+        return step
+
+    def share(self, things: Sequence) -> Sequence:
+        """Those of a list's things that this worker takes: every so many-th."""
+        return things[self.cluster.index :: self.num_workers]
+
+    def sum(self, numbers: np.ndarray) -> np.ndarray:
+        """The sum of the workers' arrays of one shape and type; raises WorkerGoneError.
+
+        It waits for every worker, which has to call it as often.
+        """
+        if self.num_workers == 1:
+            return numbers
+        with tf.device("CPU:0"):
+            parts = [tf.constant(numbers * (number == 0)) for number in range(len(self.devices))]
+        with _noticing_the_dead():
+            return self._first(self._sum(self._spread(parts))).numpy()
+
+    @tf.function
+    def _sum(self, numbers: tf.Tensor) -> tf.Tensor:
+        return self.strategy.run(lambda mine: total([mine])[0], (numbers,))
+
+    @contextmanager
+    def watching(self) -> Iterator[Callable[[], None]]:
+        """Yields a function that raises WorkerGoneError when a worker has gone.
+
+        For work between sums: every second a thread asks the others whether they are done. At the
+        end it waits until they are.
+        """
+        done, gone = threading.Event(), threading.Event()
+
+        def watch() -> None:
+            try:
+                while self.sum(np.array(float(done.is_set()))) < self.num_workers:
+                    done.wait(1)
+            except WorkerGoneError:
+                gone.set()
+
+        def check() -> None:
+            if gone.is_set():
+                raise WorkerGoneError
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        if self.num_workers > 1:
+            watcher.start()
+        try:
+            yield check
+        finally:
+            done.set()
+        if self.num_workers > 1:
+            watcher.join()
+        check()
+
+    def _check_alike(self, fingerprint: int) -> None:
+        mine = np.zeros(self.num_workers, np.int64)
+        mine[self.cluster.index] = fingerprint
+        different = np.flatnonzero((all_of_them := self.sum(mine)) != all_of_them[0])
+        if different.size:
+            raise UserError(
+                f"worker {self.cluster.workers[different[0]]} has other flags, weights or data "
+                "than the chief; start all with the same line, and give them the same files"
+            )
+
+    def _shares(self, batch_size: int) -> list[range]:
+        """The rows of each replica of this worker."""
+        count, first = self.num_replicas, self.cluster.index * len(self.devices)
+        return [
+            range(number * batch_size // count, (number + 1) * batch_size // count)
+            for number in range(first, first + len(self.devices))
+        ]
+
+    def _spread(self, values: list[tf.Tensor]) -> tf.distribute.DistributedValues:
+        """One value for each replica of this worker."""
+        first = self.cluster.index * len(self.devices)
+        return self.strategy.experimental_distribute_values_from_function(
+            lambda context: values[context.replica_id_in_sync_group - first]
+        )
+
+    def _first(self, values: tf.distribute.DistributedValues) -> tf.Tensor:
+        return self.strategy.experimental_local_results(values)[0]
+
+
+def total(tensors: list[tf.Tensor]) -> list[tf.Tensor]:
+    """Each tensor's sum over the replicas, where it is called for each of them."""
+    context = tf.distribute.get_replica_context()
+    if context.num_replicas_in_sync == 1:
+        return tensors
+    here = [tf.identity(tensor) for tensor in tensors]  # on the replica's device
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, here)
+
+
+def copy_here(variable: tf.Variable) -> tf.Variable:
+    """This worker's first copy of a variable that may be one of several."""
+    return getattr(variable, "values", (variable,))[0]
+
+
+@contextmanager
+def _noticing_the_dead() -> Iterator[None]:
+    try:
+        yield
+    except _GONE as error:
+        raise WorkerGoneError from error

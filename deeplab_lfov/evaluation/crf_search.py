@@ -1,0 +1,63 @@
+"""The search for the CRF's bilateral parameters (arXiv 1412.7062, section 5.1)."""
+
+import dataclasses
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+
+from deeplab_lfov.crf.dense_crf import DenseCRF
+from deeplab_lfov.errors import UserError
+from deeplab_lfov.evaluation.metrics import ConfusionMatrix
+
+SEARCHED = ("bi_w", "bi_xy_std", "bi_rgb_std")
+"""The paper keeps the smoothness kernel as it is, and so does the search."""
+
+
+class CRFSearch:
+    """Mean IoU of 27 CRFs: each searched parameter of `center` divided by factor, as is, times it.
+
+    Repeated around the best with a smaller factor, it goes from coarse to fine as in the paper.
+    Raises UserError for a single class and for parameters beyond the `limits`.
+    """
+
+    def __init__(self, center: DenseCRF, factor: float, class_names: Sequence[str]):
+        if len(class_names) < 2:
+            raise UserError("a CRF needs two classes or more and the network has one; leave it out")
+        steps = itertools.product((1 / factor, 1.0, factor), repeat=len(SEARCHED))
+        try:
+            crfs = [_scaled(center, by) for by in steps]
+        except ValueError as error:
+            raise UserError(f"{error}; search with a smaller --crf_search") from error
+        self.without = ConfusionMatrix(class_names)
+        self.matrices = {crf: ConfusionMatrix(class_names) for crf in crfs}
+
+    def update(self, image: np.ndarray, truth: np.ndarray, probabilities: np.ndarray) -> None:
+        """Refine float32 [H, W, C] by every CRF; image uint8 RGB [H, W, 3], truth uint8 [H, W]."""
+        self.without.update(truth, probabilities.argmax(axis=-1))
+        for crf, matrix in self.matrices.items():
+            matrix.update(truth, crf(image, probabilities).argmax(axis=-1))
+
+    @property
+    def best(self) -> DenseCRF:
+        """The CRF with the highest mean IoU; the first tried of equals."""
+        return max(self.matrices, key=lambda crf: self.matrices[crf].mean_iou)
+
+    def verdict(self) -> str:
+        """The best as evaluate.py and inference.py take it, if there is one."""
+        if np.isnan(self.without.mean_iou):
+            return "none is the best, as the masks are void everywhere"
+        return f"the best: {self.best.as_flags(always=SEARCHED)}"
+
+    def __str__(self) -> str:
+        rows = ["".join(f"{name:>11}" for name in SEARCHED) + f"{'mean IoU':>11}"]
+        for crf in sorted(self.matrices, key=lambda crf: -self.matrices[crf].mean_iou):
+            values = "".join(f"{getattr(crf, name):>11g}" for name in SEARCHED)
+            rows.append(f"{values}{self.matrices[crf].mean_iou:>11.2%}")
+        rows.append(f"{'without CRF':>33}{self.without.mean_iou:>11.2%}")
+        return "\n".join(rows)
+
+
+def _scaled(center: DenseCRF, by: tuple[float, ...]) -> DenseCRF:
+    values = {n: getattr(center, n) * s for n, s in zip(SEARCHED, by, strict=True)}
+    return dataclasses.replace(center, **values)

@@ -1,0 +1,54 @@
+"""Evaluation: what there is to learn from predictions, over all the workers that made them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from deeplab_lfov.data.list_files import Sample
+from deeplab_lfov.distributed.replicas import Replicas
+from deeplab_lfov.evaluation.metrics import ConfusionMatrix
+from deeplab_lfov.evaluation.report import Report
+from deeplab_lfov.evaluation.trimap import TrimapMatrices
+
+
+class Evaluation:
+    """The `matrix` of predictions, and where wanted their `trimap` and a `report`.
+
+    trimap_widths: in pixels; report: a folder. Raises UserError as `Report` does.
+    """
+
+    def __init__(
+        self,
+        class_names: Sequence[str],
+        trimap_widths: Sequence[int] | None = None,
+        report: str | Path | None = None,
+    ):
+        self.matrix = ConfusionMatrix(class_names)
+        self.trimap = TrimapMatrices(class_names, trimap_widths) if trimap_widths else None
+        self.report = Report(report) if report else None
+
+    def add(self, sample: Sample, truth: np.ndarray, prediction: np.ndarray) -> None:
+        """Add labels uint8 [H, W]; raises ValueError as `ConfusionMatrix.update` does."""
+        self.matrix.update(truth, prediction)
+        if self.trimap:
+            self.trimap.update(truth, prediction)
+        if self.report:
+            self.report.add(sample.name, sample.image, truth, prediction)
+
+    def gather(self, samples: Sequence[Sample], replicas: Replicas) -> None:
+        """Add up what the workers have of all samples; raises WorkerGoneError."""
+        for part in (self.matrix, *(self.trimap.matrices.values() if self.trimap else ())):
+            part.counts = replicas.sum(part.counts)
+        if self.trimap:
+            self.trimap.num_pixels = int(replicas.sum(np.array(self.trimap.num_pixels)))
+        if self.report and replicas.num_workers > 1:
+            self.report.gather(samples, replicas)
+
+    def as_dict(self) -> dict:
+        """The numbers of the matrix, and of `trimap` if there is one, as fractions."""
+        trimap = {"trimap": self.trimap.as_dict()} if self.trimap else {}
+        return self.matrix.as_dict() | trimap
+
+    def __str__(self) -> str:
+        return "\n\n".join(str(part) for part in (self.matrix, self.trimap) if part)

@@ -1,0 +1,54 @@
+"""The settings of evaluate.py: its flags by name, and which of them exclude each other."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+
+from deeplab_lfov.errors import UserError
+from deeplab_lfov.inference.settings import PredictionSettings
+from deeplab_lfov.voc import VOID
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationSettings(PredictionSettings):
+    """What evaluate.py measures, on which list and with which weights.
+
+    num_steps: how many pictures to take, None for all. crf_search, a factor, and voc_submission, a
+    zip file, are done instead of the metric. Raises UserError for settings that exclude each other.
+    """
+
+    data_dir: str = "."
+    data_list: str = "ImageSets/Segmentation/val.txt"
+    ignore_label: int = VOID
+    palette: str | None = None
+    class_names: str | None = None
+    restore_from: str
+    num_steps: int | None = None
+    save_dir: str | None = None
+    json: str | None = None
+    report: str | None = None
+    trimap: tuple[int, ...] | None = None
+    crf_search: float | None = None
+    voc_submission: str | None = None
+
+    def __post_init__(self):
+        metric = {name for name in ("json", "report", "trimap") if getattr(self, name)}
+        if self.voc_submission and (metric or self.crf_search):
+            flag = "crf_search" if self.crf_search else min(metric)
+            raise UserError(f"--voc_submission measures nothing; leave out --{flag}")
+        if self.crf_search and (metric or self.save_dir):
+            flag = min(metric or {"save_dir"})
+            raise UserError(f"--crf_search only prints its table; leave out --{flag}")
+        if self.crf_search and self.tile:
+            raise UserError(
+                "--crf_search and --tile exclude each other, as --crf and --tile do; use --max_side"
+            )
+
+    def decisive(self) -> dict[str, object]:
+        """Return, as JSON has them, the settings that workers have in common.
+
+        Where files are may differ between machines; what is in them is compared instead.
+        """
+        places = {"data_dir", "data_list", "palette", "restore_from", "save_dir"}
+        values = {n: v for n, v in dataclasses.asdict(self).items() if n not in places}
+        return json.loads(json.dumps(values))

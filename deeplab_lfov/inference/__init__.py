@@ -1,0 +1,1 @@
+"""Pictures in; masks, probabilities and scores out."""

@@ -1,0 +1,93 @@
+"""The files that a picture becomes: mask, overlay and scores, over nothing of the user's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from deeplab_lfov.data.image_files import check_replaceable, write_mask
+from deeplab_lfov.errors import UserError
+from deeplab_lfov.files import distinct_stems, whole_file, writable_folder
+
+if TYPE_CHECKING:
+    from deeplab_lfov.inference.segmentation import Segmentation
+    from deeplab_lfov.inference.settings import InferenceSettings
+
+
+class Outputs(NamedTuple):
+    """The files that one picture becomes; None for those that are not wanted."""
+
+    mask: Path
+    overlay: Path | None
+    scores: Path | None
+
+    def write(
+        self,
+        segmentation: Segmentation,
+        labels: np.ndarray,
+        share: float | None,
+        legend: Sequence[str],
+    ) -> None:
+        """Write the files of a picture whose labels are uint8 [H, W].
+
+        share: of the colors in the overlay; legend: names of the classes, or none of them. Raises
+        UserError when a file cannot be written.
+        """
+        write_mask(self.mask, labels)
+        if self.overlay:
+            from deeplab_lfov.inference.visualize import save_overlay  # matplotlib takes a while
+
+            save_overlay(self.overlay, segmentation.image, labels, share, legend)
+        if self.scores:
+            write_scores(self.scores, segmentation)
+
+
+def plan_outputs(settings: InferenceSettings, images: Sequence[Path]) -> list[Outputs]:
+    """Name the files of each picture; raises UserError where something else has their place."""
+    folder = writable_folder(settings.save_dir)
+    outputs = [
+        Outputs(
+            folder / f"{stem}_mask.png",
+            None if settings.overlay is None else folder / f"{stem}_overlay.png",
+            folder / f"{stem}_scores.npy" if settings.save_scores else None,
+        )
+        for stem in distinct_stems(images)
+    ]
+    for output in outputs:
+        for file in filter(None, (output.mask, output.overlay)):
+            check_replaceable(file)
+    return outputs
+
+
+def write_scores(path: str | Path, segmentation: Segmentation) -> None:
+    """Write the scores before softmax as float32 [H, W, C] for numpy.load, band by band.
+
+    Raises UserError when the file cannot be written.
+    """
+    shape = (*segmentation.image.shape[:2], segmentation.grids[0].shape[-1])
+    header = {"descr": "<f4", "fortran_order": False, "shape": tuple(map(int, shape))}
+    with whole_file(path) as partial, partial.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for band in segmentation.score_bands():
+            file.write(band.astype("<f4").tobytes())
+
+
+def check_scores_replaceable(path: str | Path, num_classes: int) -> None:
+    """Raise UserError unless `path` is free or holds scores of that many classes."""
+    path = Path(path)
+    if path.exists() and not _holds_scores(path, num_classes):
+        raise UserError(f"{path} exists and holds no scores of this network; save elsewhere")
+
+
+def _holds_scores(path: Path, num_classes: int) -> bool:
+    try:
+        with path.open("rb") as file:
+            if np.lib.format.read_magic(file) != (1, 0):
+                return False
+            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    except (OSError, ValueError):
+        return False
+    return dtype == np.float32 and len(shape) == 3 and shape[2] == num_classes

@@ -1,0 +1,76 @@
+"""The network as a predictor runs it: one picture at a time, of any size."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
+import numpy as np
+import tensorflow as tf
+
+from deeplab_lfov.network.engine import Convolutions, PreparedConvolutions
+from deeplab_lfov.network.model import DeepLabLFOVModel
+from deeplab_lfov.preprocess import network_input
+
+_SIGNATURE = [tf.TensorSpec([None, None, 3], tf.uint8), tf.TensorSpec([2], tf.int32)]
+
+
+def padded_scores(
+    model: DeepLabLFOVModel,
+    picture: tf.Tensor,
+    size: tf.Tensor,
+    convolutions: Convolutions | None = None,
+) -> tf.Tensor:
+    """Compute the scores of a picture: uint8 RGB [H, W, 3] -> float32 [h, w, C].
+
+    The picture is padded to at least `size` (height, width) with the mean; convolutions as for
+    `DeepLabLFOVModel.scores`.
+    """
+    below, right = tf.unstack(tf.maximum(size - tf.shape(picture)[:2], 0))
+    image = tf.pad(network_input(picture), [[0, below], [0, right], [0, 0]])
+    return model.scores(image[tf.newaxis], convolutions=convolutions)[0]
+
+
+class LiveNetwork:
+    """A network whose training is followed: a callable (picture, size) -> `padded_scores`."""
+
+    def __init__(self, model: DeepLabLFOVModel):
+        self._scores = tf.function(
+            lambda picture, size: padded_scores(model, picture, size), input_signature=_SIGNATURE
+        )
+
+    def __call__(self, picture: np.ndarray, size: list[int]) -> tf.Tensor:
+        """Compute scores: uint8 RGB [H, W, 3], (height, width) -> float32 [h, w, C]."""
+        return self._scores(picture, size)
+
+
+class PreparedNetwork:
+    """A network as it is now, faster than a live one: a callable (picture, size) -> scores.
+
+    Its filters are prepared once and captured by the graph as tensors, so that they are neither
+    copied into it, as constants would be, nor handed over again for every picture.
+    """
+
+    def __init__(self, model: DeepLabLFOVModel):
+        convolutions = PreparedConvolutions(model.parameters, model.precision)
+        self._scores = tf.function(
+            lambda picture, size: padded_scores(model, picture, size, convolutions),
+            input_signature=_SIGNATURE,
+        )
+        # TensorFlow's passes over the graph pay in bfloat16; in float32 they gain a few percent of
+        # a picture's time and cost the first one more than that.
+        self._runs_as_traced = convolutions.dtype == tf.float32
+
+    def __call__(self, picture: np.ndarray, size: list[int]) -> tf.Tensor:
+        """Compute scores as `padded_scores`: uint8 RGB [H, W, 3] -> float32 [h, w, C]."""
+        with _without_graph_passes() if self._runs_as_traced else nullcontext():
+            return self._scores(picture, size)
+
+
+@contextmanager
+def _without_graph_passes() -> Iterator[None]:
+    options = tf.config.optimizer.get_experimental_options()
+    before = options.get("disable_meta_optimizer", False)
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    try:
+        yield
+    finally:
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": before})

@@ -1,0 +1,108 @@
+"""From the network's scores on its grid to scores, probabilities and labels of every pixel."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from deeplab_lfov.network.grid import interpolate, likeliest_labels
+from deeplab_lfov.network.layers import STRIDE
+
+BAND = 2**18
+"""Pixels that are computed at a time, so that only results grow with the picture."""
+
+Refine = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""(image uint8 RGB [H, W, 3], probabilities float32 [H, W, C]) -> probabilities, as a CRF is."""
+
+
+class View(NamedTuple):
+    """One way to look at a picture: resized by `scale`, and mirrored if `flip`."""
+
+    scale: float = 1.0
+    flip: bool = False
+
+    def picture(self, image: np.ndarray) -> np.ndarray:
+        """What the network sees: uint8 RGB [H, W, 3] -> uint8 RGB [h, w, 3]."""
+        if self.scale != 1:
+            size = tuple(self.length(pixels) for pixels in image.shape[1::-1])
+            picture = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)
+            image = np.asarray(picture)
+        return image[:, ::-1] if self.flip else image
+
+    def length(self, pixels: int) -> int:
+        """The pixels that so many pixels of the picture become."""
+        return max(1, round(pixels * self.scale))
+
+    def rows(self, height: int) -> np.ndarray:
+        """Where the rows of the picture lie on this view's grid, float32 [height] in cells."""
+        length = self.length(height)
+        scaled = (np.arange(height) + 0.5) * (length / height) - 0.5
+        return (scaled.clip(0, length - 1) / STRIDE).astype(np.float32)
+
+    def columns(self, width: int) -> np.ndarray:
+        """Where the columns of the picture lie on this view's grid, float32 [width] in cells."""
+        return self.rows(width)[::-1] if self.flip else self.rows(width)
+
+
+class Segmentation:
+    """One picture as the network sees it; every pixel is computed when it is asked for.
+
+    grids: the scores float32 [h, w, C] of each of `views`. Over several views, probabilities are
+    averaged after the softmax.
+    """
+
+    def __init__(
+        self,
+        image: np.ndarray,
+        views: Sequence[View],
+        grids: Sequence[np.ndarray | tf.Tensor],
+        refine: Refine | None = None,
+    ):
+        self.image, self.views, self.grids, self.refine = image, views, grids, refine
+
+    def labels(self) -> np.ndarray:
+        """uint8 [H, W], the most probable label at every pixel, after the CRF if there is one."""
+        if self.refine:
+            return likeliest_labels(self.probabilities()).numpy()
+        return np.concatenate([likeliest_labels(band).numpy() for band in self._bands()])
+
+    def probabilities(self) -> np.ndarray:
+        """float32 [H, W, C] that sum to 1 over the classes, after the CRF if there is one."""
+        bands = [tf.nn.softmax(band).numpy() for band in self._bands()]
+        probabilities = np.concatenate(bands)
+        return self.refine(self.image, probabilities) if self.refine else probabilities
+
+    def scores(self) -> np.ndarray:
+        """float32 [H, W, C] before softmax and CRF: see `score_bands`."""
+        return np.concatenate(list(self.score_bands()))
+
+    def score_bands(self) -> Iterator[np.ndarray]:
+        """Yield the scores from top to bottom, float32 [rows, W, C], some rows at a time.
+
+        With several views they are the logarithms of the averaged probabilities.
+        """
+        for band in self._bands():
+            yield band.numpy()
+
+    def _bands(self) -> Iterator[tf.Tensor]:
+        height, width = self.image.shape[:2]
+        rows = [view.rows(height) for view in self.views]
+        columns = [view.columns(width) for view in self.views]
+        for top in range(0, height, step := max(1, BAND // width)):
+            here = [r[top : top + step] for r in rows]
+            pixels = [_pixels(*view) for view in zip(self.grids, here, columns, strict=True)]
+            yield pixels[0] if len(pixels) == 1 else _log_mean_probabilities(tf.stack(pixels))
+
+
+def _pixels(grid: np.ndarray | tf.Tensor, rows: np.ndarray, columns: np.ndarray) -> tf.Tensor:
+    """Interpolate some rows of a grid, of which only the cells around them are touched."""
+    first = int(rows[0])
+    return interpolate(grid[first : int(rows[-1]) + 2], rows, columns, first)
+
+
+def _log_mean_probabilities(scores: tf.Tensor) -> tf.Tensor:
+    """Of the first axis, the views."""
+    logs = tf.reduce_logsumexp(tf.nn.log_softmax(scores), axis=0)
+    return logs - tf.math.log(tf.cast(tf.shape(scores)[0], tf.float32))

@@ -1,0 +1,118 @@
+"""Labels to look at: colours, overlays, legends, and figures of picture | mask | prediction."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from PIL import Image, ImageDraw, ImageFont
+
+from deeplab_lfov.data.image_files import write_png
+from deeplab_lfov.voc import PALETTE, VOID
+
+
+def decode_labels(labels: np.ndarray) -> np.ndarray:
+    """Labels uint8 [..., H, W] or [..., H, W, 1] -> colours uint8 RGB [..., H, W, 3]."""
+    labels = np.asarray(labels)
+    return PALETTE[labels[..., 0] if labels.ndim > 2 and labels.shape[-1] == 1 else labels]
+
+
+def save_overlay(
+    path: str | Path,
+    image: np.ndarray,
+    labels: np.ndarray,
+    share: float,
+    class_names: Sequence[str] = (),
+) -> None:
+    """Write a PNG of uint8 RGB [H, W, 3] under the colours of labels uint8 [H, W].
+
+    share: of the colours, 0 shows the picture and 1 the mask. With class_names there is a legend
+    of the classes that occur below. Raises UserError when the file cannot be written.
+    """
+    picture = Image.blend(Image.fromarray(image), Image.fromarray(PALETTE[labels]), share)
+    if class_names:
+        picture = _with_legend(picture, np.unique(labels), class_names)
+    write_png(path, picture)
+
+
+def save_rows(
+    path: str | Path,
+    images: np.ndarray,
+    labels: np.ndarray,
+    predictions: np.ndarray,
+    class_names: Sequence[str],
+) -> None:
+    """Write a PNG with a row picture | mask | prediction per sample, and a legend.
+
+    images: uint8 RGB [N, H, W, 3]; labels and predictions: uint8 [N, H, W]. The legend names the
+    classes that occur. Raises UserError when the file cannot be written.
+    """
+    shown = [label for label in np.unique([labels, predictions]) if label != VOID]
+    figure = Figure(figsize=(9, 3 * len(images) + 0.6 + 0.25 * (len(shown) // 6)), dpi=100)
+    axes = figure.subplots(len(images), 3, squeeze=False)
+    for row, *pixels in zip(axes, images, labels, predictions, strict=True):
+        for axis, picture in zip(row, pixels, strict=True):
+            axis.imshow(picture if picture.ndim == 3 else decode_labels(picture))
+            axis.set_axis_off()
+    for axis, title in zip(axes[0], ("picture", "mask", "prediction"), strict=True):
+        axis.set_title(title)
+    _add_legend(figure, [*shown, VOID], [*(class_names[label] for label in shown), "void"])
+    write_figure(path, figure)
+
+
+def save_color_scheme(path: str | Path, class_names: Sequence[str]) -> None:
+    """Write a PNG that shows the colour of every class and of void."""
+    figure = Figure(figsize=(9, 0.3 + 0.22 * (len(class_names) // 6 + 1)), dpi=100)
+    _add_legend(figure, [*range(len(class_names)), VOID], [*class_names, "void"])
+    write_figure(path, figure)
+
+
+def _with_legend(
+    picture: Image.Image, labels: Sequence[int], class_names: Sequence[str]
+) -> Image.Image:
+    """The picture above rows of coloured squares with names, on white."""
+    size = max(14, round(14 / 500 * math.sqrt(picture.width * picture.height)))  # pixels of type
+    font, gap = ImageFont.truetype(_font(), size), round(0.4 * size)
+    entries = [(label, class_names[label], font.getlength(class_names[label])) for label in labels]
+    width = max(picture.width, *(int(length) + size + 3 * gap for *_, length in entries))
+    places, x, y = [], gap, picture.height + gap
+    for _, _, length in entries:
+        if x > gap and x + size + gap + length > width - gap:
+            x, y = gap, y + size + gap
+        places.append((x, y))
+        x += size + 3 * gap + int(length)
+    canvas = Image.new("RGB", (width, y + size + 2 * gap), "white")
+    canvas.paste(picture)
+    draw = ImageDraw.Draw(canvas)
+    for (label, name, _), (x, y) in zip(entries, places, strict=True):
+        color = tuple(map(int, PALETTE[label]))
+        draw.rectangle((x, y, x + size, y + size), fill=color, outline="grey")
+        draw.text((x + size + gap, y), name, fill="black", font=font)
+    return canvas
+
+
+def _font() -> str:
+    """DejaVu Sans, which comes with matplotlib and has the letters of most alphabets."""
+    return str(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf"))
+
+
+def _add_legend(figure: Figure, labels: Sequence[int], names: Sequence[str]) -> None:
+    patches = [
+        Patch(facecolor=PALETTE[label] / 255, edgecolor="grey", label=name)
+        for label, name in zip(labels, names, strict=True)
+    ]
+    legend = figure.legend(handles=patches, loc="outside lower center", ncols=6, frameon=False)
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # a class may have a $ in its name
+
+
+def write_figure(path: str | Path, figure: Figure) -> None:
+    """Write a PNG; raises UserError when it cannot be written."""
+    figure.set_layout_engine("constrained")
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    write_png(path, Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]))

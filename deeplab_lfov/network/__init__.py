@@ -1,0 +1,1 @@
+"""The network: its layers, how they are computed, its grid and its loss."""

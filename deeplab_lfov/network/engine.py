@@ -1,0 +1,165 @@
+"""How convolutions are computed best on this machine: in which type, and by which algorithm."""
+
+import functools
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import tensorflow as tf
+
+from deeplab_lfov.network import winograd
+from deeplab_lfov.network.layers import CONVOLUTIONS, STEPS, Layer
+
+Tilings = dict[tuple[int, int], winograd.Tiling]
+"""Winograd's tilings of the blobs of one picture, by (pixels between cells, dilation)."""
+
+
+class Convolutions:
+    """The convolutions of the network, with parameters as they are when a layer is applied.
+
+    parameters: by name, `conv1_1/w` (HWIO) and `conv1_1/b`. precision is the type to compute in;
+    bfloat16 is rounded to, and computed with in float32, where the machine has no arithmetic for
+    it. With training, filters stay as the gradient needs them. With plain, only TensorFlow's own
+    convolutions in the precision itself are used, which any machine can run.
+    """
+
+    def __init__(
+        self,
+        parameters: Mapping[str, tf.Tensor | tf.Variable],
+        precision: tf.DType,
+        training: bool = False,
+        plain: bool = False,
+    ):
+        self.parameters, self.precision = parameters, precision
+        self.training, self.plain = training, plain
+        self.dtype = precision if plain else type_to_compute(precision)
+        """The type that is computed in."""
+
+    def apply(self, x: tf.Tensor, layer: Layer, tilings: Tilings) -> tf.Tensor:
+        """Convolve a blob [N, h, w, I] with the layer's filters and add its biases: [N, h, w, O].
+
+        tilings: those of earlier layers of the same pictures, which this layer may add to.
+        """
+        filters, bias = self.prepared(layer)
+        if self.uses_winograd(layer):
+            place = STEPS[layer.name], layer.dilation
+            if place not in tilings:
+                tilings[place] = winograd.tiling(tf.shape(x), layer.dilation, bias.shape[0])
+            x = winograd.convolve(x, filters, tilings[place])
+        else:
+            x = _convolve(x, filters, layer.dilation)
+        return self.rounded(tf.nn.bias_add(x, bias))
+
+    def prepared(self, layer: Layer) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return a layer's filters and biases as its convolution takes them.
+
+        HWIO and [O]; filters for Winograd's algorithm outside training are transformed,
+        [36, I, O].
+        """
+        filters, bias = (self.rounded(self.parameters[f"{layer.name}/{part}"]) for part in "wb")
+        if self.uses_winograd(layer) and not self.training:
+            filters = winograd.transform_filters(filters)
+        return filters, bias
+
+    def rounded(self, x: tf.Tensor) -> tf.Tensor:
+        """Round to the precision; the result has the type that is computed in."""
+        if self.dtype == self.precision:
+            return tf.cast(x, self.precision)
+        return round_to_bfloat16(x)
+
+    def uses_winograd(self, layer: Layer) -> bool:
+        """Tell whether a layer is convolved by Winograd's algorithm."""
+        shape = tuple(self.parameters[f"{layer.name}/w"].shape)
+        pays = winograd_pays(shape, layer.dilation, self.dtype, self.training)
+        return pays and not self.plain
+
+
+class PreparedConvolutions(Convolutions):
+    """The same with the parameters of now, prepared once: faster, and deaf to further training."""
+
+    def __init__(self, parameters: Mapping[str, tf.Tensor | tf.Variable], precision: tf.DType):
+        super().__init__(parameters, precision)
+        prepare = super().prepared
+        self._prepared = {
+            # not the variables themselves, which go on changing
+            layer: tuple(map(tf.convert_to_tensor, prepare(layer)))
+            for layer in CONVOLUTIONS
+        }
+
+    def prepared(self, layer: Layer) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return a layer's filters and biases as they were prepared."""
+        return self._prepared[layer]
+
+
+def winograd_pays(
+    filters: tuple[int, int, int, int], dilation: int, dtype: tf.DType, training: bool
+) -> bool:
+    """Tell whether Winograd's algorithm is the faster one on this machine for a HWIO shape.
+
+    As `util/benchmark.py convolutions` measured it on CPUs: from 128 channels on, and in training
+    from 64, because TensorFlow is slow at the gradient of filters. fc6, whose dilation of 12 leaves
+    few pixels of each residue, is as fast without and takes less memory.
+    """
+    if dtype != tf.float32 or filters[:2] != (3, 3) or _has_gpu():
+        return False
+    return dilation <= 2 and filters[2] >= (64 if training else 128)
+
+
+def type_to_compute(precision: tf.DType) -> tf.DType:
+    """Return float32 for bfloat16 where the CPU lacks its arithmetic, else the precision itself.
+
+    Products of rounded numbers, added up in float32, are what bfloat16 arithmetic gives.
+    """
+    emulated = precision == tf.bfloat16 and not _has_gpu() and _is_x86_without_bfloat16()
+    return tf.float32 if emulated else precision
+
+
+def round_to_bfloat16(x: tf.Tensor) -> tf.Tensor:
+    """Round float32 to the 8 significant bits of bfloat16 (Veltkamp's splitting; Dekker 1971).
+
+    This is several times faster than a cast there and back.
+    """
+    scaled = x * (2.0**16 + 1)
+    return scaled - (scaled - x)
+
+
+def _convolve(x: tf.Tensor, filters: tf.Tensor, dilation: int) -> tf.Tensor:
+    if dilation == 1 or _dilated_gradients_work(x.dtype):
+        return tf.nn.conv2d(x, filters, 1, "SAME", dilations=dilation)
+    return tf.nn.atrous_conv2d(x, filters, dilation, "SAME")
+
+
+def _has_gpu() -> bool:
+    return bool(tf.config.get_visible_devices("GPU"))
+
+
+@functools.cache
+def _is_x86_without_bfloat16() -> bool:
+    """Tell whether oneDNN, TensorFlow's library for x86, would be slow in bfloat16.
+
+    It needs one of two extensions. With plain AVX-512 its own emulation takes six times as long as
+    float32.
+    """
+    try:
+        processor = Path("/proc/cpuinfo").read_text()
+    except OSError:  # another system than Linux
+        return False
+    return "sse2" in processor and not re.search(r"\b(avx512_bf16|amx_bf16)\b", processor)
+
+
+@functools.cache
+def _dilated_gradients_work(dtype: tf.DType) -> bool:
+    """Try a dilated gradient: oneDNN's kernels (x86) have it, TensorFlow's own for CPUs do not."""
+    with tf.init_scope():
+        try:
+            tf.raw_ops.Conv2DBackpropInput(
+                input_sizes=[1, 3, 3, 1],
+                filter=tf.ones([3, 3, 1, 1], dtype),
+                out_backprop=tf.ones([1, 3, 3, 1], dtype),
+                strides=[1, 1, 1, 1],
+                padding="SAME",
+                dilations=[1, 2, 2, 1],
+            )
+        except tf.errors.InvalidArgumentError:
+            return False
+    return True

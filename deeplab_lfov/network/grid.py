@@ -1,0 +1,67 @@
+"""The stride-8 grid of the scores: labels down to it, scores up from it.
+
+Score cell (i, j) sits on pixel (8i, 8j). Pictures are padded at the bottom and right to 8k+1
+pixels, so that the grid reaches every corner (the `Interp` layers of the authors' Caffe).
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from deeplab_lfov.network.layers import STRIDE
+from deeplab_lfov.voc import VOID
+
+
+def pad_to_grid(pixels: tf.Tensor, value: int = 0) -> tf.Tensor:
+    """Pad [N, H, W, C] with `value` at the bottom and right to the next height and width 8k+1."""
+    height, width = tf.unstack(-(tf.shape(pixels)[1:3] - 1) % STRIDE)
+    return tf.pad(pixels, [[0, 0], [0, height], [0, width], [0, 0]], constant_values=value)
+
+
+def shrink_labels(labels: tf.Tensor) -> tf.Tensor:
+    """Take every 8th pixel: uint8 [N, H, W, 1] -> uint8 [N, ceil(H/8), ceil(W/8), 1].
+
+    Sizes that are not 8k+1 are padded with void first, as their pictures are with the mean.
+    """
+    return pad_to_grid(labels, VOID)[:, ::STRIDE, ::STRIDE]
+
+
+def upsample_scores(
+    scores: tf.Tensor, height: tf.Tensor | int, width: tf.Tensor | int
+) -> tf.Tensor:
+    """Interpolate float32 [N, k+1, l+1, C] -> [N, height, width, C], aligned corners, factor 8.
+
+    height and width are at most 8k+1 and 8l+1 pixels; of larger grids the top left is taken.
+    """
+    rows, columns = (tf.range(length, dtype=tf.float32) / STRIDE for length in (height, width))
+    return interpolate(scores, rows, columns)
+
+
+# Not a tf.function: that takes longer to trace than one picture takes.
+def interpolate(
+    scores: tf.Tensor | np.ndarray,
+    rows: tf.Tensor | np.ndarray,
+    columns: tf.Tensor | np.ndarray,
+    first: int = 0,
+) -> tf.Tensor:
+    """Interpolate scores bilinearly: float32 [..., h, w, C] -> [..., R, S, C].
+
+    rows float32 [R] and columns float32 [S] are places on the grid, in cells. The scores given may
+    be a part of the grid: its rows from `first` on, as many as the places need.
+    """
+    left = tf.cast(columns, tf.int32)
+    right = tf.minimum(left + 1, tf.shape(scores)[-2] - 1)
+    share = (columns - tf.cast(left, tf.float32))[:, tf.newaxis]
+    scores = tf.gather(scores, left, axis=-2) * (1 - share) + (
+        tf.gather(scores, right, axis=-2) * share
+    )
+    shape = tf.shape(scores)
+    cells = tf.range(first, first + shape[-3])
+    weights = tf.maximum(1 - tf.abs(rows[:, tf.newaxis] - tf.cast(cells, tf.float32)), 0)
+    flat = tf.reshape(scores, tf.concat([shape[:-2], [-1]], 0))
+    pixels = weights @ flat  # a product is faster than a gather here
+    return tf.reshape(pixels, tf.concat([shape[:-3], tf.shape(rows), shape[-2:]], 0))
+
+
+def likeliest_labels(scores: tf.Tensor) -> tf.Tensor:
+    """Return the label with the highest score: float32 [..., C] -> uint8 [...]."""
+    return tf.cast(tf.argmax(scores, axis=-1, output_type=tf.int32), tf.uint8)

@@ -1,0 +1,39 @@
+"""The loss: softmax cross-entropy of the cells of the grid, void left out."""
+
+import tensorflow as tf
+
+from deeplab_lfov.network.grid import shrink_labels
+from deeplab_lfov.voc import VOID
+
+
+def cross_entropy(
+    scores: tf.Tensor, labels: tf.Tensor, class_weights: tf.Tensor | None = None
+) -> tf.Tensor:
+    """Sum the weighted softmax cross-entropy of all cells, float32 [].
+
+    scores: float32 [N, k+1, l+1, C]; labels: uint8 [N, H, W, 1] of the pixels, of which every 8th
+    counts; class_weights: float32 [C]. Divided by `total_weight` of the labels it is the mean
+    (Caffe's SoftmaxWithLoss with ignore_label).
+    """
+    cells = shrink_labels(labels)
+    weights = cell_weights(cells, class_weights)
+    classes = tf.where(weights > 0, tf.cast(tf.squeeze(cells, -1), tf.int32), 0)
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=classes, logits=scores)
+    return tf.reduce_sum(losses * weights)
+
+
+def total_weight(labels: tf.Tensor, class_weights: tf.Tensor | None = None) -> tf.Tensor:
+    """Sum what the cells count in the loss: uint8 [N, H, W, 1] -> float32 []."""
+    return tf.reduce_sum(cell_weights(shrink_labels(labels), class_weights))
+
+
+def cell_weights(cells: tf.Tensor, class_weights: tf.Tensor | None = None) -> tf.Tensor:
+    """Return what each cell counts in the loss: labels uint8 [N, h, w, 1] -> float32 [N, h, w].
+
+    That is 0 where it is void, else the weight of its class (float32 [C]), or 1.
+    """
+    labels = tf.squeeze(cells, -1)
+    if class_weights is None:
+        return tf.cast(labels != VOID, tf.float32)
+    by_label = tf.pad(class_weights[:VOID], [[0, 256 - min(VOID, class_weights.shape[0])]])
+    return tf.gather(by_label, tf.cast(labels, tf.int32))

@@ -1,0 +1,212 @@
+"""3x3 convolutions with a quarter of the multiplications: Winograd's F(4x4, 3x3).
+
+Lavin and Gray, arXiv 1509.09308. A tile of 6 x 6 inputs gives 4 x 4 outputs; in the transformed
+space that takes 36 multiplications for each pair of channels instead of 144:
+
+    tiles    [N, H, W, C]  -> [36, T, C]     gathered from the picture, times INPUTS
+    filters  [3, 3, C, O]  -> [36, C, O]     times FILTERS
+    product  [36, T, C] by [36, C, O] -> [36, T, O]
+    outputs  [36, T, O]    -> [N, H, W, O]   times OUTPUTS, gathered into a picture
+
+With dilation d the pixels of each residue modulo d are a picture of their own.
+"""
+
+import functools
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+SIDE, TILE = 4, 6
+"""Of a tile's outputs and of its inputs, in pixels."""
+
+_INPUT = [
+    [4, 0, -5, 0, 1, 0],
+    [0, -4, -4, 1, 1, 0],
+    [0, 4, -4, -1, 1, 0],
+    [0, -2, -1, 2, 1, 0],
+    [0, 2, -1, -2, 1, 0],
+    [0, 4, 0, -5, 0, 1],
+]
+_FILTER = np.divide([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]], 24)
+_OUTPUT = [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]]
+
+INPUTS, FILTERS, OUTPUTS = (
+    np.kron(side, side).astype(np.float32) for side in (_INPUT, _FILTER, _OUTPUT)
+)
+"""The transforms of both sides at once: [36, 36], [36, 9] and [16, 36]."""
+
+
+CACHED = 2**22
+"""Numbers in a part of the tiles, so that it stays in the cache from one step to the next."""
+
+
+class Tiling(NamedTuple):
+    """Where the tiles of one or more pictures [N, H, W] are: see `tiling`."""
+
+    borders: tf.Tensor
+    """int32 [4, 2], the zeros around the pictures."""
+    index: tf.Tensor
+    """int32 [6, 6, T], where in `padded` the pixels of the tiles are."""
+    parts: tf.Tensor
+    """int32 [parts], the first tile of each part; they are equally large."""
+    places: tf.Tensor
+    """int32 [N, H, W], where in outputs [parts, 16, T / parts] the pixels are."""
+
+    def padded(self, x: tf.Tensor) -> tf.Tensor:
+        """[N, H, W, C] -> [pixels, C], the zeros around the pictures included."""
+        return tf.reshape(tf.pad(x, self.borders), [-1, tf.shape(x)[3]])
+
+    def part(self, first: tf.Tensor) -> tf.Tensor:
+        """int32 [6, 6, T / parts], the index of the part of tiles from `first` on."""
+        each = tf.shape(self.index)[2] // tf.size(self.parts)
+        return self.index[..., first : first + each]
+
+
+_INTS = functools.partial(tf.TensorSpec, dtype=tf.int32)
+_TILING = Tiling(_INTS([4, 2]), _INTS([TILE, TILE, None]), _INTS([None]), _INTS([None] * 3))
+
+
+def tiling(shape: tf.Tensor, dilation: int, channels: int) -> Tiling:
+    """The tiles of pictures of a shape int32 [N, H, W, ...], with `dilation` zeros around each.
+
+    A tile's outputs are in the middle of its inputs. T goes through the pictures, their rows of
+    tiles and those of each residue. The tiles are taken in parts, so many that up to `channels`
+    numbers of every pixel stay in the cache. A graph with them cannot leave the process.
+    """
+    most = max(1, CACHED // (TILE**2 * channels))
+    arrays = functools.partial(_tiling, dilation, most)  # in NumPy: a graph takes long to build
+    parts = tf.numpy_function(arrays, [shape], [tf.int32] * len(_TILING), stateful=False)
+    return Tiling(*map(tf.ensure_shape, parts, (spec.shape for spec in _TILING)))
+
+
+def _tiling(dilation: int, most: int, shape: np.ndarray) -> list[np.ndarray]:
+    """The arrays of a Tiling, with up to `most` tiles in each part."""
+    num, lengths = shape[0], shape[1:3]
+    counts = -(-lengths // (dilation * SIDE))
+    size = dilation * (counts * SIDE + TILE - SIDE)
+    borders = np.stack([np.full_like(size, dilation), size - lengths - dilation], 1)
+    borders = np.pad(borders, [[1, 1], [0, 0]])
+    tiles = counts * dilation
+
+    first = [_first_pixel(_range(tiles[side]), dilation) for side in (0, 1)]
+    steps = _range(TILE).reshape(-1, 1, 1, 1) * dilation
+    rows = _range(num)[:, np.newaxis] * size[0] + first[0] + steps
+    index = (rows[..., np.newaxis] * size[1] + (first[1] + steps)).reshape(TILE, TILE, -1)
+    num_tiles = index.shape[2]
+    num_parts = max(1, -(-num_tiles // most))
+    each = -(-num_tiles // num_parts)
+    added = num_parts * each - num_tiles  # tiles of index 0, a zero: they change no sum
+    index = np.pad(index, [[0, 0], [0, 0], [0, added]])
+
+    rows, columns = _range(lengths[0]), _range(lengths[1])
+    tile = _range(num)[:, np.newaxis] * tiles[0] + _tile_of(rows, dilation)
+    tile = tile[..., np.newaxis] * tiles[1] + _tile_of(columns, dilation)
+    within = rows[:, np.newaxis] // dilation % SIDE * SIDE + columns // dilation % SIDE
+    places = (tile // each * SIDE**2 + within) * each + tile % each
+    return [borders, index, _range(num_parts) * each, places]
+
+
+_range = functools.partial(np.arange, dtype=np.int32)
+
+
+def _first_pixel(tile: np.ndarray, dilation: int) -> np.ndarray:
+    """The first pixel of tiles along a side."""
+    return tile // dilation * (SIDE * dilation) + tile % dilation
+
+
+def _tile_of(pixel: np.ndarray, dilation: int) -> np.ndarray:
+    """The tile along a side that pixels are outputs of."""
+    return pixel // (SIDE * dilation) * dilation + pixel % dilation
+
+
+def convolve(x: tf.Tensor, filters: tf.Tensor, tiling: Tiling) -> tf.Tensor:
+    """Compute tf.nn.conv2d(x, filters, 1, "SAME", dilations=tiling's) of float32, with gradients.
+
+    x: [N, H, W, C] of the tiling's shape; filters: [3, 3, C, O], or for inference [36, C, O] from
+    `transform_filters`. To save memory in training, steps that could run at once wait for each
+    other, and every layer has a graph of its own.
+    """
+    if len(filters.shape) == 3:
+        return _shaped(_traced_outputs(x, filters, tiling), x, filters.shape[2])
+
+    @tf.custom_gradient
+    def differentiable(x: tf.Tensor, filters: tf.Tensor):
+        def gradients(dy: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            with tf.control_dependencies([dy]):
+                d_filters = _filter_gradient(tf.identity(x), dy, tiling)
+            with tf.control_dependencies([d_filters]):
+                turned = transform_filters(filters, turned=True)
+                dx = _outputs(tf.identity(dy), turned, tiling, transpose=True)
+            return _shaped(dx, x, x.shape[3]), d_filters
+
+        with tf.control_dependencies([x]):
+            ready = transform_filters(filters)
+        return _shaped(_outputs(x, ready, tiling), x, filters.shape[3]), gradients
+
+    return differentiable(x, tf.convert_to_tensor(filters))
+
+
+def _shaped(y: tf.Tensor, x: tf.Tensor, channels: int) -> tf.Tensor:
+    return tf.ensure_shape(y, [*x.shape[:3], channels])
+
+
+def transform_filters(filters: tf.Tensor, turned: bool = False) -> tf.Tensor:
+    """[3, 3, C, O] -> [36, C, O], turned by 180 degrees first if `turned`."""
+    transform = FILTERS[:, ::-1] if turned else FILTERS
+    products = tf.matmul(transform, tf.reshape(filters, [9, -1]))
+    return tf.reshape(products, [TILE**2, *filters.shape[2:]])
+
+
+@tf.function(
+    input_signature=[tf.TensorSpec([None] * 4), tf.TensorSpec([TILE**2, None, None]), _TILING],
+    autograph=False,
+)
+def _traced_outputs(x: tf.Tensor, filters: tf.Tensor, tiling: Tiling) -> tf.Tensor:
+    """One graph for all layers, as building one takes a while."""
+    return _outputs(x, filters, tiling)
+
+
+def _outputs(
+    x: tf.Tensor, filters: tf.Tensor, tiling: Tiling, transpose: bool = False
+) -> tf.Tensor:
+    """transpose: from O to C channels, as the gradient goes."""
+    pixels, channels = tiling.padded(x), tf.shape(filters)[1 if transpose else 2]
+
+    def outputs(first: tf.Tensor) -> tf.Tensor:
+        inputs = _inputs(pixels, tiling.part(first))
+        products = tf.matmul(inputs, filters, transpose_b=transpose)
+        return _split(tf.matmul(OUTPUTS, _joined(products)), channels)
+
+    tiles = tf.map_fn(outputs, tiling.parts, fn_output_signature=tf.float32, parallel_iterations=1)
+    return tf.gather(tf.reshape(tiles, [-1, channels]), tiling.places)
+
+
+def _filter_gradient(x: tf.Tensor, dy: tf.Tensor, tiling: Tiling) -> tf.Tensor:
+    pixels, d_pixels = tiling.padded(x), tiling.padded(dy)
+    inputs, outputs = x.shape[3], dy.shape[3]
+
+    def add(total: tf.Tensor, first: tf.Tensor) -> tf.Tensor:
+        part = tiling.part(first)
+        d_outputs = _joined(tf.gather(d_pixels, tf.reshape(part[1:-1, 1:-1], [SIDE**2, -1])))
+        d_products = _split(tf.matmul(OUTPUTS, d_outputs, transpose_a=True), outputs)
+        d_filters = tf.matmul(_inputs(pixels, part), d_products, transpose_a=True)
+        return total + tf.matmul(FILTERS, _joined(d_filters), transpose_a=True)
+
+    zeros = tf.zeros([9, inputs * outputs])
+    total = tf.foldl(add, tiling.parts, zeros, parallel_iterations=1)
+    return tf.reshape(total, [3, 3, inputs, outputs])
+
+
+def _inputs(pixels: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
+    """A part of the tiles, transformed: [36, K, C]."""
+    tiles = tf.gather(pixels, tf.reshape(index, [TILE**2, -1]))
+    return _split(tf.matmul(INPUTS, _joined(tiles)), tf.shape(pixels)[1])
+
+
+def _joined(tiles: tf.Tensor) -> tf.Tensor:
+    return tf.reshape(tiles, [tiles.shape[0], -1])
+
+
+def _split(tiles: tf.Tensor, channels: tf.Tensor) -> tf.Tensor:
+    return tf.reshape(tiles, [tiles.shape[0], -1, channels])

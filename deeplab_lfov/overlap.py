@@ -1,0 +1,65 @@
+"""Work side by side: while one thing is being finished, the next is begun."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Begun = TypeVar("Begun")
+Result = TypeVar("Result")
+
+AHEAD = 4
+"""Results that wait to be taken."""
+
+
+def ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Yield function(item) of each item, in order, while a thread works some of them ahead.
+
+    What a call raises is raised here, at its item's turn.
+    """
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        running: deque[Future] = deque()
+        try:
+            for item in items:
+                running.append(thread.submit(function, item))
+                if len(running) > AHEAD:
+                    yield running.popleft().result()
+            while running:
+                yield running.popleft().result()
+        finally:
+            thread.shutdown(cancel_futures=True)
+
+
+def overlapped(
+    items: Iterable[Item],
+    begin: Callable[[Item], Begun],
+    finish: Callable[[Item, Begun], Result],
+) -> Iterator[Future]:
+    """Finish each item in a thread, one at a time, while the next is begun in this one.
+
+    Yields for each item, in order, a future whose result is finish(item, begin(item)), or which
+    raises what one of the two has raised. What `items` raises is raised here.
+    """
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        running = None
+        for item in items:
+            begun = _outcome(begin, item)
+            done, running = running, thread.submit(_finish, finish, item, begun)
+            if done:
+                yield done
+        if running:
+            yield running
+
+
+def _outcome(begin: Callable[[Item], Begun], item: Item) -> Future:
+    outcome: Future = Future()
+    try:
+        outcome.set_result(begin(item))
+    except Exception as error:  # raised where the result is asked for
+        outcome.set_exception(error)
+    return outcome
+
+
+def _finish(finish: Callable[[Item, Begun], Result], item: Item, begun: Future) -> Result:
+    return finish(item, begun.result())

@@ -1,0 +1,1 @@
+"""The training step: gradients, update rules and rate policies."""

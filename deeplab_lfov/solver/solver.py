@@ -1,0 +1,156 @@
+"""Solver: the training step, with the update rules and rate policies of Caffe's solvers."""
+
+import functools
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from deeplab_lfov.distributed.replicas import total
+from deeplab_lfov.network.layers import HEAD
+from deeplab_lfov.network.loss import total_weight
+from deeplab_lfov.network.model import DeepLabLFOVModel
+from deeplab_lfov.solver.loss_scale import LossScale, NoLossScale
+from deeplab_lfov.solver.passes import in_passes
+from deeplab_lfov.solver.rate_policy import RatePolicy
+from deeplab_lfov.solver.update_rules import update_rule
+
+
+class Solver:
+    """Updates a model's parameters; `variables` by name are, with them, the whole state of a run.
+
+    optimizer "sgd" is Caffe's: v = momentum*v + rate*mult*(g + weight_decay*w), w -= v; "adam" is
+    the first TensorFlow version's. weight_decay applies to filters, not to biases; the rate is
+    multiplied by bias_lr_mult for biases and by head_lr_mult for fc8_voc12. lr_policy, num_steps,
+    power, step_size and gamma are those of `RatePolicy`. iter_size splits every batch into passes
+    that fit the memory, the update being that of the whole. class_weights, one per class, weigh the
+    cells in the loss. seed decides what is dropped out. Raises ValueError for another optimizer or
+    policy.
+    """
+
+    def __init__(
+        self,
+        model: DeepLabLFOVModel,
+        *,
+        optimizer: str = "adam",
+        learning_rate: float = 1e-4,
+        lr_policy: str = "fixed",
+        num_steps: int = 20000,
+        power: float = 0.9,
+        step_size: int = 2000,
+        gamma: float = 0.1,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        head_lr_mult: float = 1.0,
+        bias_lr_mult: float = 1.0,
+        iter_size: int = 1,
+        class_weights: Sequence[float] | None = None,
+        seed: int = 0,
+    ):
+        self.rate_policy = RatePolicy(
+            name=lr_policy,
+            learning_rate=learning_rate,
+            num_steps=num_steps,
+            power=power,
+            step_size=step_size,
+            gamma=gamma,
+        )
+        self.model, self.iter_size, self.seed = model, iter_size, seed
+        self.weight_decay = weight_decay
+        self.head_lr_mult, self.bias_lr_mult = head_lr_mult, bias_lr_mult
+        self.class_weights = class_weights and tf.constant(class_weights, tf.float32)
+        self.global_step = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self.loss_scale = LossScale() if model.precision == tf.float16 else NoLossScale()
+        self.rule = update_rule(optimizer, momentum)
+        self.slots = {
+            f"{name}/{slot}": tf.Variable(tf.zeros_like(parameter), trainable=False)
+            for name, parameter in model.parameters.items()
+            for slot in self.rule.slots
+        }
+
+    @property
+    def variables(self) -> dict[str, tf.Variable]:
+        """Slots, `global_step` (the steps done) and, in float16, the state of the loss scale."""
+        return self.slots | {"global_step": self.global_step} | self.loss_scale.variables
+
+    def learning_rate_at(self, step: int | tf.Tensor) -> tf.Tensor:
+        """Return the rate float64 [] of a step (the first is 0), before multipliers."""
+        return self.rate_policy.rate_at(step)
+
+    def rate_groups(self) -> list[tuple[str, float, float]]:
+        """Return (which parameters, rate multiplier, weight decay) of each group of its own."""
+        groups = {
+            "filters": "conv1_1/w",
+            "biases": "conv1_1/b",
+            f"{HEAD} filters": f"{HEAD}/w",
+            f"{HEAD} biases": f"{HEAD}/b",
+        }
+        return [
+            (words, self.rate_multiplier(name), self.decay_of(name))
+            for words, name in groups.items()
+        ]
+
+    def rate_multiplier(self, name: str) -> float:
+        """Return what the rate is multiplied by for a parameter such as `fc8_voc12/b`."""
+        layer, kind = name.split("/")
+        of_layer = self.head_lr_mult if layer == HEAD else 1.0
+        return of_layer * (self.bias_lr_mult if kind == "b" else 1.0)
+
+    def decay_of(self, name: str) -> float:
+        """Return the weight decay of a parameter: filters have it, biases do not."""
+        return self.weight_decay if name.endswith("/w") else 0.0
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None, None, None, 3], tf.float32),
+            tf.TensorSpec([None, None, None, 1], tf.uint8),
+        ]
+    )
+    def step(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        """Update the parameters on one batch and return its loss before that, float32 [].
+
+        images: float32 BGR minus the mean [N, H, W, 3], N a multiple of iter_size; labels: uint8
+        [N, H, W, 1]. Where the loss or a gradient is not finite nan is returned and nothing is
+        updated; in float16 the loss scale is halved instead, and the step counts.
+        """
+        return self.step_of_replica(images, labels, 0, tf.shape(images, tf.int64)[0])
+
+    def step_of_replica(
+        self, images: tf.Tensor, labels: tf.Tensor, first_row: tf.Tensor, batch_size: tf.Tensor
+    ) -> tf.Tensor:
+        """Take a step on each of several replicas, and return the loss of the whole batch.
+
+        images and labels, as for `step`, are the rows of a batch of batch_size from first_row on;
+        there are at least iter_size. All replicas make the same update.
+        """
+        (weight,) = total([total_weight(labels, self.class_weights)])
+        first_sample = self.global_step * batch_size + first_row
+        compute = functools.partial(self._loss_and_gradients, weight=weight)
+        parameters = list(self.model.parameters.values())
+        shares = in_passes(compute, images, labels, first_sample, self.iter_size, parameters)
+        loss, *gradients = total([shares[0], *shares[1]])
+        finite = tf.math.is_finite(loss) & tf.math.is_finite(tf.linalg.global_norm(gradients))
+        if finite:
+            self._update(gradients)
+        return self.loss_scale.finish_step(loss, finite, self.global_step)
+
+    def _loss_and_gradients(
+        self, images: tf.Tensor, labels: tf.Tensor, first_sample: tf.Tensor, weight: tf.Tensor
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """Compute the share of some samples in the loss of a batch, and in its gradients."""
+        seed = [self.seed, first_sample]
+        with tf.GradientTape() as tape:
+            loss = self.model.loss(images, labels, True, seed, self.class_weights, weight)
+            scaled = self.loss_scale.scaled(loss)
+        gradients = tape.gradient(scaled, list(self.model.parameters.values()))
+        return loss, self.loss_scale.unscaled(gradients)
+
+    def _update(self, gradients: list[tf.Tensor]) -> None:
+        rate = tf.cast(self.learning_rate_at(self.global_step), tf.float32)
+        for (name, parameter), gradient in zip(
+            self.model.parameters.items(), gradients, strict=True
+        ):
+            if self.decay_of(name):
+                gradient += self.decay_of(name) * parameter
+            slots = [self.slots[f"{name}/{slot}"] for slot in self.rule.slots]
+            rate_here = rate * self.rate_multiplier(name)
+            self.rule.apply(parameter, slots, gradient, rate_here, self.global_step)

@@ -1,0 +1,1 @@
+"""A run: its settings, its loop, and what it leaves on disk."""

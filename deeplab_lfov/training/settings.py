@@ -1,0 +1,195 @@
+"""The settings of a training run: train.py's flags by name, recipes for them, and how runs go on.
+
+A value of TrainSettings is complete: what was not given comes from the recipe, from the run that is
+resumed, or from the weights that training starts with.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from deeplab_lfov.data.palette import class_names_from, read_palette
+from deeplab_lfov.errors import UserError
+from deeplab_lfov.voc import VOID
+
+if TYPE_CHECKING:
+    from deeplab_lfov.training.start import Start
+
+RECIPES = {
+    "adam": {  # the first TensorFlow version
+        "optimizer": "adam",
+        "learning_rate": 1e-4,
+        "lr_policy": "fixed",
+        "num_steps": 20000,
+        "batch_size": 16,
+        "weight_decay": 0.0,
+        "head_lr_mult": 1.0,
+        "bias_lr_mult": 1.0,
+        "random_mirror": False,
+    },
+    "step": {  # arXiv 1412.7062, section 4, and its release's train.prototxt
+        "optimizer": "sgd",
+        "learning_rate": 1e-3,
+        "lr_policy": "step",
+        "num_steps": 6000,
+        "batch_size": 30,
+        "weight_decay": 5e-4,
+        "head_lr_mult": 10.0,
+        "bias_lr_mult": 2.0,
+        "random_mirror": True,
+    },
+}
+RECIPES["poly"] = RECIPES["step"] | {  # arXiv 1606.00915, section 4.1
+    "lr_policy": "poly",
+    "num_steps": 20000,
+    "batch_size": 10,
+}
+"""Settings by recipe, each from a publication."""
+
+FREE = {
+    *("data_dir", "snapshot_dir", "save_dir", "save_num_images", "save_pred_every", "max_to_keep"),
+    *("restore_from", "not_restore_last", "resume", "val_every", "check_data"),
+    *("data_list", "palette", "class_weights"),  # files whose contents are compared instead
+}
+"""What may differ when a run is resumed: where things are and how often they are looked at."""
+
+NOT_STORED = {"devices"}
+"""What is no part of a run: any number of replicas computes the same."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings:
+    """Everything that decides a run, one field for each flag of train.py, under the same name.
+
+    `complete` makes one of the flags that were given. Those without a default here come from the
+    recipe, and num_classes and width from the weights. Sizes are (height, width) in pixels.
+    """
+
+    data_dir: str = "."
+    data_list: str = "ImageSets/Segmentation/train_aug.txt"
+    ignore_label: int = VOID
+    palette: str | None = None
+    class_names: str | None = None
+    num_classes: int
+    check_data: bool = True
+    input_size: tuple[int, int] = (321, 321)
+    random_scale: bool = True
+    scale_range: tuple[float, float] = (0.75, 1.25)
+    random_mirror: bool
+    val_list: str | None = None
+    val_every: int = 1000
+    restore_from: str | None = None
+    not_restore_last: bool = False
+    width: float
+    dropout: float = 0.5
+    precision: str = "float32"
+    recipe: str = "adam"
+    optimizer: str
+    learning_rate: float
+    lr_policy: str
+    num_steps: int
+    batch_size: int
+    iter_size: int = 1
+    power: float = 0.9
+    step_size: int = 2000
+    gamma: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float
+    head_lr_mult: float
+    bias_lr_mult: float
+    class_weights: str | None = None
+    seed: int = 0
+    devices: tuple[str, ...] | None = None
+    deterministic: bool = False
+    snapshot_dir: str = "snapshots"
+    resume: bool = False
+    save_pred_every: int = 500
+    max_to_keep: int = 5
+    save_dir: str | None = None
+    save_num_images: int = 2
+
+    @classmethod
+    def complete(cls, flags: Mapping[str, object], start: Start) -> TrainSettings:
+        """Complete the flags that were given, by name, for a run that begins with `start`.
+
+        Raises UserError for flags that would change the run that is resumed, and for names and
+        numbers of classes that do not fit together.
+        """
+        if start.run:
+            return cls(**_of_run(flags, start.run.settings))
+        recipe = RECIPES[flags.get("recipe", cls.recipe)]
+        return cls(**recipe | dict(flags) | _shape(flags, start))
+
+    @property
+    def crops_per_step(self) -> int:
+        """How many crops make an update, in all passes and on all devices."""
+        return self.batch_size * self.iter_size
+
+    def as_stored(self, data: str, class_weights: list[float] | None) -> dict:
+        """Return the settings as a checkpoint has them: through JSON, tuples as lists.
+
+        With them goes what tells whether files still hold what they did when the run began: `data`,
+        the fingerprint of the training list and palette, and the weights of the classes.
+        """
+        values = {n: v for n, v in dataclasses.asdict(self).items() if n not in NOT_STORED}
+        contents = {"data_list and palette": data, "class_weights": class_weights}
+        return _through_json(values | {"contents": contents})
+
+    def check_contents(self, before: dict, now: dict) -> None:
+        """Raise UserError where files that a run's settings name hold other things than before.
+
+        before and now: settings as stored.
+        """
+        before, now = before["contents"], now["contents"]
+        if changed := [name for name in now if before.get(name) != now[name]]:
+            raise UserError(
+                f"the contents of {' and '.join(changed)} are not those the run in "
+                f"{self.snapshot_dir} began with, so it would become another run; restore them or "
+                "start another"
+            )
+
+
+def decisive(stored: Mapping[str, object]) -> dict[str, object]:
+    """Return those of a run's stored settings that decide it: where its files are does not."""
+    return {name: value for name, value in stored.items() if name not in FREE}
+
+
+def _of_run(flags: Mapping[str, object], stored: dict) -> dict[str, object]:
+    """Return a run's settings with those flags changed that may be; refuse the others by name."""
+    given = _through_json({name: value for name, value in flags.items() if name not in NOT_STORED})
+    changed = [name for name in sorted(set(given) - FREE) if given[name] != stored.get(name)]
+    if changed:
+        changes = (f"--{name} is {stored.get(name)} and not {given[name]}" for name in changed)
+        folder = flags.get("snapshot_dir", TrainSettings.snapshot_dir)
+        raise UserError(
+            f"the run in {folder} has other settings: {', '.join(changes)}; leave those flags out "
+            "to resume it, or start another run in another --snapshot_dir"
+        )
+    names = {field.name for field in dataclasses.fields(TrainSettings)}
+    kept = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in stored.items()
+        if name in names - {"snapshot_dir", "resume"}
+    }
+    return kept | dict(flags)
+
+
+def _shape(flags: Mapping[str, object], start: Start) -> dict[str, object]:
+    """Return num_classes and width of a new run's network."""
+    names = class_names_from(
+        flags.get("class_names"), read_palette(flags.get("palette")), flags.get("num_classes")
+    )
+    fit, keeps_head = start.fit, not flags.get("not_restore_last")
+    num_classes = fit.num_classes if fit and keeps_head else 21
+    return {
+        "num_classes": flags.get("num_classes") or len(names) or num_classes,
+        "width": flags.get("width") or (fit.width if fit else 1.0),
+    }
+
+
+def _through_json(values: dict) -> dict:
+    return json.loads(json.dumps(values))

@@ -1,0 +1,37 @@
+"""What training begins with: random filters, weights of any known format, or a run to resume."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from deeplab_lfov.training.snapshots import Run, find_run
+from deeplab_lfov.weights.checkpoints import Fit, fit_of
+from deeplab_lfov.weights.formats import Tensors, locate, read_tensors
+
+
+class Start(NamedTuple):
+    """The tensors that training begins with, by name; none of them for random filters."""
+
+    tensors: Tensors = {}  # noqa: RUF012 - nobody writes into it
+    path: Path | None = None
+    run: Run | None = None
+    """The run to go on with, if the tensors are its checkpoint."""
+
+    @property
+    def fit(self) -> Fit | None:
+        """The network that the tensors fit; raises UserError for those of another network."""
+        return fit_of(self.tensors, self.path) if self.tensors else None
+
+
+def read_start(
+    snapshot_dir: str | Path, resume: bool | None = False, restore_from: str | Path | None = None
+) -> Start:
+    """Read the newest whole checkpoint of the run to resume, or the weights to start from, if any.
+
+    Raises UserError where there is none, and for files that cannot be read.
+    """
+    if resume:
+        run = find_run(snapshot_dir)
+        return Start(run.tensors, run.path, run)
+    if restore_from:
+        return Start(read_tensors(restore_from), locate(restore_from))
+    return Start()

@@ -1,0 +1,177 @@
+"""Trainer: the training loop, which saves, validates, and stops without losing anything."""
+
+import math
+import signal
+from collections import deque
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from deeplab_lfov.console import progress
+from deeplab_lfov.data.image_reader import ImageReader
+from deeplab_lfov.distributed.replicas import Replicas
+from deeplab_lfov.errors import UserError, WorkerGoneError, few
+from deeplab_lfov.solver.solver import Solver
+from deeplab_lfov.training.record import Batch, NoRecord, Record
+from deeplab_lfov.training.stop_request import StopRequest, first_signal
+from deeplab_lfov.voc import VOID
+
+LOG_EVERY = 10
+"""Steps between rows of the history."""
+
+
+class Trainer:
+    """Trains `solver.model` on batches of `reader`, from the solver's step on.
+
+    record: where the chief writes down the run. batch_size counts the pictures of all `replicas`;
+    input_size is (height, width) in pixels.
+    """
+
+    def __init__(
+        self,
+        *,
+        solver: Solver,
+        reader: ImageReader,
+        record: Record | NoRecord,
+        replicas: Replicas,
+        batch_size: int,
+        input_size: tuple[int, int],
+    ):
+        self.solver, self.reader, self.record = solver, reader, record
+        self.batch_size, self.input_size = batch_size, input_size
+        self.replicas = replicas
+        self._rows = self.replicas.rows(batch_size)
+        self._train_step = self.replicas.train_step(solver, batch_size)
+        self._saved_step = self._step_done
+        self._losses = deque(maxlen=20)
+
+    def train(self, num_steps: int, save_every: int, val_every: int) -> None:
+        """Go on to step num_steps, saving and validating every so many steps and after the last.
+
+        SIGTERM and SIGINT, to any of the workers, end it after a step with a checkpoint and status
+        143 or 130. Raises UserError for a file that cannot be read, a loss or gradient that is not
+        finite, when memory or disk space runs out, and when a worker has gone; what was learnt
+        until then is saved where possible.
+        """
+        first, chief = self._step_done, self.replicas.is_chief
+        batches = self._batches(first, num_steps)
+        with StopRequest() as stop, progress(batches, num_steps, "steps", first, show=chief) as bar:
+            try:
+                if first and _is_due(first, val_every, num_steps):  # where a kill prevented it
+                    self._validate(first, bar, stop)
+                for step, batch in enumerate(bar, first + 1):
+                    signaled = self._step(step, batch, bar, step - first, stop)
+                    val_is_due = _is_due(step, val_every, num_steps)
+                    if signaled or _is_due(step, save_every, num_steps) or val_is_due:
+                        self._save(step, batch, bar)
+                    if val_is_due:
+                        self._validate(step, bar, stop)
+                    if signaled := signaled or self._signal_of_one(stop):
+                        self._stop(signaled, step, bar)
+                self._leave(stop, num_steps, bar)
+            except tf.errors.ResourceExhaustedError as error:
+                raise UserError(_OUT_OF_MEMORY) from error
+            except WorkerGoneError:
+                self._save_what_was_learnt()
+                raise
+
+    @property
+    def _step_done(self) -> int:
+        return int(self.solver.global_step.numpy())
+
+    def _batches(self, first_step: int, num_steps: int) -> Iterator[Batch]:
+        """Yield the reader's batches; when a file stops the run, save what was learnt first."""
+        try:
+            yield from self.reader.batches(
+                self.batch_size, self.input_size, num_steps, first_step, self._rows
+            )
+        except UserError:
+            self._save_what_was_learnt()
+            raise
+
+    def _step(
+        self, step: int, batch: Batch, bar: tqdm, steps_here: int, stop: StopRequest
+    ) -> int | None:
+        """Train on a batch and note how it went; return a signal that came to any worker."""
+        labelled = float(tf.reduce_mean(tf.cast(batch[1] != VOID, tf.float32))) * len(self._rows)
+        notes = np.array([labelled, *stop.as_counts()], np.float32)
+        loss, (labelled, *signals) = self._train_step(*batch, notes)
+        if not math.isfinite(loss):
+            raise self._divergence(step)
+        if self.replicas.is_chief:
+            self._note(step, loss, labelled / self.batch_size, bar, steps_here)
+        return stop.signal if self.replicas.num_workers == 1 else first_signal(signals)
+
+    def _note(self, step: int, loss: float, labelled: float, bar: tqdm, steps: int) -> None:
+        self._losses.append(loss)
+        speed = steps * self.batch_size / bar.format_dict["elapsed"]
+        mean = sum(self._losses) / len(self._losses)
+        bar.set_postfix_str(
+            f"loss {mean:.3f}, {speed:.1f} images/s, {labelled:.0%} labelled", refresh=False
+        )
+        if step % LOG_EVERY == 0:
+            rate = float(self.solver.learning_rate_at(step - 1))
+            self.record.note(
+                step,
+                loss=loss,
+                learning_rate=rate,
+                images_per_second=speed,
+                labelled_share=float(labelled),
+            )
+
+    def _save(self, step: int, batch: Batch, bar: tqdm) -> None:
+        saved = self.record.save(step, batch)
+        if saved is None:
+            raise self._divergence(step)
+        self._saved_step = step
+        if saved:
+            bar.write(f"step {step}: loss {self._losses[-1]:.3f}; {saved}")
+
+    def _validate(self, step: int, bar: tqdm, stop: StopRequest) -> None:
+        if self.record.lacks_validation(step):
+            result = self.record.validate(step, lambda: bool(stop.signal))
+            if result:
+                bar.write(f"step {step}: {result}")
+
+    def _save_what_was_learnt(self) -> None:
+        step = self._step_done
+        if step > self._saved_step:
+            self.record.save_checkpoint(step)
+
+    def _signal_of_one(self, stop: StopRequest) -> int | None:
+        """Return the signal to a process that is alone, which need not ask the others."""
+        return stop.signal if self.replicas.num_workers == 1 else None
+
+    def _leave(self, stop: StopRequest, step: int, bar: tqdm) -> None:
+        """Wait for the others, so that all end well or none; one signal stops all."""
+        if signaled := first_signal(self.replicas.sum(stop.as_counts())):
+            self._stop(signaled, step, bar)
+
+    def _stop(self, number: int, step: int, bar: tqdm) -> None:
+        self.replicas.sum(np.zeros(1))  # leave together, when the chief has saved
+        if self.replicas.is_chief:
+            name = signal.Signals(number).name
+            bar.write(f"stopped by {name} after step {step}; --resume continues")
+        raise SystemExit(128 + number)
+
+    def _divergence(self, step: int) -> UserError:
+        files = few(self.reader.files_of_step(step - 1, self.batch_size), 16)
+        last = "what training began from"
+        if self._saved_step:
+            last = f"model.ckpt-{self._saved_step} in {self.record.folder}"
+        return UserError(
+            f"the loss, a gradient or a score of step {step} is not finite; its batch was {files}; "
+            f"the last good checkpoint is {last}; train from it with a lower --learning_rate"
+        )
+
+
+def _is_due(step: int, every: int, last: int) -> bool:
+    return step % every == 0 or step == last
+
+
+_OUT_OF_MEMORY = (
+    "out of memory; halve --batch_size and double --iter_size (the update stays the same), or "
+    "lower --input_size or --width, or use --precision bfloat16"
+)

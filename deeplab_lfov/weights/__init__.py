@@ -1,0 +1,1 @@
+"""Weights from files of every known format, and back."""

@@ -1,0 +1,138 @@
+"""The one door for weights: from a file of any known format into a network, and out again.
+
+A checkpoint is TensorFlow's V2 format, `model.ckpt-<steps done>`, keyed by name: `conv1_1/w` ...
+`fc8_voc12/b` as the first TensorFlow version wrote them; beside them what `snapshots` adds for a
+run: the optimizer's slots (`conv1_1/w/Adam`), `global_step`, `class_names` and `settings`.
+"""
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from deeplab_lfov.errors import UserError
+from deeplab_lfov.network.layers import HEAD, WIDTH_UNIT, parameter_shapes
+from deeplab_lfov.network.model import DeepLabLFOVModel
+from deeplab_lfov.voc import CLASS_NAMES, class_names_of
+from deeplab_lfov.weights.formats import Tensors, read_tensors
+
+_BOOKKEEPING = {"global_step", "class_names", "settings", "loss_scale", "loss_scale_steps"}
+_BOOKKEEPING |= {"beta1_power", "beta2_power"}  # of TensorFlow 1's Adam
+
+_SLOTTED = set(parameter_shapes(1, 1.0))
+MOST_WIDTH = 8  # times VGG-16's channels; a file that asks for more is damaged
+
+
+class Fit(NamedTuple):
+    """The network that a file's weights fit; without a head in the file, 21 classes are assumed."""
+
+    num_classes: int
+    width: float
+    class_names: tuple[str, ...]
+
+
+def export_weights(model: DeepLabLFOVModel, path: str | Path) -> None:
+    """Write just the parameters as a V2 checkpoint `path`, which the first version restores too.
+
+    Raises UserError when they cannot be written.
+    """
+    try:
+        tf.compat.v1.train.Saver(model.parameters).save(None, str(path), write_state=False)
+    except (tf.errors.OpError, ValueError) as error:
+        raise UserError(f"cannot write {path}: {error}") from error
+
+
+def load_weights(model: DeepLabLFOVModel, path: str | Path, skip_head: bool = False) -> None:
+    """Set the model's parameters from a file of any known format (see `read_tensors`).
+
+    skip_head leaves fc8_voc12 as it is. Raises UserError, with every tensor that is missing, extra
+    or misshapen, and then changes nothing.
+    """
+    set_parameters(model, read_tensors(path), path, skip=(HEAD,) if skip_head else ())
+
+
+def load_model(path: str | Path, **options) -> tuple[DeepLabLFOVModel, tuple[str, ...]]:
+    """The network that a file's weights fit, with them loaded, and its class names.
+
+    options go to DeepLabLFOVModel. Raises UserError as `load_weights` does.
+    """
+    tensors = read_tensors(path)
+    fit = fit_of(tensors, path)
+    check_fit(tensors, fit.num_classes, fit.width, path)
+    return DeepLabLFOVModel(fit.num_classes, fit.width, initial=tensors, **options), fit.class_names
+
+
+def fit_of(tensors: Tensors, path: str | Path) -> Fit:
+    """Read the width off the first layer's biases and the number of classes off the last's.
+
+    Raises UserError for tensors of another network.
+    """
+    sizes = {name: tensors[name].size for name in ("conv1_1/b", f"{HEAD}/b") if name in tensors}
+    if not sizes.get("conv1_1/b") or sizes.get(f"{HEAD}/b") == 0:
+        raise UserError(f"{path} holds no DeepLab-LargeFOV: there is no tensor conv1_1/b in it")
+    num_classes = sizes.get(f"{HEAD}/b", len(CLASS_NAMES))
+    if num_classes > 256 or sizes["conv1_1/b"] > MOST_WIDTH * WIDTH_UNIT:
+        raise UserError(
+            f"{path} holds {num_classes} classes and {sizes['conv1_1/b']} channels in conv1_1; "
+            f"256 and {MOST_WIDTH * WIDTH_UNIT} are the most"
+        )
+    names = tensors.get("class_names", np.empty(0)).ravel().tolist()
+    if len(names) != num_classes:
+        return Fit(num_classes, sizes["conv1_1/b"] / WIDTH_UNIT, class_names_of(num_classes))
+    names = tuple(n.decode("utf-8", "replace") if isinstance(n, bytes) else str(n) for n in names)
+    return Fit(num_classes, sizes["conv1_1/b"] / WIDTH_UNIT, names)
+
+
+def set_parameters(
+    model: DeepLabLFOVModel, tensors: Tensors, where: str | Path, skip: Collection[str] = ()
+) -> None:
+    """Set the parameters of all layers but those in `skip`; raises UserError as `load_weights`."""
+    check_fit(tensors, model.num_classes, model.width, where, skip)
+    for name, parameter in model.parameters.items():
+        if name[:-2] not in skip:
+            parameter.assign(tensors[name])
+
+
+def check_fit(
+    tensors: Tensors,
+    num_classes: int,
+    width: float,
+    where: str | Path,
+    skip: Collection[str] = (),
+) -> None:
+    """Raise UserError, with every misfit, unless tensors are those of all layers but `skip`."""
+    shapes = parameter_shapes(num_classes, width)
+    wanted = {name: shape for name, shape in shapes.items() if name[:-2] not in skip}
+    found = {name: tensors[name] for name in wanted if name in tensors}
+    extra = [name for name in tensors if name not in shapes and not is_bookkeeping(name)]
+    misfits = [f"{name} is missing" for name in wanted if name not in found]
+    misfits += [f"{name} is extra" for name in extra]
+    misfits += [
+        f"{name} is {_shape(tensor.shape)} and not {_shape(wanted[name])}"
+        for name, tensor in found.items()
+        if tensor.shape != tuple(wanted[name])
+    ]
+    misfits += [
+        f"{name} holds {tensor.dtype} and not numbers"
+        for name, tensor in found.items()
+        if not np.issubdtype(tensor.dtype, np.floating)
+    ]
+    if misfits:
+        hint = "; train.py's --not_restore_last starts the head afresh"
+        hint = hint if _only_head(misfits) else ""
+        raise UserError(f"{where} does not fit the network: {', '.join(misfits)}{hint}")
+
+
+def is_bookkeeping(name: str) -> bool:
+    """True for a run's own entries in a checkpoint, and for slots such as `conv1_1/w/Adam`."""
+    return name in _BOOKKEEPING or name.rpartition("/")[0] in _SLOTTED
+
+
+def _only_head(misfits: list[str]) -> bool:
+    return all(misfit.startswith(f"{HEAD}/") for misfit in misfits)
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) or "a number"

@@ -1,0 +1,148 @@
+"""Weights in other layouts as tensors of ours: Caffe's LargeFOV and VGG-16, and Keras' VGG16.
+
+Both frameworks trained VGG-16 on BGR pictures minus the mean, so no channel changes places.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from deeplab_lfov.errors import UserError
+from deeplab_lfov.network.layers import CONVOLUTIONS, HEAD, LAYERS, Layer
+from deeplab_lfov.voc import CLASS_NAMES
+
+Blobs = dict[str, list[np.ndarray]]
+
+DECIMATION = 4
+"""fc6 and fc7 keep every 4th output: 1024 of VGG-16's 4096 (arXiv 1412.7062, section 3.1)."""
+TAP_STEP = 3
+"""Of fc6's 7 x 7 filters the taps 0, 3 and 6 are kept."""
+
+
+class Converted(NamedTuple):
+    """A tensor of ours, and what it was where it came from."""
+
+    source: str
+    source_shape: tuple[int, ...]
+    name: str
+    tensor: np.ndarray
+
+
+def is_vgg16(layers: Blobs) -> bool:
+    """True for Caffe blobs whose fc6 sees 7 x 7 cells: VGG-16 as published, not cut down."""
+    return "fc6" in layers and layers["fc6"][0].shape[-1:] != (3,)
+
+
+def from_caffe(layers: Blobs, where: str | Path) -> list[Converted]:
+    """Caffe's blobs of a LargeFOV network (OIHW), its last layer under any name `fc8...`.
+
+    Layers that the network does not have come through under their own names, to be reported.
+    Raises UserError for several last layers.
+    """
+    head = _head(layers, where)
+    rows = []
+    for source, blobs in layers.items():
+        name = HEAD if source == head else source
+        tensors = [_hwio(blobs[0]), *(blob.ravel() for blob in blobs[1:])]
+        for position, (blob, tensor) in enumerate(zip(blobs, tensors, strict=True)):
+            part = "wb"[position] if position < 2 else str(position)
+            rows.append(Converted(f"{source}[{position}]", blob.shape, f"{name}/{part}", tensor))
+    return rows
+
+
+def from_caffe_vgg16(layers: Blobs, where: str | Path) -> list[Converted]:
+    """Caffe's blobs of VGG-16 (OIHW) as a network without head: fc6 and fc7 cut down, fc8 dropped.
+
+    Raises UserError where fc6 or fc7 has not VGG-16's form.
+    """
+    kept = {name: blobs for name, blobs in layers.items() if not name.startswith("fc8")}
+    try:
+        inputs = len(layers["conv5_3"][0])
+        (fc6, fc6_bias), (fc7, fc7_bias) = layers["fc6"], layers["fc7"]
+        fc6 = fc6.reshape(fc6_bias.size, inputs, 7, 7)[::DECIMATION, :, ::TAP_STEP, ::TAP_STEP]
+        fc7 = fc7.reshape(fc7_bias.size, fc6_bias.size, 1, 1)[::DECIMATION, ::DECIMATION]
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{where} is no VGG-16: {error} (conv5_3, fc6, fc7)") from error
+    cut = {
+        "fc6": [fc6, fc6_bias.ravel()[::DECIMATION]],
+        "fc7": [fc7, fc7_bias.ravel()[::DECIMATION]],
+    }
+    shapes = [blob.shape for blobs in kept.values() for blob in blobs]
+    rows = from_caffe(kept | cut, where)
+    return [row._replace(source_shape=s) for row, s in zip(rows, shapes, strict=True)]
+
+
+def from_keras_vgg16(layers: Blobs, where: str | Path) -> list[Converted]:
+    """Keras' [kernel, bias] of VGG16 (HWIO), with top or without, as a network without head.
+
+    Layers come in the order of the network, whatever their names. Raises UserError for another
+    number of layers and where the top has not VGG16's form.
+    """
+    names = list(layers)
+    wanted = len(CONVOLUTIONS) - 3  # fc6, fc7 and the head are Keras' top
+    if len(names) not in (wanted, wanted + 3) or any(len(part) != 2 for part in layers.values()):
+        raise UserError(f"{where} is no VGG16: it holds weights of {len(names)} layers")
+    rows = []
+    for layer, source in zip(CONVOLUTIONS[:-1], names, strict=False):
+        name = layer.name
+        tensors = [layers[source][0], layers[source][1]]
+        if name in ("fc6", "fc7"):
+            tensors = _cut_down(
+                tensors, name, inputs=len(layers[names[wanted - 1]][1]), where=where
+            )
+        for part, blob, tensor in zip("wb", layers[source], tensors, strict=True):
+            rows.append(Converted(f"{source}/{part}", blob.shape, f"{name}/{part}", tensor))
+    return rows
+
+
+def _cut_down(
+    tensors: list[np.ndarray], name: str, inputs: int, where: str | Path
+) -> list[np.ndarray]:
+    kernel, bias = tensors
+    try:
+        if name == "fc6":
+            kernel = kernel.reshape(7, 7, inputs, bias.size)[::TAP_STEP, ::TAP_STEP]
+        else:
+            kernel = kernel.reshape(1, 1, -1, bias.size)[:, :, ::DECIMATION]
+    except ValueError as error:
+        raise UserError(f"{where} is no VGG16: {name} is {kernel.shape}") from error
+    return [kernel[..., ::DECIMATION], bias[::DECIMATION]]
+
+
+def _head(layers: Blobs, where: str | Path) -> str | None:
+    heads = [name for name in layers if name.startswith("fc8")]
+    if len(heads) > 1 and HEAD not in heads:
+        raise UserError(f"{where} has several last layers: {', '.join(heads)}")
+    return HEAD if HEAD in heads else next(iter(heads), None)
+
+
+def _hwio(blob: np.ndarray) -> np.ndarray:
+    """Caffe's filters OIHW, or a legacy inner product [1, 1, O, I], as HWIO."""
+    if blob.ndim == 4 and blob.shape[:2] == (1, 1):
+        blob = blob[0, 0]
+    if blob.ndim == 2:
+        blob = blob[..., np.newaxis, np.newaxis]
+    return blob.transpose(2, 3, 1, 0) if blob.ndim == 4 else blob
+
+
+def deploy_prototxt() -> str:
+    """The network of 21 classes in Caffe's words, for pycaffe to read a .caffemodel into."""
+    text, bottom = 'input: "data" input_shape { dim: 1 dim: 3 dim: 321 dim: 321 }\n', "data"
+    for layer in LAYERS:
+        if layer.kind != "dropout":
+            text += f'layer {{ name: "{layer.name}" bottom: "{bottom}" top: "{layer.name}" '
+            text += f"{_prototxt_of(layer)} }}\n"
+            bottom = layer.name
+    return text
+
+
+def _prototxt_of(layer: Layer) -> str:
+    border = layer.size // 2 * layer.dilation
+    sizes = f"kernel_size: {layer.size} pad: {border} stride: {layer.stride}"
+    if layer.kind == "convolution":
+        channels = layer.channels or len(CLASS_NAMES)
+        sizes += f" dilation: {layer.dilation} num_output: {channels}"
+        return f'type: "Convolution" convolution_param {{ {sizes} }}'
+    pool = "AVE" if layer.kind == "average_pool" else "MAX"
+    return f'type: "Pooling" pooling_param {{ {sizes} pool: {pool} }}'

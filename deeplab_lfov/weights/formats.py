@@ -1,0 +1,98 @@
+"""Weights of every known format as tensors by name, `conv1_1/w` (HWIO) to `fc8_voc12/b`.
+
+A file's format is told by its content, never by its name.
+"""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from deeplab_lfov.errors import UserError, few
+from deeplab_lfov.weights.caffemodel import read_caffemodel
+from deeplab_lfov.weights.conversion import from_caffe, is_vgg16
+from deeplab_lfov.weights.npz import read_npz
+from deeplab_lfov.weights.py2_pickle import read_pickle
+from deeplab_lfov.weights.tf_checkpoint import checkpoints_in, index_of, read_checkpoint
+
+Tensors = dict[str, np.ndarray]
+
+_TABLE_END = bytes.fromhex("57fb808b247547db")  # of a V1 checkpoint
+_BEGINNINGS = {
+    b"PK\x03\x04": "npz",
+    b"\x89HDF": "HDF5",
+    **{bytes([0x80, protocol]): "pickle" for protocol in (2, 3, 4, 5)},
+}
+
+
+def read_tensors(path: str | Path) -> Tensors:
+    """All tensors of a weight file by name.
+
+    Known: TensorFlow checkpoints, V2 and V1; `.npz` with the same names; a LargeFOV `.caffemodel`;
+    the first TensorFlow version's pickle. Raises UserError for a file that is missing, damaged, or
+    of another kind.
+    """
+    path = locate(path)
+    return _READERS[format_of(path)](path)
+
+
+def format_of(path: Path) -> str:
+    """The kind of a file that exists: checkpoint, npz, HDF5, pickle, or else Caffe."""
+    if index_of(path).is_file():
+        return "checkpoint"
+    try:
+        with path.open("rb") as file:
+            head = file.read(8)
+            file.seek(-min(8, path.stat().st_size), 2)
+            tail = file.read(8)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    if tail == _TABLE_END:
+        return "checkpoint"
+    return next((kind for start, kind in _BEGINNINGS.items() if head.startswith(start)), "Caffe")
+
+
+def locate(path: str | Path) -> Path:
+    """The weights that a path means: of a folder (or its file `checkpoint`) the newest checkpoint,
+    of a checkpoint's part (`.index`, `.data-00000-of-00001`) the whole.
+
+    Raises UserError when there is nothing; it names the checkpoints beside.
+    """
+    path = Path(path)
+    folder = path.parent if path.name == "checkpoint" else path
+    if folder.is_dir():
+        found = checkpoints_in(folder)
+        if not found:
+            raise UserError(f"there is no checkpoint in the folder {folder}")
+        return found[-1]
+    whole = path.with_name(re.sub(r"\.(index|meta|data-\d+-of-\d+)$", "", path.name))
+    if index_of(whole).is_file():
+        return whole
+    if path.name == "net_skeleton.json":
+        raise UserError(f"{path} has names and shapes only; take the net_weights.npz beside it")
+    if not path.is_file():
+        beside = [str(other) for other in reversed(checkpoints_in(path.parent))]
+        hint = f"; there are {few(beside)}" if beside else ""
+        raise UserError(f"there is no checkpoint {path}{hint}")
+    return path
+
+
+def _read_caffe(path: Path) -> Tensors:
+    layers = read_caffemodel(path)
+    if is_vgg16(layers):
+        raise UserError(f"{path} is a plain VGG-16; {_CONVERT}")
+    return {row.name: row.tensor for row in from_caffe(layers, path)}
+
+
+def _refuse_hdf5(path: Path) -> Tensors:
+    raise UserError(f"{path} is an HDF5 file, perhaps of Keras; {_CONVERT}")
+
+
+_CONVERT = "util/extract_params.py turns VGG-16 weights into a checkpoint to train from"
+_READERS = {
+    "checkpoint": read_checkpoint,
+    "npz": read_npz,
+    "pickle": read_pickle,
+    "Caffe": _read_caffe,
+    "HDF5": _refuse_hdf5,
+}

@@ -1,0 +1,50 @@
+"""TensorFlow's checkpoints, V2 and V1: their names, and their tensors."""
+
+import glob
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from deeplab_lfov.errors import UserError
+from deeplab_lfov.files import check_no_glob
+
+PREFIX = "model.ckpt"
+
+
+def checkpoints_in(folder: Path) -> list[Path]:
+    """List a folder's checkpoints: named ones (`model.ckpt-init`), then `model.ckpt-<step>`s."""
+    found = [path.with_suffix("") for path in folder.glob(f"{PREFIX}-*.index")]
+    return sorted(found, key=lambda path: (step_of(path) is not None, step_of(path), path.name))
+
+
+def step_of(path: Path) -> int | None:
+    """Return the step in the name `model.ckpt-<step>`, None for any other name."""
+    step = re.fullmatch(rf"{re.escape(PREFIX)}-(\d+)", path.name)
+    return int(step.group(1)) if step else None
+
+
+def index_of(path: Path) -> Path:
+    """Return the file that a V2 checkpoint cannot do without."""
+    return path.with_name(f"{path.name}.index")
+
+
+def read_checkpoint(path: Path) -> dict[str, np.ndarray]:
+    """Read all tensors of a checkpoint by name.
+
+    Raises UserError for a checkpoint that is damaged, before memory is taken for what it claims.
+    """
+    check_no_glob(path)
+    files = [path, *path.parent.glob(f"{glob.escape(path.name)}.data-*")]
+    stored = sum(file.stat().st_size for file in files if file.is_file())
+    try:
+        reader = tf.train.load_checkpoint(str(path))
+        types = reader.get_variable_to_dtype_map()
+        for name, shape in reader.get_variable_to_shape_map().items():
+            if math.prod(shape) * types[name].size > stored:
+                raise ValueError(f"{name} is said to be {shape}, more than there is")
+        return {name: np.asarray(reader.get_tensor(name)) for name in types}
+    except (tf.errors.OpError, IndexError, ValueError, RuntimeError, MemoryError) as error:
+        raise UserError(f"{path} is damaged or no checkpoint: {error}") from error

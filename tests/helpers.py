@@ -1,0 +1,47 @@
+"""What tests of several folders share: places, the reference network's width, and comparisons."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from deeplab_lfov.training.history import History
+from deeplab_lfov.training.settings import decisive
+from deeplab_lfov.weights.formats import read_tensors
+
+DATA = Path(__file__).parent / "data"
+ROOT = Path(__file__).parents[1]
+NARROW = 1 / 16
+TRAIN = "ImageSets/Segmentation/train.txt"
+VAL = "ImageSets/Segmentation/val.txt"
+
+
+def assert_same_run(one, two):
+    """Compare the folders of two runs: weights, slots and losses to 1e-5, settings exactly."""
+    losses = [
+        [row["loss"] for row in History(run, 10**6).rows if "loss" in row] for run in (one, two)
+    ]
+    np.testing.assert_allclose(*losses, rtol=0, atol=1e-5)
+    one, two = map(read_tensors, (one, two))
+    assert set(one) == set(two) and one["global_step"] == two["global_step"]
+    for name, tensor in one.items():
+        if tensor.dtype == np.float32:
+            np.testing.assert_allclose(two[name], tensor, rtol=0, atol=1e-5, err_msg=name)
+    settings = [json.loads(tensors["settings"].item()) for tensors in (one, two)]
+    assert decisive(settings[0]) == decisive(settings[1])
+    assert "devices" not in settings[1]
+
+
+def keras_vgg16_network(top):
+    """Make Keras' VGG16, 1/16 wide, with top (of other sizes) or without."""
+    import keras
+
+    layers = [keras.Input((224, 224, 3))]
+    for position, channels in enumerate((4, 4, 8, 8, 16, 16, 16, 32, 32, 32, 32, 32, 32)):
+        layers.append(keras.layers.Conv2D(channels, 3, padding="same", name=f"conv{position:02}"))
+        if position in (1, 3, 6, 9, 12):
+            layers.append(keras.layers.MaxPooling2D())
+    if top:
+        layers.append(keras.layers.Flatten())
+        layers += [keras.layers.Dense(n, name=f"fc{n}") for n in (64, 65, 10)]
+    return keras.Sequential(layers)

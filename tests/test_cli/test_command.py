@@ -1,0 +1,74 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deeplab_lfov import UserError
+from deeplab_lfov.cli import flags
+from deeplab_lfov.cli.command import Parser, run
+from helpers import ROOT
+
+
+@pytest.mark.parametrize("name", ["train", "evaluate", "inference"])
+def test_help_does_not_load_tensorflow(name):
+    code = (
+        f"import sys, {name}\n"
+        "try:\n    sys.argv = ['x', '--help']\n"
+        f"    {name}.run({name}.main, {name}.parser())\n"
+        "finally:\n    assert 'tensorflow' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0 and "usage:" in done.stdout, done.stderr
+
+
+def test_errors_of_a_user_are_one_line_and_status_2(monkeypatch, capsys):
+    def main(args):
+        raise UserError("what,\nwhere")
+
+    monkeypatch.setattr(sys, "argv", ["x"])
+    with pytest.raises(SystemExit) as exit_:
+        run(main, Parser("test"))
+    assert exit_.value.code == 2 and capsys.readouterr().err == "error: what, where\n"
+
+
+def test_faults_of_the_program_keep_their_traceback(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["x"])
+    with pytest.raises(ZeroDivisionError):
+        run(lambda args: 1 / 0, Parser("test"))
+
+
+def test_unknown_and_shortened_flags_are_errors():
+    parser = Parser("test")
+    parser.add_argument("--learning_rate", type=flags.RATE)
+    for arguments in (["--learning"], ["--no_such"], ["--learning_rate", "fast"]):
+        with pytest.raises(UserError):
+            parser.parse_args(arguments)
+
+
+def test_tensorflow_starts_without_chatter():
+    code = "from deeplab_lfov.cli.startup import start_tensorflow as s; print(s())"
+    fresh = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=fresh)
+    assert done.stderr == "" and len(done.stdout.splitlines()) == 1
+
+
+def test_paths_that_cannot_be_looked_at_are_one_error_line(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["x"])
+    with pytest.raises(SystemExit) as exit_:
+        run(lambda args: Path("x" * 300).stat(), Parser("test"))
+    error = capsys.readouterr().err
+    assert exit_.value.code == 2 and error.startswith("error: xxx") and error.count("\n") == 1
+
+
+def test_a_parser_returns_the_flags_that_were_given_and_shows_defaults(monkeypatch, capsys):
+    parser = Parser("test", {"size": (3, 0.5), "rate": 1.0, "none": None})
+    for name in ("size", "rate", "none"):
+        parser.add_argument(f"--{name}", help=f"the {name}")
+    monkeypatch.setattr(sys, "argv", ["x", "--rate", "7"])
+    assert parser.given() == {"rate": "7"}
+    words = " ".join(parser.format_help().split())
+    assert "the size (default: 3,0.5)" in words and "the rate (default: 1.0)" in words
+    assert words.endswith("the none")

@@ -1,0 +1,125 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from deeplab_lfov.data import augmentation
+
+
+def _pair(height, width):
+    """An image whose channels all hold the mask's value."""
+    mask = np.arange(height * width, dtype=np.uint8).reshape(height, width) % 200 + 1
+    return Image.fromarray(np.repeat(mask[..., np.newaxis], 3, axis=2)), Image.fromarray(mask)
+
+
+def _padded(image, mask, mirrored):
+    """What the network takes of Pillow's pictures, padded to 5 x 6 pixels."""
+    arrays = np.asarray(image), np.asarray(mask)[..., np.newaxis]
+    return [part.numpy() for part in augmentation.padded(*arrays, (5, 6), mirrored)]
+
+
+def _draws(seed, scales=(0.6, 1.8), mirror=True, numbers=range(12)):
+    draws = (augmentation.draw(seed, number, scales, mirror) for number in numbers)
+    return [augmentation.Draw(*(part.numpy() for part in draw)) for draw in draws]
+
+
+def test_the_window_is_cut_from_the_resized_picture():
+    """The whole picture resized first, as the window's own pixels must come out."""
+    rng = np.random.default_rng(0)
+    image = Image.fromarray(rng.integers(0, 256, (37, 53, 3), np.uint8))
+    mask = _pair(37, 53)[1]
+    for draw in _draws(7):
+        pixels, labels = augmentation.window(image, mask, (30, 31), draw.factor, draw.position)
+        height, width = round(37 * float(draw.factor)), round(53 * float(draw.factor))
+        whole = tf.image.resize(np.asarray(image), [height, width], antialias=True).numpy()
+        whole_mask = tf.image.resize(np.asarray(mask)[..., None], [height, width], "nearest")
+        assert labels.size == (min(width, 31), min(height, 30)) == pixels.size
+        top, left = (
+            int(position * (max(0, side - most) + 1))
+            for position, side, most in zip(draw.position, (height, width), (30, 31), strict=True)
+        )
+        place = slice(top, top + labels.height), slice(left, left + labels.width)
+        np.testing.assert_array_equal(labels, whole_mask[place][..., 0])
+        np.testing.assert_allclose(pixels, whole[place], atol=1.1)  # rounded, along both sides
+
+
+def test_random_windows_move_both_alike_and_are_inside():
+    image, mask = _pair(20, 30)
+    corners = set()
+    for draw in _draws(0, numbers=range(30)):
+        pixels, labels = augmentation.window(image, mask, (8, 9), 1.0, draw.position)
+        assert pixels.size == (9, 8)
+        np.testing.assert_array_equal(np.asarray(pixels)[..., 0], labels)
+        corners.add(labels.getpixel((0, 0)))
+    assert len(corners) > 15
+
+
+@pytest.mark.parametrize("at", [np.float32(0), np.nextafter(np.float32(1), np.float32(0))])
+@pytest.mark.parametrize("factor", [0.01, 0.333, 0.75, 1.0, 1.1, 3.7])
+def test_a_window_reaches_every_border_and_no_further(factor, at):
+    image, mask = _pair(19, 13)
+    position = np.float32([at, at])
+    pixels, labels = augmentation.window(image, mask, (9, 7), np.float32(factor), position)
+    height, width = (min(max(1, round(n * factor)), most) for n, most in ((19, 9), (13, 7)))
+    assert pixels.size == labels.size == (width, height)
+    if factor >= 1:
+        border = (width - 1, height - 1) if at else (0, 0)
+        assert labels.getpixel(border) == mask.getpixel((12, 18) if at else (0, 0))
+
+
+def test_padding_adds_the_mean_to_the_image_and_void_to_the_mask():
+    image, mask = Image.new("RGB", (4, 3), (10, 20, 30)), _pair(3, 4)[1]
+    pixels, labels = _padded(image, mask, mirrored=False)
+    assert pixels.dtype == np.float32 and labels.dtype == np.uint8
+    assert pixels.shape == (5, 6, 3) and labels.shape == (5, 6, 1)
+    bgr = [30 - 104.00698793, 20 - 116.66876762, 10 - 122.67891434]
+    np.testing.assert_allclose(pixels[:3, :4], np.broadcast_to(bgr, (3, 4, 3)), rtol=1e-6)
+    np.testing.assert_array_equal(labels[:3, :4, 0], mask)
+    assert not pixels[3:].any() and not pixels[:, 4:].any()
+    assert (labels[3:] == 255).all() and (labels[:, 4:] == 255).all()
+
+
+def test_mirrored_pictures_are_padded_at_the_left():
+    image, mask = _pair(3, 4)
+    pixels, labels = _padded(image, mask, mirrored=False)
+    turned = _padded(*augmentation.mirror(image, mask), mirrored=True)
+    np.testing.assert_array_equal(turned[0], pixels[:, ::-1])
+    np.testing.assert_array_equal(turned[1], labels[:, ::-1])
+
+
+def test_mirroring_swaps_both():
+    image, mask = _pair(2, 3)
+    for part, mirrored in zip((image, mask), augmentation.mirror(image, mask), strict=True):
+        np.testing.assert_array_equal(np.asarray(mirrored), np.asarray(part)[:, ::-1])
+
+
+def test_half_of_the_samples_are_mirrored_or_none():
+    mirrored = [draw.mirrored for draw in _draws(0, numbers=range(100))]
+    assert 35 < sum(mirrored) < 65
+    assert not any(draw.mirrored for draw in _draws(0, mirror=False, numbers=range(20)))
+
+
+def test_factors_fill_their_range():
+    factors = [draw.factor for draw in _draws(0, (0.5, 1.5), numbers=range(60))]
+    assert 0.5 <= min(factors) < 0.6 and 1.4 < max(factors) < 1.5
+
+
+def test_scaling_keeps_labels_and_moves_both_alike():
+    left = np.repeat([True, False], 40)
+    image = Image.fromarray(np.tile(np.where(left, 7, 99).astype(np.uint8)[:, None], (40, 1, 3)))
+    mask = Image.fromarray(np.tile(np.where(left, 3, 255).astype(np.uint8), (40, 1)))
+    for factor in (0.5, 0.71, 0.93, 1.0, 1.31, 1.5):
+        pixels, labels = augmentation.window(image, mask, (99, 199), factor, np.zeros(2))
+        assert pixels.size == labels.size == (round(80 * factor), round(40 * factor))
+        edge = labels.width // 2
+        for columns, value, label in ((slice(edge - 2), 7, 3), (slice(edge + 2, None), 99, 255)):
+            assert (np.asarray(pixels)[:, columns] == value).all()
+            assert (np.asarray(labels)[:, columns] == label).all()
+
+
+def test_draws_follow_seed_and_number():
+    def numbers(seed):
+        return [(float(d.factor), *d.position.tolist(), bool(d.mirrored)) for d in _draws(seed)]
+
+    assert numbers(1) == numbers(1) != numbers(2)
+    assert len(set(numbers(1))) == 12

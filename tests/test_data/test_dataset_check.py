@@ -1,0 +1,101 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from deeplab_lfov.data.image_files import write_mask
+from deeplab_lfov.voc import PALETTE
+
+
+@pytest.fixture
+def check(script, tmp_path):
+    return lambda *flags: script("util.check_dataset", "list.txt", "--data_dir", tmp_path, *flags)
+
+
+@pytest.fixture
+def add(tmp_path):
+    """Add a picture of 6 x 4 pixels with a mask to list.txt."""
+
+    def call(name, labels, size=(6, 4)):
+        Image.new("RGB", size).save(tmp_path / f"{name}.jpg")
+        if labels is not None:
+            write_mask(tmp_path / f"{name}.png", np.asarray(labels, np.uint8))
+        with (tmp_path / "list.txt").open("a") as file:
+            file.write(f"{name}.jpg {name}.png\n")
+
+    return call
+
+
+def labels(*values):
+    return np.repeat(np.array(values, np.uint8), 24 // len(values)).reshape(4, 6)
+
+
+def test_a_good_data_set(check, add):
+    add("a", labels(0, 1, 1, 255))
+    add("b", labels(0, 20))
+    result = check()
+    assert result.status == 0, result.err
+    for words in (
+        "2 pictures with masks, 4 to 4 pixels high and 6 to 6 wide",
+        "3 of 21 classes occur, 12.5% of pixels are void",
+        "background     37.50%",
+        "aeroplane      25.00%",
+        "bicycle         never",
+        "void           12.50%",
+    ):
+        assert words in result.out
+
+
+def test_every_fault_is_listed(check, add, tmp_path):
+    add("good", labels(0, 1))
+    add("range", labels(0, 99))
+    add("size", np.zeros((3, 3)))
+    add("missing", None)
+    add("cut", labels(0))
+    content = (tmp_path / "good.jpg").read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(content[: len(content) // 2])
+    add("rgb", None)
+    Image.new("RGB", (6, 4), (1, 2, 3)).save(tmp_path / "rgb.png")
+    result = check()
+    assert result.status == 2
+    faults = [line for line in result.out.splitlines() if line.startswith("fault: ")]
+    assert len(faults) == 5
+    found = ("99", "3 x 3", "no file", "cut.jpg cannot be decoded", "(1, 2, 3)")
+    for words, fault in zip(found, faults, strict=True):
+        assert words in fault
+    assert result.err.rpartition("error: ")[2] == (
+        "training would stop at 5 of 6 pictures; see the faults above\n"
+    )
+
+
+def test_masks_that_look_wrong_are_noted(check, add, tmp_path):
+    add("black", labels(0))
+    add("void", labels(255))
+    add("rgb", None)
+    Image.fromarray(PALETTE[labels(0, 15)]).save(tmp_path / "rgb.png")
+    result = check()
+    assert result.status == 0
+    assert f"1 masks that are all background (label 0): {tmp_path}/black.png" in result.out
+    assert f"1 masks that are all void: {tmp_path}/void.png" in result.out
+    assert f"1 RGB masks, looked up in the palette: {tmp_path}/rgb.png" in result.out
+
+
+def test_pictures_in_two_lists(check, add, tmp_path):
+    for name in "abc":
+        add(name, labels(0, 1))
+    (tmp_path / "val.txt").write_text("b.jpg b.png\n./a.jpg a.png\n")
+    result = check("--against", "val.txt")
+    assert f"2 pictures are in val.txt too: {tmp_path}/a.jpg, {tmp_path}/b.jpg" in result.out
+
+
+def test_train_prints_the_short_form_and_stops_at_faults(script, add, tmp_path):
+    add("a", labels(0, 1))
+    small = ["--width", 1 / 16, "--input_size", "9,9", "--batch_size", 1, "--num_steps", 1]
+    data = ["--data_dir", tmp_path, "--data_list", "list.txt"]
+    result = script("train", *data, *small, "--snapshot_dir", tmp_path / "run")
+    assert "data     1 pictures with masks, 4 to 4" in result.out
+    assert "data     2 of 21 classes occur, 0.0% of pixels are void" in result.out
+    add("b", labels(0, 99))
+    result = script("train", *data, *small, "--snapshot_dir", tmp_path / "run2")
+    assert result.status == 2
+    assert "training would stop at 1 of 2 pictures" in result.err and "b.png" in result.err
+    assert not list((tmp_path / "run2").glob("model.ckpt*"))

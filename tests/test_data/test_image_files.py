@@ -1,0 +1,214 @@
+import io
+import warnings
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deeplab_lfov import UserError
+from deeplab_lfov.data import image_files as pictures
+from deeplab_lfov.voc import PALETTE
+
+
+def save(path, pixels, mode=None, **options):
+    Image.fromarray(np.asarray(pixels, np.uint8), mode).save(path, **options)
+    return path
+
+
+def png(path, bit_depth, rows):
+    """A grey PNG of one byte a row with fewer than 8 bits a pixel, which Pillow cannot write."""
+    import struct
+    import zlib
+
+    def chunk(kind, data):
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    head = struct.pack(">IIBBBBB", 8 // bit_depth, len(rows), bit_depth, 0, 0, 0, 0)
+    pixels = zlib.compress(b"".join(b"\0" + bytes([row]) for row in rows))
+    chunks = chunk(b"IHDR", head) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunks)
+    return path
+
+
+RGB = np.array([[[250, 0, 0], [0, 250, 0]], [[0, 0, 250], [90, 90, 90]]], np.uint8)
+
+
+def test_read_image_png(tmp_path):
+    np.testing.assert_array_equal(pictures.read_image(save(tmp_path / "a.png", RGB)), RGB)
+
+
+def test_read_image_jpeg(tmp_path):
+    path = save(tmp_path / "a.jpg", np.full((8, 8, 3), [200, 100, 50]), quality=95)
+    assert np.abs(pictures.read_image(path).astype(int) - [200, 100, 50]).max() <= 3
+
+
+def test_read_image_grey(tmp_path):
+    path = save(tmp_path / "a.png", [[7, 9]])
+    np.testing.assert_array_equal(pictures.read_image(path), [[[7] * 3, [9] * 3]])
+
+
+def test_read_image_palette(tmp_path):
+    pictures.write_mask(tmp_path / "a.png", np.array([[0, 15]], np.uint8))
+    np.testing.assert_array_equal(
+        pictures.read_image(tmp_path / "a.png"), [[[0, 0, 0], [192, 128, 128]]]
+    )
+
+
+def test_read_image_alpha_shows_white(tmp_path):
+    path = save(tmp_path / "a.png", [[[10, 20, 30, 255], [10, 20, 30, 0]]])
+    np.testing.assert_array_equal(pictures.read_image(path), [[[10, 20, 30], [255, 255, 255]]])
+
+
+def test_read_image_16_bits_keeps_the_upper_byte(tmp_path):
+    Image.fromarray(np.array([[0, 0x1234, 0xFFFF]], np.uint16)).save(tmp_path / "a.png")
+    image = pictures.read_image(tmp_path / "a.png")
+    np.testing.assert_array_equal(image[0, :, 0], [0, 0x12, 0xFF])
+
+
+def test_read_image_cmyk(tmp_path):
+    Image.new("CMYK", (8, 8), (0, 255, 255, 0)).save(tmp_path / "a.jpg", quality=95)
+    red, green, blue = pictures.read_image(tmp_path / "a.jpg")[4, 4].astype(int)
+    assert red > 240 and green < 15 and blue < 15
+
+
+def test_exif_orientation_is_applied(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: show it rotated by 90 degrees clockwise
+    Image.fromarray(RGB[:1]).save(tmp_path / "a.png", exif=exif)
+    np.testing.assert_array_equal(
+        pictures.read_image(tmp_path / "a.png"), RGB[:1].transpose(1, 0, 2)
+    )
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif", ".bmp"])
+@pytest.mark.parametrize("orientation", [1, 3, 8])
+def test_image_size_is_that_of_the_picture_read(tmp_path, suffix, orientation):
+    exif, path = Image.Exif(), tmp_path / f"a{suffix}"
+    exif[0x0112] = orientation
+    Image.new("RGB", (30, 20)).save(path, **({} if suffix == ".bmp" else {"exif": exif}))
+    size = pictures.read_image(path).shape[:2]
+    assert pictures.image_size(path) == size
+    assert size == ((30, 20) if orientation == 8 and suffix != ".bmp" else (20, 30))
+
+
+@pytest.mark.parametrize("damage", ["missing", "text", "cut", "floats"])
+def test_read_image_refuses(tmp_path, damage):
+    path = tmp_path / "a.jpg"
+    if damage == "text":
+        path.write_text("no picture")
+    elif damage == "cut":
+        whole = io.BytesIO()
+        Image.effect_noise((64, 64), 90).save(whole, "JPEG")
+        path.write_bytes(whole.getvalue()[:600])
+    elif damage == "floats":
+        path = tmp_path / "a.tif"
+        Image.fromarray(np.zeros((2, 2), np.float32)).save(path)
+    with pytest.raises(UserError, match=str(path)):
+        pictures.read_image(path)
+
+
+LABELS = np.array([[0, 1, 20], [255, 7, 7]], np.uint8)
+
+
+@pytest.mark.parametrize("kind", ["grey", "palette", "rgb", "rgba", "sixteen", "grey alpha"])
+def test_read_mask_gives_the_labels(tmp_path, kind):
+    path = tmp_path / "a.png"
+    if kind == "grey":
+        save(path, LABELS)
+    elif kind == "palette":
+        pictures.write_mask(path, LABELS)
+    elif kind == "sixteen":
+        Image.fromarray(LABELS.astype(np.uint16)).save(path)
+    elif kind == "grey alpha":
+        save(path, np.stack([LABELS, LABELS * 0 + 255], axis=-1))
+    else:
+        Image.fromarray(PALETTE[LABELS]).convert(kind.upper()).save(path)
+    np.testing.assert_array_equal(pictures.read_mask(path, num_classes=21), LABELS)
+
+
+def test_read_mask_with_a_palette_that_is_not_vocs(tmp_path):
+    picture = Image.fromarray(LABELS)
+    picture.putpalette(bytes(range(255, -1, -1)) * 3)
+    picture.save(tmp_path / "a.png")
+    np.testing.assert_array_equal(pictures.read_mask(tmp_path / "a.png", 21), LABELS)
+
+
+@pytest.mark.parametrize(
+    ("bit_depth", "byte", "labels"),
+    [(1, 0b01100000, [0, 1, 1, 0, 0, 0, 0, 0]), (2, 0b00011011, [0, 1, 2, 3]), (4, 0x1C, [1, 12])],
+)
+def test_read_mask_of_few_bits(tmp_path, bit_depth, byte, labels):
+    path = png(tmp_path / "a.png", bit_depth, [byte])
+    np.testing.assert_array_equal(pictures.read_mask(path, 21), [labels])
+
+
+def test_read_mask_turns_ignore_label_into_void(tmp_path):
+    path = save(tmp_path / "a.png", [[0, 1, 2]])
+    np.testing.assert_array_equal(pictures.read_mask(path, 3, ignore_label=0), [[255, 1, 2]])
+
+
+def test_read_mask_names_labels_out_of_range(tmp_path):
+    path = save(tmp_path / "a.png", [[0, 21, 255, 77]])
+    with pytest.raises(UserError, match=rf"{path} .*\(0 to 20\).*21, 77"):
+        pictures.read_mask(path, num_classes=21)
+    Image.fromarray(np.array([[300]], np.uint16)).save(path)
+    with pytest.raises(UserError, match="300"):
+        pictures.read_mask(path, num_classes=21)
+
+
+def test_read_mask_names_unknown_colors(tmp_path):
+    path = save(tmp_path / "a.png", [[[128, 0, 0], [1, 2, 3]]])
+    with pytest.raises(UserError, match=rf"{path} .*\(1, 2, 3\)"):
+        pictures.read_mask(path, num_classes=21)
+
+
+def test_write_mask_is_a_voc_palette_png(tmp_path):
+    pictures.write_mask(tmp_path / "a.png", LABELS)
+    with Image.open(tmp_path / "a.png") as picture:
+        assert picture.mode == "P"
+        np.testing.assert_array_equal(np.asarray(picture), LABELS)
+        np.testing.assert_array_equal(np.asarray(picture.convert("RGB")), PALETTE[LABELS])
+
+
+def test_only_own_pngs_are_written_over(tmp_path):
+    pictures.write_mask(tmp_path / "ours.png", LABELS)
+    pictures.write_mask(tmp_path / "ours.png", LABELS[:1])
+    np.testing.assert_array_equal(pictures.read_mask(tmp_path / "ours.png", 21), LABELS[:1])
+    theirs = save(tmp_path / "theirs.png", LABELS).read_bytes()
+    with pytest.raises(UserError, match="theirs.png exists"):
+        pictures.write_mask(tmp_path / "theirs.png", LABELS)
+    assert (tmp_path / "theirs.png").read_bytes() == theirs
+
+
+@pytest.mark.parametrize("size", [(20_000, 10_000), (40_000, 25_000)])
+def test_pictures_may_be_larger_than_pillow_allows(tmp_path, size):
+    """The head is enough: Pillow warns of the one and refuses the other."""
+    path, limit = tmp_path / "a.ppm", Image.MAX_IMAGE_PIXELS
+    path.write_text("P6 {} {} 255\n".format(*size))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert pictures.image_size(path) == size[::-1]
+    assert limit == Image.MAX_IMAGE_PIXELS
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("size", [(40_000, 25_001), (100_000, 100_000)])
+@pytest.mark.parametrize("read", [pictures.image_size, pictures.read_image])
+def test_a_small_file_that_claims_too_many_pixels_is_refused(tmp_path, read, size):
+    path = tmp_path / "a.ppm"
+    path.write_text("P6 {} {} 255\n".format(*size))
+    with pytest.raises(UserError, match=f"{path} claims more than 1,000,000,000 pixels; cut"):
+        read(path)
+
+
+def test_negative_labels_are_no_background(tmp_path):
+    Image.fromarray(np.array([[0, -1, 3]], np.int32)).save(tmp_path / "a.tif")
+    with pytest.raises(UserError, match="labels from -1 to 3"):
+        pictures.read_mask(tmp_path / "a.tif", 21)
+
+
+def test_unreadable_exif_means_upright(tmp_path):
+    Image.fromarray(RGB).save(tmp_path / "a.png", exif=b"garbage")
+    np.testing.assert_array_equal(pictures.read_image(tmp_path / "a.png"), RGB)

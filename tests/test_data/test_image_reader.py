@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from deeplab_lfov import ImageReader, UserError, preprocess
+from deeplab_lfov.data.image_files import read_image, read_mask, write_mask
+
+TRAIN = "ImageSets/Segmentation/train.txt"
+
+
+def collect(reader, batch_size=2, size=(33, 41), num_steps=4, first_step=0):
+    batches = list(reader.batches(batch_size, size, num_steps, first_step))
+    return [np.concatenate([batch[part] for batch in batches]) for part in (0, 1)]
+
+
+def test_batches_have_the_networks_form(shapes):
+    for images, labels in ImageReader(shapes, TRAIN).batches(3, (33, 41), 2):
+        assert images.shape == (3, 33, 41, 3) and images.dtype == np.float32
+        assert labels.shape == (3, 33, 41, 1) and labels.dtype == np.uint8
+        assert -123 <= images.numpy().min() < 0 < images.numpy().max() <= 151
+
+
+def test_an_unscaled_whole_crop_is_the_picture_then_mean_and_void(shapes):
+    reader = ImageReader(shapes, TRAIN)
+    images, labels = collect(reader, 1, (200, 200), 6)
+    expected = {sample.image: read_image(sample.image) for sample in reader.samples}
+    for image, label in zip(preprocess.picture(images).numpy(), labels, strict=True):
+        path = next(
+            p for p, e in expected.items() if np.array_equal(image[: len(e), : e.shape[1]], e)
+        )
+        height, width = expected.pop(path).shape[:2]
+        mask = read_mask(reader.samples[[s.image for s in reader.samples].index(path)].mask, 21)
+        np.testing.assert_array_equal(label[:height, :width, 0], mask)
+        assert (label[height:] == 255).all() and (label[:, width:] == 255).all()
+    assert not expected  # every picture came once in the epoch
+
+
+def test_every_epoch_has_its_own_order(shapes):
+    images, _ = collect(ImageReader(shapes, TRAIN), 1, (200, 200), 18)
+    epochs = [[image.tobytes() for image in images[start : start + 6]] for start in (0, 6, 12)]
+    assert set(epochs[0]) == set(epochs[1]) == set(epochs[2])
+    assert len({tuple(epoch) for epoch in epochs}) == 3
+
+
+def test_samples_do_not_depend_on_batches_or_on_where_a_run_resumed(shapes):
+    reader = ImageReader(shapes, TRAIN, scale_range=(0.75, 1.25), random_mirror=True, seed=3)
+    whole = collect(reader, 2, num_steps=6)
+    for other in (collect(reader, 4, num_steps=3), collect(reader, 2, num_steps=6, first_step=2)):
+        for one, two in zip(whole, other, strict=True):
+            np.testing.assert_array_equal(one[-len(two) :], two)
+
+
+def test_seeds_differ(shapes):
+    one, two = (collect(ImageReader(shapes, TRAIN, seed=seed))[1] for seed in (0, 1))
+    assert np.any(one != two)
+
+
+def test_pictures_come_whole_and_in_order(shapes):
+    reader = ImageReader(shapes, TRAIN)
+    found = list(reader.pictures(4))
+    assert [sample for sample, *_ in found] == reader.samples[:4]
+    for sample, image, labels in found:
+        np.testing.assert_array_equal(image, read_image(sample.image))
+        np.testing.assert_array_equal(labels, read_mask(sample.mask, 21))
+
+
+@pytest.mark.parametrize("way", ["batches", "pictures"])
+def test_a_bad_file_is_named_by_a_user_error(tmp_path, way):
+    Image.new("RGB", (9, 7)).save(tmp_path / "a.png")
+    write_mask(tmp_path / "b.png", np.zeros((9, 7), np.uint8))
+    (tmp_path / "list.txt").write_text("a.png b.png")
+    reader = ImageReader(tmp_path, "list.txt")
+    items = reader.batches(1, (9, 9), 1) if way == "batches" else reader.pictures()
+    with pytest.raises(UserError, match=r"a.png is 9 x 7 pixels and its mask .*b.png is 7 x 9"):
+        list(items)
+
+
+def test_the_reader_recovers_no_other_error(shapes, monkeypatch):
+    reader = ImageReader(shapes, TRAIN)
+    monkeypatch.setattr(reader, "labels_of", lambda mask: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        list(reader.pictures())
+    with pytest.raises(Exception, match="ZeroDivisionError"):
+        list(reader.batches(1, (9, 9), 1))

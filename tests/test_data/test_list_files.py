@@ -1,0 +1,89 @@
+import pytest
+
+from deeplab_lfov import UserError
+from deeplab_lfov.data.list_files import read_class_names, read_list
+
+
+@pytest.fixture
+def folder(tmp_path):
+    names = ["JPEGImages/a.jpg", "JPEGImages/b c.jpg", "JPEGImages/ü.jpg", "m/a.png", "m/b c.png"]
+    names += ["SegmentationClass/a.png", "SegmentationClass/ü.png", "SegmentationClassAug/ü.png"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+def read(folder, text, **options):
+    (folder / "list.txt").write_bytes(text.encode())
+    samples = read_list(folder, "list.txt", **options)
+    return [tuple(path and str(path.relative_to(folder)) for path in s) for s in samples]
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["/JPEGImages/a.jpg /m/a.png", "JPEGImages/a.jpg\tm/a.png\r", "  JPEGImages/a.jpg   /m/a.png "],
+)
+def test_a_line_is_a_picture_and_a_mask(folder, line):
+    assert read(folder, line) == [("JPEGImages/a.jpg", "m/a.png")]
+
+
+def test_names_with_spaces_are_split_where_both_are_files(folder):
+    assert read(folder, "/JPEGImages/b c.jpg /m/b c.png") == [("JPEGImages/b c.jpg", "m/b c.png")]
+    assert read(folder, "/JPEGImages/b c.jpg", masks=False) == [("JPEGImages/b c.jpg", None)]
+
+
+def test_a_bare_id_is_looked_up_in_vocs_folders_augmented_masks_first(folder):
+    assert read(folder, "a\nü\n") == [
+        ("JPEGImages/a.jpg", "SegmentationClass/a.png"),
+        ("JPEGImages/ü.jpg", "SegmentationClassAug/ü.png"),
+    ]
+
+
+def test_blank_lines_comments_and_byte_order_marks_are_skipped(folder):
+    assert len(read(folder, "\ufeff# two\r\n\r\na\r\n  \nü")) == 2
+
+
+def test_absolute_paths_outside_data_dir(folder, tmp_path_factory):
+    (folder / "list.txt").write_text(f"{folder}/JPEGImages/a.jpg {folder}/m/a.png")
+    other = tmp_path_factory.mktemp("other")
+    assert read_list(other, folder / "list.txt")[0].name == "a"
+
+
+def test_missing_files_are_counted_and_the_first_named(folder):
+    lines = [f"/x{number}.jpg /m/a.png" for number in range(5)]
+    with pytest.raises(UserError, match=r"5 of the 12 files .*x0.jpg, .*x2.jpg and 2 more"):
+        read(folder, "\n".join([*lines, "a"]))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("", "empty"), ("# only\n", "empty"), ("JPEGImages/a.jpg", "line 1 .* names no mask")],
+)
+def test_lists_that_cannot_be_trained_on(folder, text, message):
+    with pytest.raises(UserError, match=message):
+        read(folder, text)
+
+
+def test_missing_list_and_folder(folder):
+    with pytest.raises(UserError, match="no list nowhere.txt"):
+        read_list(folder, "nowhere.txt")
+    with pytest.raises(UserError, match="no folder"):
+        read_list(folder / "nowhere", "list.txt")
+    (folder / "bytes.txt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UserError, match="not a text file"):
+        read_list(folder, "bytes.txt")
+
+
+def test_class_names(tmp_path):
+    path = tmp_path / "classes.txt"
+    path.write_text("sky\nroad \n\ntraffic light\n")
+    assert read_class_names(path) == ("sky", "road", "traffic light")
+    with pytest.raises(UserError, match="3 classes, not 4"):
+        read_class_names(path, 4)
+    path.write_text("sky\nsky\n")
+    with pytest.raises(UserError, match="'sky' twice"):
+        read_class_names(path)
+    path.write_text("\n")
+    with pytest.raises(UserError, match="0 classes"):
+        read_class_names(path)

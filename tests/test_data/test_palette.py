@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+
+from deeplab_lfov import UserError
+from deeplab_lfov.data.palette import VOC_PALETTE, class_names_from, read_palette
+
+
+def test_a_file_names_classes_and_colors(tmp_path):
+    path = tmp_path / "palette.txt"
+    path.write_text("# CamVid\nsky 128 128 128\r\n\ntraffic light: 192, 128, 0\nvoid 0 0 0\n")
+    palette = read_palette(path)
+    assert palette.class_names == ("sky", "traffic light")
+    pixels = np.array([[[192, 128, 0], [0, 0, 0]], [[128, 128, 128], [0, 0, 0]]], np.uint8)
+    np.testing.assert_array_equal(palette.labels_of(pixels), [[1, 255], [0, 255]])
+    with pytest.raises(UserError, match=r"\(0, 0, 1\)"):
+        palette.labels_of(pixels + np.array([0, 0, 1], np.uint8))
+
+
+def test_the_voc_palette_has_all_labels():
+    labels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    np.testing.assert_array_equal(VOC_PALETTE.labels_of(VOC_PALETTE.colors[labels]), labels)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("sky 128 128", "line 1 .*'sky 128 128'"),
+        ("sky 128 128 256", "line 1"),
+        ("128 128 128", "line 1"),
+        ("sky 1 2 3\nsky 4 5 6", "twice"),
+        ("sky 1 2 3\nsea 1 2 3", "twice"),
+        ("", "names 0 classes"),
+        ("void 1 2 3", "names 0 classes"),
+    ],
+)
+def test_other_files_are_errors(tmp_path, text, message):
+    (tmp_path / "palette.txt").write_text(text)
+    with pytest.raises(UserError, match=message):
+        read_palette(tmp_path / "palette.txt")
+
+
+def test_the_number_of_names_must_be_that_of_the_classes(tmp_path):
+    (tmp_path / "palette.txt").write_text("sky 1 2 3\nroad 4 5 6\n")
+    palette = read_palette(tmp_path / "palette.txt")
+    assert class_names_from(None, palette, 2) == ("sky", "road")
+    assert class_names_from(None, palette, None) == ("sky", "road")
+    assert class_names_from(None, read_palette(None), 7) == ()
+    with pytest.raises(UserError, match="names 2 classes, not 3"):
+        class_names_from(None, palette, 3)

@@ -1,0 +1,35 @@
+"""The package as a whole: what it offers, and what an installation takes along."""
+
+import shutil
+import subprocess
+import sys
+import zipfile
+
+import pytest
+
+import deeplab_lfov
+from helpers import ROOT
+
+
+def test_public_names_come_from_their_modules():
+    assert len(deeplab_lfov.__all__) == 12
+    for name in deeplab_lfov.__all__:
+        assert getattr(deeplab_lfov, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'trainer'"):
+        _ = deeplab_lfov.trainer
+
+
+def test_an_installation_takes_every_folder_and_the_template_along(tmp_path):
+    """A wheel is a zip file of what an installation would write."""
+    source = tmp_path / "source"
+    shutil.copytree(ROOT / "deeplab_lfov", source / "deeplab_lfov")
+    for name in ("pyproject.toml", "requirements.txt", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"]
+    command += ["--no-build-isolation", "--wheel-dir", tmp_path, source]
+    subprocess.run(list(map(str, command)), check=True, cwd=tmp_path)
+    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
+        names = set(wheel.namelist())
+    package = ROOT / "deeplab_lfov"
+    for path in [*package.rglob("*.py"), *package.rglob("*.html")]:
+        assert path.relative_to(ROOT).as_posix() in names

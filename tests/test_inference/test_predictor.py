@@ -1,0 +1,164 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from deeplab_lfov import DeepLabLFOVModel, Predictor, UserError
+from deeplab_lfov.network.grid import upsample_scores
+from deeplab_lfov.preprocess import network_input
+
+
+def picture(height, width):
+    return np.random.default_rng(height).integers(0, 256, (height, width, 3), np.uint8)
+
+
+@pytest.fixture
+def image():
+    return picture(50, 61)
+
+
+def softmax(scores):
+    return tf.nn.softmax(scores).numpy()
+
+
+def test_scores_and_labels_are_the_models(reference_model, image):
+    predictor = Predictor(reference_model)
+    labels, scores = predictor(image), predictor.scores(image)
+    assert labels.shape == (50, 61) and labels.dtype == np.uint8
+    assert scores.shape == (50, 61, 21) and scores.dtype == np.float32
+    np.testing.assert_array_equal(labels, scores.argmax(axis=-1))
+    expected = reference_model.preds(network_input(image)[np.newaxis])
+    np.testing.assert_array_equal(labels, expected[0, ..., 0])
+    cells = reference_model.scores(network_input(image)[np.newaxis])
+    pixels = upsample_scores(cells, 50, 61)[0]
+    np.testing.assert_allclose(scores, pixels, atol=1e-5 * np.ptp(pixels))
+
+
+def test_a_path_is_enough(checkpoint, reference_model, image):
+    predictor = Predictor(checkpoint)
+    np.testing.assert_array_equal(predictor(image), Predictor(reference_model)(image))
+    assert predictor.class_names[15] == "person"
+
+
+def test_probabilities_are_the_softmax_of_the_scores(reference_model, image):
+    predictor = Predictor(reference_model)
+    expected = softmax(predictor.scores(image))
+    np.testing.assert_allclose(predictor.probabilities(image), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(49, 57), (50, 61)])
+def test_flip_averages_with_the_mirrored_picture(reference_model, size):
+    image, plain = picture(*size), Predictor(reference_model)
+    mirrored = plain.probabilities(image[:, ::-1])[:, ::-1]
+    expected = (plain.probabilities(image) + mirrored) / 2
+    flipped = Predictor(reference_model, flip=True)
+    np.testing.assert_allclose(flipped.probabilities(image), expected, atol=1e-6)
+    np.testing.assert_allclose(softmax(flipped.scores(image)), expected, atol=1e-6)
+    np.testing.assert_array_equal(flipped(image), flipped.scores(image).argmax(axis=-1))
+
+
+def test_scales_average_after_the_softmax(reference_model, image):
+    each = [Predictor(reference_model, scales=[s]).probabilities(image) for s in (0.5, 1, 1.25)]
+    together = Predictor(reference_model, scales=[0.5, 1, 1.25]).probabilities(image)
+    np.testing.assert_allclose(together, np.mean(each, axis=0), atol=1e-6)
+    assert np.abs(each[0] - each[1]).max() > 0.01
+
+
+def test_input_size_pads_with_the_mean(reference_model, image):
+    padded = np.zeros((1, 65, 81, 3), np.float32)
+    padded[0, :50, :61] = network_input(image)
+    expected = upsample_scores(reference_model.scores(padded), 50, 61)[0]
+    scores = Predictor(reference_model, input_size=(65, 81)).scores(image)
+    np.testing.assert_allclose(scores, expected, atol=1e-5 * np.ptp(expected))
+
+
+def test_max_side_shrinks_for_the_network_only(reference_model):
+    image = np.repeat(np.repeat(picture(40, 30), 2, axis=0), 2, axis=1)
+    mask = Predictor(reference_model, max_side=40)(image)
+    half = Predictor(reference_model, scales=[0.5])(image)
+    np.testing.assert_array_equal(mask, half)
+    whole = Predictor(reference_model)
+    np.testing.assert_array_equal(Predictor(reference_model, max_side=80)(image), whole(image))
+
+
+@pytest.mark.parametrize("side", [64, 200])
+def test_tiles_change_no_score(reference_model, side):
+    """Larger than the receptive field, so that tiles have inner borders on both axes."""
+    image = picture(530, 491)
+    whole = Predictor(reference_model).scores(image)
+    tiled = Predictor(reference_model, tile=side).scores(image)
+    assert np.abs(tiled - whole).max() <= 1e-5 * np.ptp(whole)
+
+
+def test_tiles_of_scaled_and_mirrored_views_change_no_score(reference_model):
+    image, options = picture(300, 261), {"scales": [0.75, 1.9], "flip": True}
+    whole = Predictor(reference_model, **options).scores(image)
+    tiled = Predictor(reference_model, tile=320, **options).scores(image)
+    assert np.abs(tiled - whole).max() <= 1e-5 * np.ptp(whole)
+
+
+def test_the_crf_sees_the_picture_and_has_the_last_word(reference_model, image):
+    def crf(pixels, probabilities):
+        np.testing.assert_array_equal(pixels, image)
+        np.testing.assert_allclose(probabilities.sum(axis=-1), 1, rtol=1e-5)
+        return np.roll(probabilities, 1, axis=-1)
+
+    plain, refined = Predictor(reference_model), Predictor(reference_model, crf=crf)
+    np.testing.assert_array_equal(refined(image), (plain(image) + 1) % 21)
+    np.testing.assert_array_equal(refined.scores(image), plain.scores(image))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (8, 9), (700, 500)])
+def test_every_size_has_its_mask(reference_model, size):
+    """The largest comes in more than one band."""
+    image = picture(*size)
+    labels = Predictor(reference_model, scales=[0.3, 1])(image)
+    scores = Predictor(reference_model, scales=[0.3, 1]).scores(image)
+    assert labels.shape == size and scores.shape == (*size, 21)
+    np.testing.assert_array_equal(labels, scores.argmax(axis=-1))
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"scales": []}, "scales"),
+        ({"scales": 0.5}, r"scales must be several, such as \(0.5,\), got 0.5"),
+        ({"scales": [0.04]}, "scales"),
+        ({"scales": [1, 9]}, "scales"),
+        ({"scales": [float("nan")]}, "scales"),
+        ({"tile": 100}, "multiple of 8"),
+        ({"tile": 56}, "from 64"),
+        ({"tile": 32768}, "to 32760"),
+        ({"max_side": 0}, "max_side"),
+        ({"input_size": (0, 5)}, "input_size"),
+        ({"tile": 64, "input_size": (65, 65)}, "exclude"),
+        ({"tile": 64, "crf": max}, "exclude"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(reference_model, options, word):
+    with pytest.raises(UserError, match=word):
+        Predictor(reference_model, **options)
+
+
+def test_a_crf_on_one_class_is_refused():
+    with pytest.raises(UserError, match="one"):
+        Predictor(DeepLabLFOVModel(1, 1 / 16), crf=max)
+
+
+def test_pictures_beyond_input_size_are_refused(reference_model):
+    predictor = Predictor(reference_model, input_size=(60, 40))
+    predictor.check_size(60, 40)
+    for size in ((61, 40), (60, 41), (10, 50)):
+        with pytest.raises(UserError, match="does not fit"):
+            predictor.check_size(*size)
+
+
+@pytest.mark.parametrize("image", [np.zeros((5, 5), np.uint8), np.zeros((5, 5, 3), np.float32)])
+def test_other_arrays_are_no_images(reference_model, image):
+    with pytest.raises(ValueError, match="uint8"):
+        Predictor(reference_model)(image)
+
+
+def test_the_options_are_told_in_a_line(reference_model):
+    assert str(Predictor(reference_model)) == ""
+    predictor = Predictor(reference_model, scales=[0.5, 1], flip=True, input_size=(321, 513))
+    assert str(predictor) == "scales 0.5, 1; mirrored too; padded to 513 x 321"

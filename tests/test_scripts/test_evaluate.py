@@ -1,0 +1,162 @@
+"""evaluate.py beyond the metric: report, trimap, CRF search, and masks for the test server."""
+
+import json
+import zipfile
+
+import numpy as np
+import pytest
+
+from deeplab_lfov.data.image_files import read_image, write_mask
+
+VAL = "ImageSets/Segmentation/val.txt"
+
+
+@pytest.fixture
+def evaluate(script, shapes, checkpoint):
+    """Call evaluate.py on the drawn val pictures with the reference network."""
+
+    def call(*flags, data_dir=shapes, data_list=VAL, restore_from=checkpoint):
+        data = ["--data_dir", data_dir, "--data_list", data_list]
+        return script("evaluate", *data, "--restore_from", restore_from, *flags)
+
+    return call
+
+
+def numbers(path):
+    return json.loads(path.read_text())
+
+
+def test_views_change_the_numbers_and_are_told(evaluate, tmp_path):
+    for name, flags in {"one": [], "many": ["--scales", "0.75,1", "--flip"]}.items():
+        result = evaluate("--json", tmp_path / name, *flags)
+        assert result.status == 0, result.err
+    assert "views    scales 0.75, 1; mirrored too" in result.out
+    assert numbers(tmp_path / "one")["mean_iou"] != numbers(tmp_path / "many")["mean_iou"]
+
+
+def test_tiles_change_no_number_and_max_side_does(evaluate, tmp_path):
+    sides = {"whole": [], "tiled": ["--tile", 64], "shrunk": ["--max_side", 40]}
+    for name, flags in sides.items():
+        result = evaluate("--json", tmp_path / name, *flags)
+        assert result.status == 0, result.err
+    assert "views    shrunk to 40 pixels" in result.out
+    iou = {name: numbers(tmp_path / name)["mean_iou"] for name in sides}
+    assert iou["tiled"] == pytest.approx(iou["whole"], abs=1e-3)
+    assert iou["shrunk"] != iou["whole"]
+
+
+def test_the_trimap_is_printed_and_written(evaluate, tmp_path):
+    result = evaluate("--trimap", "1,4,1000", "--json", tmp_path / "numbers")
+    assert result.status == 0, result.err
+    found = numbers(tmp_path / "numbers")
+    assert list(found["trimap"]) == ["1", "4", "1000"]
+    assert found["trimap"]["1000"] == pytest.approx(found["mean_iou"])
+    assert f"{found['trimap']['4']:.2%}" in result.out
+
+
+def test_the_report_holds_the_numbers(evaluate, tmp_path):
+    result = evaluate("--report", tmp_path / "report", "--json", tmp_path / "numbers")
+    assert result.status == 0, result.err
+    page = (tmp_path / "report/index.html").read_text()
+    assert f"{100 * numbers(tmp_path / 'numbers')['mean_iou']:.1f}" in page
+    assert "shapes_000006" in page and str(tmp_path / "report/index.html") in result.out
+    assert evaluate("--report", tmp_path / "report", "--num_steps", 1).status == 0
+    (tmp_path / "report/index.html").write_text("precious")
+    assert evaluate("--report", tmp_path / "report").status == 2
+
+
+@pytest.mark.parametrize(
+    ("factor", "widths"), [([], ("15", "30", "60")), ([3], ("10", "30", "90"))]
+)
+def test_the_crf_search_prints_a_table_and_the_best_as_flags(evaluate, factor, widths):
+    search = ["--num_steps", 1, "--crf_search", *factor, "--crf_iterations", 1]
+    result = evaluate(*search, "--bi_xy_std", 30, "--pos_w", 2.5)
+    assert result.status == 0, result.err
+    table = [line.split() for line in result.out.splitlines() if line.endswith("%")]
+    assert len(table) == 27 + 1 and {row[1] for row in table[:-1]} == set(widths)
+    shares = [float(row[-1].rstrip("%")) for row in table[:-1]]
+    assert shares == sorted(shares, reverse=True)
+    best = dict(zip(("--bi_w", "--bi_xy_std", "--bi_rgb_std"), table[0], strict=False))
+    flags = result.out.partition("the best: ")[2].split()
+    assert flags[:3] == ["--crf", "--crf_iterations", "1"]
+    assert dict(zip(flags[3:9:2], flags[4:9:2], strict=True)) == best
+    again = evaluate("--num_steps", 1, *flags)
+    assert f"mean IoU                 {table[0][-1]:>8}" in again.out
+
+
+def test_the_crf_search_names_no_best_where_all_is_void(evaluate, shapes, tmp_path):
+    picture = shapes / "JPEGImages/shapes_000006.jpg"
+    height, width = read_image(picture).shape[:2]
+    write_mask(tmp_path / "void.png", np.full((height, width), 255, np.uint8))
+    (tmp_path / "list.txt").write_text(f"{picture} {tmp_path / 'void.png'}\n")
+    result = evaluate("--crf_search", "--crf_iterations", 1, data_list=tmp_path / "list.txt")
+    assert result.status == 0, result.err
+    assert "none is the best" in result.out and "the best: " not in result.out
+
+
+def test_two_pictures_of_one_id_are_refused_before_the_work(evaluate, shapes, tmp_path):
+    lines = "/JPEGImages/shapes_000006.jpg\n/JPEGImages/shapes_000007.jpg\n"
+    (tmp_path / "list.txt").write_text(lines + "/JPEGImages/../JPEGImages/shapes_000006.jpg\n")
+    result = evaluate("--voc_submission", tmp_path / "a.zip", data_list=tmp_path / "list.txt")
+    assert result.status == 2 and result.err.count("\n") == 1, result.err
+    assert "shapes_000006" in result.err and not (tmp_path / "a.zip").exists()
+
+
+def test_masks_for_the_test_server(evaluate, shapes, tmp_path):
+    """Of a list of bare ids whose masks nobody has."""
+    (tmp_path / "JPEGImages").mkdir()
+    for picture in list((shapes / "JPEGImages").iterdir())[:2]:
+        (tmp_path / "JPEGImages" / picture.name).write_bytes(picture.read_bytes())
+    ids = sorted(p.stem for p in (tmp_path / "JPEGImages").iterdir())
+    (tmp_path / "test.txt").write_text("\n".join(ids))
+    data = {"data_dir": tmp_path, "data_list": "test.txt"}
+    masks = ["--save_dir", tmp_path / "masks"]
+    result = evaluate("--voc_submission", tmp_path / "out.zip", *masks, **data)
+    assert result.status == 0, result.err
+    with zipfile.ZipFile(tmp_path / "out.zip") as archive:
+        names = archive.namelist()
+    assert names == [f"results/VOC2012/Segmentation/comp6_test_cls/{i}.png" for i in ids]
+    assert sorted(p.stem for p in (tmp_path / "masks").iterdir()) == ids
+    assert "mean IoU" not in result.out
+
+
+@pytest.mark.parametrize(
+    ("flags", "word"),
+    [
+        (["--scales", "-1"], "--scales"),
+        (["--trimap", "4,2"], "--trimap"),
+        (["--trimap", "0"], "--trimap"),
+        (["--input_size", "50,50"], "shapes_000006.jpg"),
+        (["--report", "/dev/null/x"], "/dev/null/x"),
+        (["--voc_submission", "/dev/null/x.zip"], "/dev/null"),
+        (["--voc_submission", "masks.tar"], ".zip"),
+        (["--voc_submission", "a.zip", "--json", "b"], "--json"),
+        (["--voc_submission", "a.zip", "--crf_search", "2"], "--crf_search"),
+        (["--crf_search", "2", "--save_dir", "b"], "--save_dir"),
+        (["--crf_search", "1"], "--crf_search"),
+        (["--crf_search", "--bi_xy_std", "0.015"], "bi_xy_std must be from 0.01"),
+        (["--crf_search", "--tile", "64"], "--max_side"),
+        (["--crf", "--tile", "64"], "--max_side"),
+        (["--pos_w", "1"], "add --crf"),
+    ],
+)
+def test_mistakes_are_named_before_the_work(evaluate, flags, word):
+    result = evaluate(*flags)
+    assert result.status == 2 and result.err.count("\n") == 1, result.err
+    assert result.err.startswith("error: ") and word in result.err
+
+
+def test_the_metric_needs_masks(evaluate, shapes, tmp_path):
+    (tmp_path / "list.txt").write_text("/JPEGImages/shapes_000006.jpg\n")
+    result = evaluate(data_list=tmp_path / "list.txt")
+    assert result.status == 2 and "line 1" in result.err and "names no mask" in result.err
+
+
+def test_a_crf_needs_two_classes(evaluate, tmp_path):
+    from deeplab_lfov import DeepLabLFOVModel
+    from deeplab_lfov.training.snapshots import Snapshots
+
+    ckpt = Snapshots(tmp_path, DeepLabLFOVModel(1, 1 / 64).parameters, ("one",)).save(0)
+    for flags in (["--crf"], ["--crf_search", 2]):
+        result = evaluate(*flags, restore_from=ckpt)
+        assert result.status == 2 and "two classes" in result.err

@@ -1,0 +1,159 @@
+"""inference.py's files, and what it does with pictures that fail."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import inference
+from deeplab_lfov import Predictor, decode_labels
+from deeplab_lfov.data.image_files import read_image, read_mask
+from deeplab_lfov.inference import outputs
+
+
+@pytest.fixture
+def picture(shapes):
+    return shapes / "JPEGImages/shapes_000006.jpg"
+
+
+def test_overlay_legend_and_scores(script, checkpoint, picture, tmp_path):
+    command = ["inference", picture, checkpoint, "--save_dir", tmp_path, "--overlay", 0.25]
+    result = script(*command, "--save_scores")
+    assert result.status == 0, result.err
+    image, labels = read_image(picture), read_mask(tmp_path / "shapes_000006_mask.png", 21)
+    overlay = read_image(tmp_path / "shapes_000006_overlay.png")
+    expected = 0.75 * image + 0.25 * decode_labels(labels)
+    np.testing.assert_allclose(overlay, expected, atol=1)
+    scores = np.load(tmp_path / "shapes_000006_scores.npy")
+    assert scores.dtype == np.float32
+    np.testing.assert_array_equal(scores, Predictor(checkpoint).scores(image))
+
+    assert script(*command, "--legend", "--save_scores").status == 0  # over its own files
+    with_legend = read_image(tmp_path / "shapes_000006_overlay.png")
+    assert len(with_legend) > len(image)
+    width = image.shape[1]
+    np.testing.assert_array_equal(with_legend[: len(image), :width], overlay)
+
+
+def test_prediction_flags_reach_the_predictor(script, checkpoint, picture, tmp_path):
+    options = {"scales": (0.5, 1.0), "flip": True, "input_size": (200, 200)}
+    flags = ["--scales", "0.5,1", "--flip", "--input_size", "200,200", "--save_scores"]
+    result = script("inference", picture, checkpoint, "--save_dir", tmp_path, *flags)
+    assert result.status == 0, result.err
+    assert "scales 0.5, 1; mirrored too; padded to 200 x 200" in result.out
+    expected = Predictor(checkpoint, **options).scores(read_image(picture))
+    scores = np.load(tmp_path / "shapes_000006_scores.npy")
+    np.testing.assert_allclose(scores, expected, atol=1e-5 * np.ptp(expected))
+
+
+def test_tiles_and_max_side_reach_the_predictor(script, checkpoint, picture, tmp_path):
+    base = ["inference", picture, checkpoint, "--save_scores", "--save_dir"]
+    assert script(*base, tmp_path / "a", "--tile", 64).status == 0
+    assert script(*base, tmp_path / "b", "--max_side", 70).status == 0
+    image = read_image(picture)
+    for folder, options in (("a", {}), ("b", {"max_side": 70})):
+        scores = np.load(tmp_path / folder / "shapes_000006_scores.npy")
+        expected = Predictor(checkpoint, **options).scores(image)
+        np.testing.assert_allclose(scores, expected, atol=1e-5 * np.ptp(expected))
+
+
+def test_the_crf_changes_the_mask_and_bfloat16_hardly(script, checkpoint, picture, tmp_path):
+    masks = {}
+    for name, flags in {
+        "plain": [],
+        "crf": ["--crf", "--bi_w", 9, "--crf_iterations", 2],
+        "bfloat16": ["--precision", "bfloat16"],
+    }.items():
+        command = ["inference", picture, checkpoint, "--save_dir", tmp_path / name, *flags]
+        result = script(*command)
+        assert result.status == 0, result.err
+        masks[name] = read_mask(tmp_path / name / "shapes_000006_mask.png", 21)
+    assert (masks["crf"] != masks["plain"]).mean() > 0.01
+    assert (masks["bfloat16"] != masks["plain"]).mean() < 0.1
+
+
+def test_one_failing_picture_among_many_is_named_and_the_rest_done(
+    script, checkpoint, picture, tmp_path
+):
+    (tmp_path / "bad.jpg").write_bytes(b"\xff\xd8\xff nothing")
+    Image.new("RGB", (400, 20)).save(tmp_path / "wide.png")
+    inputs = [tmp_path / "bad.jpg", picture, tmp_path / "wide.png", tmp_path / "wide.png"]
+    flags = ["--save_dir", tmp_path / "out", "--input_size", "300,300"]
+    result = script("inference", *inputs, checkpoint, *flags)
+    assert result.status == 1
+    errors = result.err.splitlines()
+    assert len(errors) == 2 and all(line.startswith("error: ") for line in errors)
+    assert "bad.jpg" in errors[0] and "wide.png" in errors[1]
+    assert "2 of 3 pictures failed" in result.out
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["shapes_000006_mask.png"]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1)])
+def test_narrow_pictures_have_overlays(script, checkpoint, tmp_path, size):
+    Image.new("RGB", size, (100, 100, 100)).save(tmp_path / "a.png")
+    flags = ["--overlay", 1, "--save_dir", tmp_path / "out"]
+    result = script("inference", tmp_path / "a.png", checkpoint, *flags)
+    assert result.status == 0, result.err
+    labels = read_mask(tmp_path / "out/a_mask.png", 21)
+    overlay = read_image(tmp_path / "out/a_overlay.png")
+    np.testing.assert_array_equal(overlay, decode_labels(labels))
+
+
+@pytest.mark.parametrize("where", ["inference.read_image", "outputs.write_mask"])
+def test_a_picture_too_large_for_the_memory_is_named_and_the_rest_done(
+    script, checkpoint, picture, tmp_path, monkeypatch, where
+):
+    """Before the picture is finished, and while it is."""
+    Image.new("RGB", (20, 10)).save(tmp_path / "large.png")
+    module, name = where.split(".")
+    module = {"inference": inference, "outputs": outputs}[module]
+    whole = getattr(module, name)
+
+    def without_memory(path, *rest):
+        if path.name.startswith("large"):
+            raise MemoryError
+        return whole(path, *rest)
+
+    monkeypatch.setattr(module, name, without_memory)
+    inputs, flags = [tmp_path / "large.png", picture], ["--save_dir", tmp_path / "out"]
+    result = script("inference", *inputs, checkpoint, *flags)
+    assert result.status == 1 and "1 of 2 pictures failed" in result.out
+    assert result.err.startswith("error: ") and result.err.count("\n") == 1, result.err
+    for word in (tmp_path / "large.png", "memory", "--tile", "--max_side"):
+        assert str(word) in result.err
+
+
+@pytest.mark.parametrize(
+    ("flags", "word"),
+    [
+        (["--scales", "0.01"], "--scales"),
+        (["--scales", "1,1"], "--scales"),
+        (["--scales", "1,x"], "--scales"),
+        (["--scales", "1e9"], "--scales"),
+        (["--tile", "100"], "--tile"),
+        (["--tile", "8"], "--tile"),
+        (["--tile", "64", "--crf"], "--max_side"),
+        (["--tile", "64", "--input_size", "65,65"], "exclude"),
+        (["--max_side", "0"], "--max_side"),
+        (["--overlay", "1.5"], "--overlay"),
+        (["--overlay", "nan"], "--overlay"),
+        (["--bi_w", "3"], "add --crf"),
+        (["--crf", "--bi_xy_std", "1e-6"], "--bi_xy_std"),
+        (["--crf", "--bi_w", "1e39"], "--bi_w"),
+        (["--input_size", "50,50"], "does not fit"),
+        (["--precision", "float8"], "--precision"),
+    ],
+)
+def test_flags_that_make_no_sense_are_named(script, checkpoint, picture, tmp_path, flags, word):
+    result = script("inference", picture, checkpoint, "--save_dir", tmp_path, *flags)
+    assert result.status == 2 and result.err.count("\n") == 1, result.err
+    assert result.err.startswith("error: ") and word in result.err
+
+
+def test_scores_are_written_over_no_foreign_file(script, checkpoint, picture, tmp_path):
+    foreign = tmp_path / "shapes_000006_scores.npy"
+    np.save(foreign, np.zeros(3))
+    before = foreign.read_bytes()
+    flags = ["--save_dir", tmp_path, "--save_scores"]
+    result = script("inference", picture, checkpoint, *flags)
+    assert result.status == 2 and "shapes_000006_scores.npy exists" in result.err
+    assert foreign.read_bytes() == before

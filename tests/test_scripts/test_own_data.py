@@ -1,0 +1,107 @@
+"""Data sets that are not VOC, from the list to the legend."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deeplab_lfov import load_model
+from deeplab_lfov.data.image_files import read_mask, write_mask
+
+SMALL = ["--width", 1 / 16, "--input_size", "17,17", "--batch_size", 2, "--num_steps", 1]
+
+
+@pytest.fixture
+def run(script, tmp_path):
+    """Train a step, evaluate, and segment a picture; returns evaluate's numbers."""
+
+    def call(lines, *flags, evaluate=()):
+        image = tmp_path / lines[0].partition(" masks/")[0]
+        (tmp_path / "list.txt").write_bytes("\r\n".join(lines).encode())
+        data = ["--data_dir", tmp_path, "--data_list", "list.txt"]
+        result = script("train", *data, *SMALL, "--snapshot_dir", tmp_path / "run", *flags)
+        assert result.status == 0, result.err
+        numbers = ["--json", tmp_path / "numbers.json", *evaluate]
+        result = script("evaluate", *data, "--restore_from", tmp_path / "run", *numbers)
+        assert result.status == 0, result.err
+        result = script("inference", image, tmp_path / "run", "--save_dir", tmp_path / "o")
+        assert result.status == 0, result.err
+        return json.loads((tmp_path / "numbers.json").read_text()), result.out
+
+    return call
+
+
+@pytest.fixture
+def add(tmp_path):
+    def call(name, labels, suffix=".png"):
+        image = Image.effect_noise((20, 18), 80).convert("RGB")
+        image.save(tmp_path / f"{name}{suffix}")
+        (tmp_path / "masks").mkdir(exist_ok=True)
+        write_mask(
+            tmp_path / f"masks/{name}.png", np.resize(np.asarray(labels, np.uint8), (18, 20))
+        )
+        return f"{name}{suffix} masks/{name}.png"
+
+    return call
+
+
+def test_names_and_number_of_classes_travel_with_the_checkpoint(run, add, tmp_path):
+    (tmp_path / "names.txt").write_text("sky\nroad\nStraße\n")
+    numbers, out = run(
+        [add("a", [0, 1, 2]), add("b", [1])], "--class_names", tmp_path / "names.txt"
+    )
+    assert list(numbers["iou"]) == ["sky", "road", "Straße"]
+    assert load_model(tmp_path / "run")[0].num_classes == 3
+    assert any(f"{name} " in out for name in numbers["iou"])
+
+
+def test_masks_in_which_0_is_void(run, add, tmp_path):
+    flags = ["--ignore_label", 0]
+    numbers, _ = run(
+        [add("a", [0, 1]), add("b", [0, 2])], *flags, "--num_classes", 3, evaluate=flags
+    )
+    assert numbers["iou"]["class 0"] in (None, 0)
+
+
+def test_rgb_masks_by_a_palette_of_their_own(run, add, tmp_path):
+    (tmp_path / "palette.txt").write_text("sky 128 128 128\nroad 128 64 128\nvoid 0 0 0\n")
+    line = add("a", [0])
+    pixels = np.resize(
+        np.array([[128, 128, 128], [128, 64, 128], [0, 0, 0]], np.uint8), (18, 20, 3)
+    )
+    (tmp_path / "masks/a.png").unlink()
+    Image.fromarray(pixels).save(tmp_path / "masks/a.png")
+    flags = ["--palette", tmp_path / "palette.txt"]
+    numbers, _ = run([line], *flags, evaluate=flags)
+    assert list(numbers["iou"]) == ["sky", "road"]
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".webp", ".tiff"])
+def test_picture_formats_spaces_and_non_ascii_names(run, add, tmp_path, suffix):
+    numbers, _ = run([add("ein schönes Bild", [0, 1], suffix)], "--num_classes", 2)
+    assert numbers["num_images"] == 1
+
+
+def test_256_classes(run, add, tmp_path):
+    numbers, _ = run([add("a", np.arange(255))], "--num_classes", 256)
+    assert len(numbers["iou"]) == 256
+
+
+def test_label_255_is_void_and_never_a_class(script, add, tmp_path):
+    (tmp_path / "list.txt").write_text(add("a", [0, 255]))
+    data = ["--data_dir", tmp_path, "--data_list", "list.txt", "--snapshot_dir", tmp_path / "run"]
+    result = script("train", *data, *SMALL, "--num_classes", 256, "--ignore_label", 0)
+    assert result.status == 2 and "255" in result.err
+
+
+def test_weak_labels_train_where_all_is_void(run, add, tmp_path):
+    lines = [add("void", [255]), add("nearly", [255] * 400 + [1])]
+    run(lines, "--num_classes", 2, "--num_steps", 6, "--save_pred_every", 6)
+    model, _ = load_model(tmp_path / "run")
+    assert all(np.isfinite(parameter).all() for parameter in model.parameters.values())
+
+
+def test_masks_are_written_with_the_labels_of_the_data_set(run, add, tmp_path):
+    run([add("a", [0, 1])], "--num_classes", 2)
+    assert read_mask(tmp_path / "o/a_mask.png", 2).max() <= 1

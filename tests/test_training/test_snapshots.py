@@ -1,0 +1,97 @@
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from deeplab_lfov import UserError
+from deeplab_lfov.training.snapshots import Snapshots, find_run
+from deeplab_lfov.weights.formats import read_tensors
+from deeplab_lfov.weights.tf_checkpoint import checkpoints_in
+
+
+@pytest.fixture
+def variables():
+    return {"a/w": tf.Variable([1.0, 2.0]), "global_step": tf.Variable(3, dtype=tf.int64)}
+
+
+@pytest.fixture
+def snapshots(tmp_path, variables):
+    return Snapshots(tmp_path, variables, ["x", "y"], max_to_keep=2, settings={"seed": 5})
+
+
+def test_a_run_is_found_and_restored(tmp_path, snapshots, variables):
+    snapshots.save(3)
+    variables["a/w"].assign([9.0, 9.0])
+    run = find_run(tmp_path)
+    assert run.path == tmp_path / "model.ckpt-3" and run.settings == {"seed": 5}
+    snapshots.restore(run)
+    np.testing.assert_array_equal(variables["a/w"], [1, 2])
+
+
+def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(tmp_path, snapshots):
+    for step in (3, 4):
+        snapshots.save(step)
+    (tmp_path / "model.ckpt-4.index").write_bytes(b"half")
+    assert find_run(tmp_path).path == tmp_path / "model.ckpt-3"
+    (tmp_path / "model.ckpt-3.index").write_bytes(b"half")
+    with pytest.raises(UserError, match="no run to resume.*damaged"):
+        find_run(tmp_path)
+
+
+def test_restoring_clears_leftovers_and_remembers_what_to_keep(tmp_path, variables, snapshots):
+    for step in (1, 2):
+        snapshots.save(step)
+    (tmp_path / "model.ckpt-3.data-00000-of-00001.tempstate77").touch()
+    (tmp_path / "incoming-model.ckpt-best.data-00000-of-00001").touch()
+    later = Snapshots(tmp_path, variables, ["x"], max_to_keep=2)
+    later.restore(find_run(tmp_path))
+    later.save(3)
+    assert [path.name for path in checkpoints_in(tmp_path)] == ["model.ckpt-2", "model.ckpt-3"]
+    assert len(list(tmp_path.iterdir())) == 5  # two checkpoints and TensorFlow's index of them
+
+
+def test_a_run_of_another_network_is_refused(tmp_path, snapshots):
+    snapshots.save(3)
+    other = Snapshots(tmp_path, {"b/w": tf.Variable([0.0])}, ["x"])
+    with pytest.raises(UserError, match="b/w is missing"):
+        other.restore(find_run(tmp_path))
+
+
+def test_the_best_replaces_the_best_and_is_no_step(tmp_path, variables, snapshots):
+    best = snapshots.save_best()
+    variables["a/w"].assign([5.0, 6.0])
+    assert snapshots.save_best() == best == tmp_path / "model.ckpt-best"
+    np.testing.assert_array_equal(read_tensors(best)["a/w"], [5, 6])
+    assert not list(tmp_path.glob("incoming*")) and not (tmp_path / "checkpoint").exists()
+    with pytest.raises(UserError, match="no run to resume"):
+        find_run(tmp_path)
+
+
+@pytest.mark.parametrize("cut_after", ["both written", "old index gone", "data renamed"])
+def test_a_change_of_the_best_that_was_cut_short_is_finished(
+    tmp_path, variables, snapshots, cut_after
+):
+    snapshots.save(1)
+    snapshots.save_best()
+    old = {path: path.read_bytes() for path in tmp_path.glob("model.ckpt-best*")}
+    variables["a/w"].assign([5.0, 6.0])
+    snapshots.save_best()
+    index, data = (tmp_path / f"model.ckpt-best.{s}" for s in ("index", "data-00000-of-00001"))
+    shutil.move(index, tmp_path / f"incoming-{index.name}")
+    if cut_after != "data renamed":
+        shutil.move(data, tmp_path / f"incoming-{data.name}")
+        data.write_bytes(old[data])
+    if cut_after == "both written":
+        index.write_bytes(old[index])
+    snapshots.restore(find_run(tmp_path))
+    np.testing.assert_array_equal(read_tensors(tmp_path / "model.ckpt-best")["a/w"], [5, 6])
+    assert not list(tmp_path.glob("incoming*"))
+
+
+def test_places_that_cannot_be_written_are_user_errors(tmp_path, variables):
+    (tmp_path / "file").touch()
+    snapshots = Snapshots(tmp_path / "file", variables, ["x"])
+    for save in (lambda: snapshots.save(1), snapshots.save_best):
+        with pytest.raises(UserError, match=r"cannot write .*file/model.ckpt-"):
+            save()

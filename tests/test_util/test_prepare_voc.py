@@ -1,0 +1,186 @@
+"""A miniature VOC 2012 and SBD, with real .mat files, as archives and as folders."""
+
+import tarfile
+
+import numpy as np
+import pytest
+import scipy.io
+from PIL import Image
+
+from deeplab_lfov.data.image_files import read_mask, write_mask
+
+IDS = {"train": ["v_1", "v_2"], "val": ["v_3"]}
+SBD_IDS = {"train": ["v_1", "s_1"], "val": ["v_3", "s_2"]}
+VOC_LABELS = np.array([[1, 255, 0], [1, 2, 0]], np.uint8)
+SBD_LABELS = np.array([[3, 3, 0], [3, 0, 20]], np.uint8)
+
+
+@pytest.fixture(params=["archives", "folders"])
+def sources(tmp_path, request):
+    voc, sbd = tmp_path / "VOCdevkit" / "VOC2012", tmp_path / "benchmark_RELEASE" / "dataset"
+    for folder in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation", "Annotations"):
+        (voc / folder).mkdir(parents=True)
+    for folder in ("cls", "img", "inst"):
+        (sbd / folder).mkdir(parents=True)
+    for split, ids in IDS.items():
+        (voc / f"ImageSets/Segmentation/{split}.txt").write_text("\n".join(ids) + "\n")
+        (sbd / f"{split}.txt").write_text("\n".join(SBD_IDS[split]) + "\n")
+        for name in ids:
+            write_mask(voc / f"SegmentationClass/{name}.png", VOC_LABELS)
+        for name in SBD_IDS[split]:
+            ground_truth = {"Segmentation": SBD_LABELS, "CategoriesPresent": np.array([[3], [20]])}
+            scipy.io.savemat(sbd / f"cls/{name}.mat", {"GTcls": ground_truth}, do_compression=True)
+    for name in ("v_1", "v_2", "v_3", "s_1"):
+        Image.new("RGB", (3, 2)).save(voc / f"JPEGImages/{name}.jpg")
+    Image.new("RGB", (3, 2)).save(sbd / "img/s_2.jpg")
+    if request.param == "folders":
+        return tmp_path / "VOCdevkit", tmp_path / "benchmark_RELEASE"
+    archives = tmp_path / "VOCtrainval.tar", tmp_path / "benchmark.tgz"
+    for archive, mode, folder in zip(
+        archives, ("w", "w:gz"), (voc.parent, sbd.parent), strict=True
+    ):
+        with tarfile.open(archive, mode) as tar:
+            tar.add(folder, folder.name)
+    return archives
+
+
+@pytest.fixture
+def prepare(script, tmp_path):
+    return lambda *sources: script("util.prepare_voc", *sources, "--output_dir", tmp_path / "out")
+
+
+def test_the_augmented_set(prepare, sources, tmp_path):
+    result, out = prepare(*sources), tmp_path / "out"
+    assert result.status == 0, result.err
+    expected = {
+        "train_aug": ["s_1", "s_2", "v_1", "v_2"],
+        "train": ["v_1", "v_2"],
+        "val": ["v_3"],
+        "trainval_aug": ["s_1", "s_2", "v_1", "v_2", "v_3"],
+    }
+    for name, ids in expected.items():
+        assert (out / f"ImageSets/Segmentation/{name}.txt").read_text().split() == ids
+    masks = {path.stem: path for path in (out / "SegmentationClassAug").iterdir()}
+    assert sorted(masks) == expected["trainval_aug"]
+    for name, path in masks.items():
+        wanted = VOC_LABELS if name.startswith("v") else SBD_LABELS
+        np.testing.assert_array_equal(read_mask(path, 21), wanted)
+        with Image.open(path) as picture:
+            assert picture.mode == "P"
+    assert "5 new masks" in result.out
+    assert "train_aug.txt: 4 pictures, and not the known 10,582" in result.out
+
+
+def test_again_and_after_a_kill(prepare, sources, tmp_path):
+    assert prepare(*sources).status == 0
+    out = tmp_path / "out"
+    kept = out / "SegmentationClassAug/s_1.png"
+    before = kept.stat().st_mtime_ns
+    (out / "SegmentationClassAug/s_2.png").unlink()
+    (out / "SegmentationClassAug/.s_2.99999999.partial.png").write_bytes(b"half")
+    result = prepare(*sources)
+    assert result.status == 0 and "1 new masks" in result.out and "0 new files" in result.out
+    assert kept.stat().st_mtime_ns == before
+    assert len(list((out / "SegmentationClassAug").iterdir())) == 5
+    assert prepare(*sources).out.count("0 new") == 3
+
+
+def test_train_and_evaluate_take_the_folder_as_it_is(prepare, sources, script, tmp_path):
+    assert prepare(*sources).status == 0
+    data = ["--data_dir", tmp_path / "out"]
+    small = ["--width", 1 / 16, "--input_size", "9,9", "--batch_size", 2, "--num_steps", 1]
+    result = script("train", *data, *small, "--snapshot_dir", tmp_path / "run")
+    assert result.status == 0, result.err
+    assert "4 pictures with masks" in result.out
+    result = script("evaluate", *data, "--restore_from", tmp_path / "run")
+    assert result.status == 0 and "1 pictures" in result.out
+
+
+def test_a_folder_can_be_prepared_in_place(script, sources, tmp_path):
+    voc, sbd = tmp_path / "VOCdevkit/VOC2012", sources[1]
+    picture = voc / "JPEGImages/v_1.jpg"
+    before = picture.stat().st_mtime_ns
+    result = script("util.prepare_voc", voc, sbd, "--output_dir", voc)
+    assert result.status == 0, result.err
+    assert len(list((voc / "SegmentationClassAug").iterdir())) == 5
+    assert picture.stat().st_mtime_ns == before
+
+
+def test_no_path_in_an_archive_leaves_the_folder(prepare, sources, tmp_path):
+    evil = tmp_path / "evil.tar"
+    with tarfile.open(evil, "w") as tar:
+        for name in ("../../JPEGImages/..", "/JPEGImages/../../evil.jpg", "JPEGImages/../e.jpg"):
+            tar.add(tmp_path / "VOCdevkit/VOC2012/JPEGImages/v_1.jpg", name)
+        link = tarfile.TarInfo("JPEGImages/link.jpg")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        tar.addfile(link)
+    before = {path for path in tmp_path.rglob("*") if "out" not in path.parts}
+    assert prepare(evil, sources[1]).status == 2
+    assert {path for path in tmp_path.rglob("*") if "out" not in path.parts} == before
+    assert not list((tmp_path / "out").rglob("link.jpg"))
+
+
+@pytest.mark.parametrize("fault", ["missing", "swapped", "no picture", "bad mat", "no archive"])
+def test_faults_are_named(prepare, sources, tmp_path, fault):
+    voc, sbd = sources
+    words = {"missing": "nowhere", "swapped": "none of the files expected"}
+    if fault == "missing":
+        voc = tmp_path / "nowhere"
+    elif fault == "swapped":
+        voc, sbd = sbd, voc
+    elif fault == "no archive":
+        voc = tmp_path / "page.html"
+        voc.write_text("<html>404")
+        words[fault] = "damaged or no archive"
+    else:
+        voc, sbd = tmp_path / "VOCdevkit", tmp_path / "benchmark_RELEASE"
+        if fault == "no picture":
+            (voc / "VOC2012/JPEGImages/s_1.jpg").unlink()
+            words[fault] = "1 pictures are in neither source: s_1"
+        else:
+            (sbd / "dataset/cls/s_1.mat").write_bytes(b"MATLAB 5.0 MAT-file, damaged")
+            words[fault] = "s_1.mat is damaged or no mask"
+    result = prepare(voc, sbd)
+    assert result.status == 2
+    assert words[fault] in result.err.rpartition("error: ")[2]
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped"])
+def test_damaged_downloads_are_named(prepare, sources, tmp_path, damage):
+    if sources[0].is_dir():
+        pytest.skip("folders are not packed")
+    for number, source in enumerate(sources):
+        content = bytearray(source.read_bytes())
+        if damage == "cut":
+            content = content[: len(content) // 2 + 77]
+        elif source.suffix == ".tgz":
+            content[len(content) // 2] ^= 255
+        else:
+            continue  # a plain tar has no checksum over its files
+        damaged = tmp_path / f"damaged-{source.name}"
+        damaged.write_bytes(content)
+        pair = [*sources]
+        pair[number] = damaged
+        result = prepare(*pair)
+        assert result.status == 2, result.out
+        error = result.err.rpartition("error: ")[2]
+        assert damaged.name in error and "damaged" in error.replace(damaged.name, "")
+        assert not list((tmp_path / "out").rglob("*.mat"))
+
+
+def test_other_years_in_a_devkit_are_passed_over(prepare, sources, tmp_path):
+    year = tmp_path / "VOCdevkit/VOC2007/ImageSets/Segmentation"
+    year.mkdir(parents=True)
+    (year / "train.txt").write_text("wrong\n")
+    result = prepare(tmp_path / "VOCdevkit", sources[1])
+    assert result.status == 0, result.err
+    assert (tmp_path / "out/ImageSets/Segmentation/train.txt").read_text() == "v_1\nv_2\n"
+
+
+def test_a_list_of_the_users_is_not_written_over(prepare, sources, tmp_path):
+    lists = tmp_path / "out/ImageSets/Segmentation"
+    lists.mkdir(parents=True)
+    (lists / "train_aug.txt").write_text("mine\n")
+    result = prepare(*sources)
+    assert result.status == 2 and "train_aug.txt exists and holds other pictures" in result.err
+    assert (lists / "train_aug.txt").read_text() == "mine\n"

@@ -1,0 +1,193 @@
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from deeplab_lfov import DeepLabLFOVModel, UserError, load_model, load_weights
+from deeplab_lfov.training.snapshots import Snapshots
+from deeplab_lfov.weights import checkpoints
+from deeplab_lfov.weights.formats import read_tensors
+from deeplab_lfov.weights.tf_checkpoint import checkpoints_in
+from helpers import DATA, NARROW, ROOT
+
+NAMES = tuple(f"thing {number}" for number in range(21))
+
+
+@pytest.fixture
+def npz(tmp_path, reference_model):
+    """The reference parameters as .npz, and a way to write them changed."""
+
+    def write(drop=(), **changes):
+        tensors = {name: p.numpy() for name, p in reference_model.parameters.items()}
+        tensors = {name: t for name, t in tensors.items() if name not in drop} | changes
+        np.savez(tmp_path / "weights.npz", **tensors)
+        return tmp_path / "weights.npz"
+
+    return write
+
+
+def assert_same(model, expected):
+    for name, parameter in model.parameters.items():
+        np.testing.assert_array_equal(parameter, expected.parameters[name], name)
+
+
+@pytest.mark.parametrize("name", ["tf012_narrow_v1.ckpt", "tf012_narrow_v2.ckpt"])
+def test_checkpoints_of_the_first_version_give_caffes_scores(name, caffe_blobs):
+    model, class_names = load_model(DATA / name)
+    assert (model.num_classes, model.width, class_names[15]) == (21, NARROW, "person")
+    expected = caffe_blobs["fc8_voc12"]
+    scores = model.scores(caffe_blobs["data"])
+    np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-5 * np.ptp(expected))
+
+
+def test_npz(npz, reference_model):
+    model, _ = load_model(npz())
+    assert_same(model, reference_model)
+
+
+def test_saved_is_restored_after_an_overwrite(tmp_path, reference_model):
+    model = DeepLabLFOVModel(width=NARROW, seed=0)
+    load_weights(model, DATA / "tf012_narrow_v1.ckpt")
+    path = Snapshots(tmp_path, model.parameters, NAMES).save(12)
+    assert path == tmp_path / "model.ckpt-12"
+    for parameter in model.parameters.values():
+        parameter.assign(tf.zeros_like(parameter))
+    load_weights(model, path)
+    assert_same(model, reference_model)
+    assert load_model(path)[1] == NAMES
+
+
+def test_names_in_the_file_are_the_first_versions(checkpoint):
+    names = {name for name, _ in tf.train.list_variables(str(checkpoint))}
+    first = {name for name, _ in tf.train.list_variables(str(DATA / "tf012_narrow_v1.ckpt"))}
+    assert names == first | {"class_names", "settings"}
+
+
+def test_slots_and_bookkeeping_are_no_misfits(tmp_path, reference_model):
+    slots = {f"{name}/Adam": tf.Variable(p) for name, p in reference_model.parameters.items()}
+    variables = reference_model.parameters | slots | {"global_step": tf.Variable(3, dtype=tf.int64)}
+    model, _ = load_model(Snapshots(tmp_path, variables, NAMES).save(3))
+    assert_same(model, reference_model)
+
+
+def test_only_the_newest_are_kept_and_indexed(tmp_path, reference_model):
+    snapshots = Snapshots(tmp_path, reference_model.parameters, NAMES, max_to_keep=2)
+    paths = [snapshots.save(step) for step in (9, 10, 100)]
+    assert checkpoints_in(tmp_path) == paths[1:]
+    assert tf.train.latest_checkpoint(tmp_path) == str(paths[2])
+
+
+def test_every_misfit_is_named_and_nothing_is_loaded(npz):
+    path = npz(drop=["conv1_2/b"], **{"fc9/w": np.zeros(3), "fc7/w": np.zeros((1, 1, 64, 65))})
+    model = DeepLabLFOVModel(width=NARROW, seed=0)
+    before = model.parameters["conv1_1/w"].numpy()
+    with pytest.raises(UserError) as raised:
+        load_weights(model, path)
+    for misfit in (
+        "conv1_2/b is missing",
+        "fc9/w is extra",
+        "fc7/w is 1x1x64x65 and not 1x1x64x64",
+    ):
+        assert misfit in str(raised.value)
+    np.testing.assert_array_equal(model.parameters["conv1_1/w"], before)
+
+
+def test_another_number_of_classes_needs_skip_head(npz, reference_model):
+    model = DeepLabLFOVModel(num_classes=5, width=NARROW, seed=0)
+    head = model.parameters["fc8_voc12/w"].numpy()
+    with pytest.raises(UserError, match=r"1x1x64x21 and not 1x1x64x5.*--not_restore_last"):
+        load_weights(model, npz())
+    load_weights(model, npz(), skip_head=True)
+    np.testing.assert_array_equal(model.parameters["fc8_voc12/w"], head)
+    np.testing.assert_array_equal(model.parameters["fc7/w"], reference_model.parameters["fc7/w"])
+
+
+def test_weights_without_a_head_seed_a_network(npz):
+    path = npz(drop=["fc8_voc12/w", "fc8_voc12/b"])
+    assert checkpoints.fit_of(read_tensors(path), path).width == NARROW
+    load_weights(DeepLabLFOVModel(width=NARROW), path, skip_head=True)
+    with pytest.raises(UserError, match="fc8_voc12/w is missing.*--not_restore_last"):
+        load_model(path)
+
+
+def test_missing_foreign_and_empty_files(tmp_path, npz):
+    with pytest.raises(UserError, match="no checkpoint"):
+        load_model(tmp_path / "nowhere")
+    (tmp_path / "text").write_text("no checkpoint")
+    (tmp_path / "empty").touch()
+    for name in ("text", "empty"):
+        with pytest.raises(UserError, match=name):
+            load_model(tmp_path / name)
+    np.savez(tmp_path / "other.npz", a=np.zeros(3))
+    with pytest.raises(UserError, match="no DeepLab-LargeFOV"):
+        load_model(tmp_path / "other.npz")
+    np.savez(tmp_path / "objects.npz", a=np.array([{}]))
+    with pytest.raises(UserError, match="objects.npz is damaged"):
+        load_model(tmp_path / "objects.npz")
+
+
+@pytest.mark.parametrize("suffix", [".data-00000-of-00001", ".index"])
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
+def test_truncated_checkpoints_are_errors(tmp_path, checkpoint, suffix, share):
+    for part in checkpoint.parent.glob(f"{checkpoint.name}.*"):
+        content = part.read_bytes()
+        length = int(len(content) * share) if part.suffix == suffix or suffix in part.name else None
+        (tmp_path / part.name).write_bytes(content[:length])
+    with pytest.raises(UserError, match="damaged"):
+        load_model(tmp_path / checkpoint.name)
+
+
+@pytest.mark.parametrize("name", ["tf012_narrow_v1.ckpt", "weights.npz"])
+def test_truncated_files_are_errors(tmp_path, npz, name):
+    whole = npz() if name == "weights.npz" else DATA / name
+    cut = tmp_path / f"cut-{name}"
+    cut.write_bytes(whole.read_bytes()[:200_000])
+    with pytest.raises(UserError, match=cut.name):
+        load_model(cut)
+
+
+SAVE_FOREVER = """
+import itertools, sys
+from pathlib import Path
+from deeplab_lfov.cli.startup import start_tensorflow
+start_tensorflow()
+import tensorflow as tf
+from deeplab_lfov.training.snapshots import Snapshots
+variables = {f"v{n}": tf.Variable(tf.zeros([50_000])) for n in range(20)}
+snapshots = Snapshots(Path(sys.argv[1]), variables, ["x"])
+for step in itertools.count(1):
+    for variable in variables.values():
+        variable.assign(tf.fill([50_000], float(step)))
+    snapshots.save(step)
+    print(step, flush=True)
+"""
+
+
+@pytest.mark.parametrize("saves", [3, 17])
+def test_a_kill_leaves_whole_checkpoints_only(tmp_path, saves):
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", SAVE_FOREVER, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        for _ in range(saves):
+            process.stdout.readline()
+        process.kill()
+    assert checkpoints_in(tmp_path)
+    for path in checkpoints_in(tmp_path):
+        step = int(path.name.rpartition("-")[2])
+        for name, tensor in read_tensors(path).items():
+            assert name in ("class_names", "settings") or (tensor == step).all()
+
+
+def test_sizes_that_no_network_has_are_refused_before_it_is_built(tmp_path):
+    for name, sizes in (("wide", (1600, 21)), ("classes", (64, 300))):
+        tensors = {"conv1_1/b": np.zeros(sizes[0], "f4"), "fc8_voc12/b": np.zeros(sizes[1], "f4")}
+        np.savez(tmp_path / f"{name}.npz", **tensors)
+        with pytest.raises(UserError, match="are the most"):
+            load_model(tmp_path / f"{name}.npz")
+
+
+def test_class_names_of_an_npz_may_be_text(npz):
+    assert load_model(npz(class_names=np.array(NAMES)))[1] == NAMES

@@ -1,0 +1,156 @@
+import re
+import shutil
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from deeplab_lfov import DeepLabLFOVModel, UserError, load_model, load_weights
+from deeplab_lfov.weights.formats import format_of, locate, read_tensors
+from deeplab_lfov.weights.tf_checkpoint import checkpoints_in
+from helpers import DATA
+
+FILES = (
+    "caffe_narrow.caffemodel",
+    "caffe_narrow_v1.caffemodel",
+    "py2_net_weights.ckpt",
+    "tf012_narrow_v1.ckpt",
+    "tf012_narrow_v2.ckpt",
+)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_reference_gives_caffes_scores(name, caffe_blobs):
+    model, _ = load_model(DATA / name)
+    expected = caffe_blobs["fc8_voc12"]
+    scores = model.scores(caffe_blobs["data"])
+    np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-5 * np.ptp(expected))
+
+
+def test_formats_are_told_by_content_not_by_name(tmp_path, reference_model):
+    np.savez(
+        tmp_path / "weights.npz", **{n: p.numpy() for n, p in reference_model.parameters.items()}
+    )
+    formats = {tmp_path / "weights.npz": "npz", DATA / FILES[0]: "Caffe", DATA / FILES[1]: "Caffe"}
+    formats |= {DATA / FILES[2]: "pickle", DATA / FILES[3]: "checkpoint"}
+    for number, (path, kind) in enumerate(formats.items()):
+        disguised = shutil.copy(path, tmp_path / f"file{number}.jpg")
+        assert format_of(disguised) == kind
+        load_weights(DeepLabLFOVModel(width=1 / 16), disguised)
+
+
+@pytest.mark.parametrize("part", ["", ".index", ".data-00000-of-00001"])
+def test_a_part_of_a_checkpoint_means_the_whole(checkpoint, part):
+    assert locate(f"{checkpoint}{part}") == checkpoint
+
+
+def test_a_folder_means_its_newest_checkpoint(tmp_path, checkpoint):
+    for name in ("model.ckpt-init", "model.ckpt-9", "model.ckpt-100"):
+        for suffix in (".index", ".data-00000-of-00001"):
+            shutil.copy(f"{checkpoint}{suffix}", tmp_path / f"{name}{suffix}")
+        (tmp_path / "checkpoint").touch()
+        assert locate(tmp_path) == locate(tmp_path / "checkpoint") == tmp_path / name
+    assert len(checkpoints_in(tmp_path)) == 3
+    with pytest.raises(UserError, match=r"no checkpoint .*ckpt-7; there are .*ckpt-100, .*ckpt-9"):
+        locate(tmp_path / "model.ckpt-7")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="no checkpoint in the folder"):
+        locate(tmp_path / "empty")
+
+
+def test_files_that_need_conversion_are_sent_to_the_converter(tmp_path):
+    with pytest.raises(UserError, match=r"plain VGG-16; util/extract_params.py"):
+        read_tensors(DATA / "vgg16_narrow_v1.caffemodel")
+    (tmp_path / "net.h5").write_bytes(b"\x89HDF\r\n\x1a\n and more")
+    with pytest.raises(UserError, match=r"HDF5.*util/extract_params.py"):
+        read_tensors(tmp_path / "net.h5")
+
+
+def test_an_npz_whose_shape_lies_is_an_error(tmp_path):
+    head = b"\x93NUMPY\x01\x00\x76\x00{'descr': '<f4', 'fortran_order': False, 'shape': (%d,), }"
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        archive.writestr("a.npy", (head % 10**15).ljust(127) + b"\n" + bytes(12))
+    with pytest.raises(UserError, match="has 12 bytes"):
+        read_tensors(tmp_path / "x.npz")
+
+
+def test_a_checkpoint_whose_shape_lies_is_an_error(monkeypatch):
+    reader = SimpleNamespace(
+        get_variable_to_dtype_map=lambda: {"a": tf.float32},
+        get_variable_to_shape_map=lambda: {"a": [10**6, 10**6]},
+        get_tensor=lambda name: pytest.fail("it was allocated"),
+    )
+    monkeypatch.setattr(tf.train, "load_checkpoint", lambda path: reader)
+    with pytest.raises(UserError, match="more than there is"):
+        read_tensors(DATA / "tf012_narrow_v1.ckpt")
+
+
+def test_paths_that_tensorflow_would_glob_are_refused(tmp_path):
+    for suffix in (".index", ".data-00000-of-00001"):
+        shutil.copy(DATA / f"tf012_narrow_v2.ckpt{suffix}", tmp_path / f"run[1]{suffix}")
+    with pytest.raises(UserError, match="rename"):
+        read_tensors(tmp_path / "run[1]")
+
+
+def _peak_memory():
+    """KiB that the process has had in memory at most since `_forget_peak`."""
+    return int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text()).group(1))
+
+
+def _forget_peak():
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def _mutations(content, count, seed):
+    """Cuts, changed and flipped bytes, and runs of 0xff (lengths that promise gigabytes), often
+    near the ends, where formats keep their tables."""
+    for number in range(count):
+        rng = np.random.default_rng([seed, number])
+        kind, mutant = rng.integers(4), bytearray(content)
+        if kind == 0:
+            yield bytes(mutant[: rng.integers(len(mutant))])
+            continue
+        for _ in range(rng.integers(1, 6)):
+            near = int(abs(rng.normal(0, 300)))
+            places = [int(rng.integers(len(mutant))), near, len(mutant) - 1 - near]
+            place = min(max(places[rng.integers(3)], 0), len(mutant) - 1)
+            if kind == 1:
+                mutant[place] = rng.integers(256)
+            elif kind == 2:
+                mutant[place] ^= 1 << rng.integers(8)
+            else:
+                mutant[place : place + 4] = b"\xff" * rng.integers(1, 9) + b"\x7f"
+        yield bytes(mutant)
+
+
+@pytest.mark.parametrize(
+    ("name", "mutated"),
+    [(name, name) for name in FILES[:4]]
+    + [("py2_net_skeleton.ckpt",) * 2, ("weights.npz",) * 2]
+    + [
+        ("tf012_narrow_v2.ckpt", f"tf012_narrow_v2.ckpt{s}")
+        for s in (".index", ".data-00000-of-00001")
+    ],
+)
+def test_damaged_files_end_in_a_user_error(tmp_path, name, mutated, reference_model):
+    for path in DATA.glob(f"{name}*"):
+        shutil.copy(path, tmp_path)
+    if name == "weights.npz":
+        tensors = {name: p.numpy() for name, p in reference_model.parameters.items()}
+        np.savez(tmp_path / name, **tensors)
+    content = (tmp_path / mutated).read_bytes()
+    _forget_peak()
+    memory, refused = _peak_memory(), 0
+    for mutant in _mutations(content, count=400, seed=len(mutated)):
+        (tmp_path / mutated).write_bytes(mutant)
+        try:
+            tensors = read_tensors(tmp_path / name)
+            assert all(isinstance(tensor, np.ndarray) for tensor in tensors.values())
+        except UserError as error:
+            assert str(tmp_path) in str(error)
+            refused += 1
+    assert refused > 100
+    assert _peak_memory() - memory < 200_000  # KiB
