@@ -2,6 +2,7 @@
 
 import threading
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -35,12 +36,15 @@ def read_picture(path: str | Path) -> Image.Image:
     Transparent pixels show white; 16-bit greys keep their upper byte.
     Raises UserError when the file is missing or no picture.
     """
-    picture = _upright(_open(path))
+    opened = _open(path)
+    picture = opened.picture
+    if opened.orientation != 1:
+        picture = ImageOps.exif_transpose(picture)
     if picture.mode.startswith("I"):
         grey = np.clip(np.asarray(picture, np.int64), 0, 2**16 - 1) >> 8
         picture = Image.fromarray(grey.astype(np.uint8))
     elif picture.mode == "F":
-        raise UserError(f"{path} holds floating-point pixels; convert it to 8 or 16 bits")
+        raise UserError(f"{path} holds floating-point pixels; convert it to 8 or 16 bits", path)
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
@@ -56,7 +60,7 @@ def read_mask(
     Label 255 is never a class. Raises UserError for a file that is missing or no picture, an
     unknown colour and a label that is neither a class nor ignore_label.
     """
-    labels = _labels(_open(path), path, palette)
+    labels = _labels(path, palette)
     void = labels == ignore_label
     if palette is not VOC_PALETTE:  # it may have a colour for void
         void |= labels == VOID
@@ -73,20 +77,19 @@ def read_mask(
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
-    """(height, width) of a picture as `read_image` would return it, where possible from its head.
+    """Return (height, width) as `read_image` would find them, if possible from the head alone.
 
     Raises UserError when the file is missing or no picture.
     """
-    picture = _open(path, pixels=False)
+    picture, _, orientation = _open(path, pixels=False)
     if picture.format in _ORIENTED_WHEN_READ:
         return read_image(path).shape[:2]
-    quarter_turn = picture.info["orientation"] >= 5
-    return picture.size if quarter_turn else picture.size[::-1]
+    return picture.size if orientation >= 5 else picture.size[::-1]  # turned by a quarter
 
 
 def mask_mode(path: str | Path) -> str:
-    """How a mask holds its labels: RGB, or by index as L, P, ...; raises UserError."""
-    mode = _open(path, pixels=False).mode
+    """Tell how a mask holds its labels: RGB, or by index as L, P, ...; raises UserError."""
+    mode = _open(path, pixels=False).picture.mode
     return "RGB" if mode == "RGBA" else mode
 
 
@@ -120,37 +123,49 @@ def check_replaceable(path: str | Path) -> None:
 
 
 def is_output(path: str | Path) -> bool:
-    """True for a PNG that says it is an output of this program."""
+    """Tell whether a file is a PNG that says it is an output of this program."""
     try:
-        return _open(path, pixels=False).info.get("Software") == SOFTWARE
+        return _open(path, pixels=False).picture.info.get("Software") == SOFTWARE
     except UserError:
         return False
 
 
-def _open(path: str | Path, pixels: bool = True) -> Image.Image:
-    """Read a picture's head, and its pixels too unless they are not wanted."""
+class _Opened(NamedTuple):
+    """A picture of Pillow's, and what has to be known of its file beside."""
+
+    picture: Image.Image
+    grey_step: int
+    """What Pillow has multiplied greys of few bits by."""
+    orientation: int
+    """By EXIF; 1 is upright."""
+
+
+def _open(path: str | Path, pixels: bool = True) -> _Opened:
+    """Read a picture's head, and its pixels too unless they are not wanted.
+
+    Raises UserError when the file is missing or no picture.
+    """
     try:
         with _open_head(path) as picture:
             if picture.width * picture.height > MOST_PIXELS:
                 raise Image.DecompressionBombError
             raw_mode = picture.tile[0][3] if picture.tile else None
-            picture.info["grey_step"] = _GREY_STEPS.get(raw_mode, 1)
             if pixels:
                 picture.load()
-            elif picture.format not in _ORIENTED_WHEN_READ:
-                picture.info["orientation"] = _orientation(picture)
-            return picture
+            oriented = pixels or picture.format not in _ORIENTED_WHEN_READ
+            orientation = _orientation(picture) if oriented else 1
+            return _Opened(picture, _GREY_STEPS.get(raw_mode, 1), orientation)
     except FileNotFoundError as error:
-        raise UserError(f"there is no file {path}") from error
+        raise UserError(f"there is no file {path}", path) from error
     except Image.DecompressionBombError as error:
         raise UserError(
-            f"{path} claims more than {MOST_PIXELS:,} pixels; cut it into smaller pictures"
+            f"{path} claims more than {MOST_PIXELS:,} pixels; cut it into smaller pictures", path
         ) from error
     except MemoryError as error:
-        raise UserError(f"out of memory for {path}; cut it into smaller pictures") from error
+        raise UserError(f"out of memory for {path}; cut it into smaller pictures", path) from error
     # Pillow's decoders raise errors of many kinds on damaged files, and nothing of ours runs here.
     except Exception as error:
-        raise UserError(f"{path} cannot be decoded as a picture: {error}") from error
+        raise UserError(f"{path} cannot be decoded as a picture: {error}", path) from error
 
 
 def _open_head(path: str | Path) -> Image.Image:
@@ -166,19 +181,16 @@ def _open_head(path: str | Path) -> Image.Image:
 _limit_lock = threading.Lock()  # of Pillow's limit, which is one for all threads
 
 
-def _upright(picture: Image.Image) -> Image.Image:
-    return ImageOps.exif_transpose(picture) if _orientation(picture) != 1 else picture
-
-
 def _orientation(picture: Image.Image) -> int:
-    """The EXIF orientation; 1, upright, where the EXIF data cannot be read."""
+    """Return the EXIF orientation; 1, upright, where the EXIF data cannot be read."""
     try:
         return picture.getexif().get(_ORIENTATION, 1)
     except Exception:  # Pillow's EXIF reader raises what it stumbles over, SyntaxError included
         return 1
 
 
-def _labels(picture: Image.Image, path: str | Path, palette: Palette) -> np.ndarray:
+def _labels(path: str | Path, palette: Palette) -> np.ndarray:
+    picture, grey_step, _ = _open(path)
     pixels = np.asarray(picture)
     if picture.mode in ("RGB", "RGBA"):
         try:
@@ -191,7 +203,7 @@ def _labels(picture: Image.Image, path: str | Path, palette: Palette) -> np.ndar
     if picture.mode in ("LA", "PA"):
         return pixels[..., 0]
     if picture.mode in ("1", "L", "P"):
-        return pixels.astype(np.uint8) // picture.info["grey_step"]
+        return pixels.astype(np.uint8) // grey_step
     if picture.mode.startswith("I"):
         labels = pixels.astype(np.int64)
         if labels.min() < 0 or labels.max() >= 2**16:

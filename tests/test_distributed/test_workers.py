@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import sys
 import pytest
 
 from deeplab_lfov.cli.command import run
+from deeplab_lfov.weights.formats import read_tensors
 from deeplab_lfov.weights.tf_checkpoint import checkpoints_in
 from helpers import ROOT, assert_same_run
 
@@ -95,6 +97,20 @@ def test_a_worker_that_dies_ends_the_other_and_one_process_resumes(alone, script
     result = script("train", "--snapshot_dir", folder, "--resume")
     assert result.status == 0, result.err
     assert_same_run(alone[0], folder)
+
+
+def test_a_signal_to_one_worker_stops_all_after_the_same_step(alone, tmp_path):
+    folder, flags = tmp_path / "run", alone[1]
+    more = ["--num_steps", 100_000, "--save_pred_every", 2, "--snapshot_dir", folder]
+    chief, worker = processes = start(2, "train.py", *flags, *more)
+    for line in chief.stdout:
+        if line.startswith("step 2:"):
+            break
+    worker.send_signal(signal.SIGTERM)
+    (status, out, err), (other, _, _) = finish(processes)
+    assert status == other == 128 + signal.SIGTERM, err
+    step = int(re.search(r"stopped by SIGTERM after step (\d+)", out).group(1))
+    assert read_tensors(folder)["global_step"] == step
 
 
 def test_two_workers_evaluate_as_one_does(alone, script, shapes, tmp_path):

@@ -4,6 +4,7 @@ from PIL import Image
 
 from deeplab_lfov import UserError
 from deeplab_lfov.training.history import COLUMNS, History
+from helpers import BLUE, ORANGE, rows_of_line
 
 
 def events(folder):
@@ -42,13 +43,16 @@ def test_tensorboard_sees_scalars_and_the_figure(tmp_path):
     assert (width, height) == (b"30", b"20") and png == (tmp_path / "figure.png").read_bytes()
 
 
-def test_the_curve_is_a_picture(tmp_path):
+def test_the_curve_shows_the_loss_fall_and_the_mean_iou(tmp_path):
     history = History(tmp_path)
     for step in range(10, 100, 10):
         history.add(step, loss=100 / step)
     history.add(90, val_mean_iou=0.3)
     with Image.open(history.save_curve()) as curve:
-        assert curve.size == (800, 450) and len(curve.getcolors(10**6)) > 50
+        assert curve.size == (800, 450)
+        loss, iou = rows_of_line(curve, BLUE), rows_of_line(curve, ORANGE)
+    assert max(loss) - min(loss) > 400 and loss[min(loss)] < 150 < 300 < loss[max(loss)]
+    assert max(iou) > max(loss) - 5
 
 
 def test_a_foreign_file_is_not_taken_for_the_history(tmp_path):

@@ -3,7 +3,9 @@ import shlex
 import sys
 
 import pytest
+from PIL import Image
 
+from helpers import BLUE, rows_of_line
 from util import benchmark, benchmark_tasks, growth
 
 TINY = ["--width", "0.015625", "--input_size", "33,33", "--repeats", "1"]
@@ -145,4 +147,7 @@ def test_growth_measures_every_size_and_draws_them(tmp_path):
     assert result["power_of_seconds"] == pytest.approx(1)
     assert result["power_of_memory"] == pytest.approx(1, abs=0.02)
     growth.save_plot(tmp_path / "growth.png", "infer", result)
-    assert (tmp_path / "growth.png").stat().st_size > 5000
+    with Image.open(tmp_path / "growth.png") as plot:
+        seconds = rows_of_line(plot, BLUE)
+    left = {column: row for column, row in seconds.items() if column < 450}
+    assert left[max(left)] < 100 < 250 < left[min(left)]  # it grows with the pixels
