@@ -38,8 +38,7 @@ def train(settings: TrainSettings, start: Start | None = None) -> None:
     from deeplab_lfov.distributed.devices import compute_deterministically
     from deeplab_lfov.distributed.replicas import Replicas
     from deeplab_lfov.training import assembly, data_set
-    from deeplab_lfov.training.history import History
-    from deeplab_lfov.training.record import NoRecord, Record, output_folders
+    from deeplab_lfov.training.record import NoRecord, make_record, output_folders
     from deeplab_lfov.training.snapshots import Snapshots
     from deeplab_lfov.training.start import read_start
     from deeplab_lfov.training.trainer import Trainer
@@ -74,17 +73,8 @@ def train(settings: TrainSettings, start: Start | None = None) -> None:
 
     record = NoRecord(snapshot_dir)
     if chief:
-        record = Record(
-            model,
-            snapshots,
-            History(snapshot_dir, int(solver.global_step.numpy())),
-            class_names=class_names,
-            save_dir=save_dir,
-            save_num_images=settings.save_num_images,
-            val_reader=readers.val,
-        )
-        for line in _plan(settings, start, solver, replicas):
-            print(line, flush=True)
+        record = make_record(settings, solver, snapshots, class_names, save_dir, readers.val)
+        print("\n".join(_plan(settings, start, solver, replicas)), flush=True)
     trainer = Trainer(
         solver=solver,
         reader=readers.train,

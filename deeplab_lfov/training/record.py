@@ -17,6 +17,7 @@ from deeplab_lfov.inference.visualize import save_rows
 from deeplab_lfov.network.grid import likeliest_labels, upsample_scores
 from deeplab_lfov.network.model import DeepLabLFOVModel
 from deeplab_lfov.preprocess import picture
+from deeplab_lfov.solver.solver import Solver
 from deeplab_lfov.training.history import History
 from deeplab_lfov.training.settings import TrainSettings
 from deeplab_lfov.training.snapshots import Snapshots
@@ -123,6 +124,26 @@ class NoRecord:
     def lacks_validation(self, step: int) -> bool:
         """Leave validation to the chief."""
         return False
+
+
+def make_record(
+    settings: TrainSettings,
+    solver: Solver,
+    snapshots: Snapshots,
+    class_names: tuple[str, ...],
+    save_dir: Path,
+    val_reader: ImageReader | None,
+) -> Record:
+    """Make the record of a run at the step of its solver; raises UserError as History does."""
+    return Record(
+        solver.model,
+        snapshots,
+        History(snapshots.folder, int(solver.global_step.numpy())),
+        class_names=class_names,
+        save_dir=save_dir,
+        save_num_images=settings.save_num_images,
+        val_reader=val_reader,
+    )
 
 
 def output_folders(settings: TrainSettings, is_chief: bool) -> tuple[Path, Path]:
