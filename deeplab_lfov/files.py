@@ -93,7 +93,7 @@ def _is_json_with(path: Path, key: str) -> bool:
 
 
 def distinct_stems(paths: Iterable[Path]) -> Iterator[str]:
-    """The paths' names without suffix, those that come again numbered: x, y, x_2.
+    """Yield the paths' names without suffix, those that come again numbered: x, y, x_2.
 
     The first path of a name has it, so that no number makes one that is another path's own.
     """

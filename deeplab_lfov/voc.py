@@ -32,7 +32,7 @@ VOID = 255
 
 
 def class_names_of(num_classes: int) -> tuple[str, ...]:
-    """The VOC names for 21 classes; `class 0`, `class 1`, ... for any other number."""
+    """Return VOC's names for 21 classes; `class 0`, `class 1`, ... for any other number."""
     if num_classes == len(CLASS_NAMES):
         return CLASS_NAMES
     return tuple(f"class {label}" for label in range(num_classes))

@@ -68,7 +68,7 @@ def parser() -> Parser:
 
 
 def main(given: dict[str, object]) -> None:
-    """One measurement; or turns of this one and the peer's; or one for each size."""
+    """Measure once, or in turns with the peer, or once for each size."""
     settings = Settings(**given)
     task = TASKS[settings.task]
     _check_unused(settings, task.unused if settings.peer else (*task.unused, "turns"))
@@ -119,7 +119,7 @@ def _measure(settings: Settings) -> dict:
 
 
 def _take_turns(calls: list[Callable[[], int]], repeats: int) -> list[list[float]]:
-    """Seconds per image of each call, which returns how many it did; the first is not timed."""
+    """Time each call, which returns how many images it did, in turns; the first is not timed."""
     seconds = [[] for _ in calls]
     for repeat in range(-1, repeats):
         for call, times in zip(calls, seconds, strict=True):
@@ -146,7 +146,7 @@ def _against_peer(settings: Settings) -> dict:
 
 
 def _summary(turns: list[dict]) -> dict:
-    """The medians of several results, the least of `fastest` and the most of `peak_rss_mb`."""
+    """Take the medians of several results, the least `fastest` and the most `peak_rss_mb`."""
     figures = {name: [turn.get(name) for turn in turns] for name in turns[0]}
     medians = {
         name: statistics.median(values)

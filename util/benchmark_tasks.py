@@ -47,14 +47,14 @@ class Settings:
 
 
 def infer(settings: Settings, folder: Path) -> Calls:
-    """Pictures in, masks out."""
+    """Segment pictures."""
     predictor = _predictor(settings, folder)
     images = [picture(settings.input_size, seed) for seed in range(settings.batch_size)]
     return {"infer": lambda: len([predictor(image) for image in images])}
 
 
 def train(settings: Settings, folder: Path) -> Calls:
-    """A step of Adam."""
+    """Take a step of Adam."""
     import tensorflow as tf
 
     from deeplab_lfov.network.model import DeepLabLFOVModel
@@ -75,7 +75,7 @@ def train(settings: Settings, folder: Path) -> Calls:
 
 
 def convolutions(settings: Settings, folder: Path) -> Calls:
-    """The scores of the network, and of the same network without Winograd's algorithm."""
+    """Compute the network's scores, and the same without Winograd's algorithm."""
     import tensorflow as tf
 
     from deeplab_lfov.network.engine import Convolutions
@@ -98,7 +98,7 @@ def convolutions(settings: Settings, folder: Path) -> Calls:
 
 
 def reader(settings: Settings, folder: Path) -> Calls:
-    """Training samples, scaled, cropped and mirrored; and merely decoding their pictures."""
+    """Read training samples, scaled, cropped and mirrored; and merely decode their pictures."""
     import tensorflow as tf
 
     from deeplab_lfov.data.image_reader import ImageReader
@@ -125,7 +125,7 @@ def reader(settings: Settings, folder: Path) -> Calls:
 
 
 def evaluation(settings: Settings, folder: Path) -> Calls:
-    """evaluate.py with metric and saved masks, its network loaded; and the network alone."""
+    """Evaluate with metric and saved masks, the network loaded; and run the network alone."""
     from deeplab_lfov.data.image_reader import ImageReader
     from deeplab_lfov.evaluation.metrics import ConfusionMatrix
     from deeplab_lfov.overlap import overlapped
@@ -158,7 +158,7 @@ def evaluation(settings: Settings, folder: Path) -> Calls:
 
 
 def crf(settings: Settings, folder: Path) -> Calls:
-    """The dense CRF, and PyPI's pydensecrf2 if it is installed."""
+    """Refine by the dense CRF, and by PyPI's pydensecrf2 if it is installed."""
     from deeplab_lfov.crf.dense_crf import DenseCRF
 
     if settings.data_dir:
@@ -179,7 +179,7 @@ def crf(settings: Settings, folder: Path) -> Calls:
 
 
 def pydensecrf2(image: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """What PyPI's pydensecrf2 makes of the arguments of `crf.DenseCRF`, at its defaults."""
+    """Refine by PyPI's pydensecrf2, as `DenseCRF` does at its defaults."""
     import pydensecrf.densecrf as densecrf
     from pydensecrf.utils import unary_from_softmax
 
@@ -195,7 +195,7 @@ def pydensecrf2(image: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
 
 
 def end_to_end(settings: Settings, folder: Path) -> Calls:
-    """inference.py on one picture, on several, and the import of TensorFlow, as commands."""
+    """Run inference.py on one picture, on several, and import TensorFlow, as commands."""
     ckpt, names = _checkpoint(settings, folder), [folder / f"{seed}.png" for seed in range(SEVERAL)]
     for seed, name in enumerate(names):
         write_png(name, Image.fromarray(picture(settings.input_size, seed)))
@@ -210,7 +210,7 @@ def end_to_end(settings: Settings, folder: Path) -> Calls:
 
 
 def own_seconds(one: float, several: float, imports: float) -> float:
-    """What inference.py takes for one picture beside the network and the import of TensorFlow.
+    """Return what inference.py takes for a picture beside network and import of TensorFlow.
 
     Of the seconds per image of the calls of `end_to_end`: what a further picture adds is the
     network's own time, so the rest of the first is the start.
@@ -220,7 +220,7 @@ def own_seconds(one: float, several: float, imports: float) -> float:
 
 
 def picture(size: tuple[int, int], seed: int) -> np.ndarray:
-    """Smooth colors under a little noise, as a photograph has them: uint8 RGB [H, W, 3]."""
+    """Draw smooth colors under a little noise, as in a photograph: uint8 RGB [H, W, 3]."""
     rng = np.random.default_rng(seed)
     coarse = Image.fromarray(rng.integers(0, 256, (10, 14, 3), np.uint8)).resize(size[::-1])
     return (np.asarray(coarse) * 0.9 + rng.normal(12, 4, (*size, 3))).clip(0, 255).astype(np.uint8)
@@ -233,7 +233,7 @@ def _predictor(settings: Settings, folder: Path) -> Predictor:
 
 
 def _checkpoint(settings: Settings, folder: Path) -> Path:
-    """Random weights."""
+    """Write a checkpoint of random weights."""
     from deeplab_lfov.network.model import DeepLabLFOVModel
     from deeplab_lfov.weights.checkpoints import export_weights
 
@@ -248,7 +248,7 @@ def _call(command: list) -> int:
 
 
 def _probabilities(size: tuple[int, int], seed: int) -> np.ndarray:
-    """As a network gives them: smooth between every 8th pixel, unsure of 21 classes."""
+    """Make probabilities as a network does: smooth between every 8th pixel, unsure."""
     from deeplab_lfov.inference.segmentation import Segmentation, View
 
     rng = np.random.default_rng(seed)
@@ -271,7 +271,7 @@ def _jpegs(data_dir: Path) -> list[Path]:
 def _drawn_data_set(
     folder: Path, num_images: int = 100, size: tuple[int, int] = (375, 500)
 ) -> Path:
-    """Pictures of VOC's usual size with masks of one class each."""
+    """Draw pictures of VOC's usual size with masks of one class each."""
     for name in ("JPEGImages", "SegmentationClass"):
         (folder / name).mkdir()
     for seed in range(num_images):

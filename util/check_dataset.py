@@ -50,7 +50,7 @@ def parser() -> Parser:
 
 
 def main(given: dict[str, object]) -> None:
-    """Lists, names, reading, report."""
+    """Read lists, names and pictures, and report."""
     settings = Settings(**given)
     samples = parse_list(settings.data_dir, settings.data_list)
     others = parse_list(settings.data_dir, settings.against) if settings.against else []

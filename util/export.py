@@ -37,7 +37,7 @@ def parser() -> Parser:
 
 
 def main(given: dict[str, object]) -> None:
-    """Output, network, exports."""
+    """Check the output, load the network, write the exports."""
     settings = Settings(**given)
     start_tensorflow()
     from deeplab_lfov.inference.export import Segmenter, check_free, save_model, save_tflite

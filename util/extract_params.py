@@ -121,7 +121,7 @@ def _write(model: DeepLabLFOVModel, checkpoint: Path, npz: Path, skeleton: Path)
 
 
 def _rows(settings: Settings) -> list[Converted]:
-    """The source's tensors, each with what it was there."""
+    """Read the source's tensors, each with what it was there."""
     from deeplab_lfov.weights import keras_vgg16
     from deeplab_lfov.weights.caffemodel import read_caffemodel
     from deeplab_lfov.weights.checkpoints import is_bookkeeping
@@ -167,7 +167,7 @@ def _through_pycaffe(source: Path, settings: Settings) -> dict[str, list[np.ndar
 
 
 def _without_head(rows: list[Converted], settings: Settings) -> list[Converted]:
-    """The rows, less those of the last layer where it is to start afresh."""
+    """Leave out the rows of the last layer where it is to start afresh."""
     rest = [row for row in rows if not row.name.startswith(f"{HEAD}/")]
     if settings.head == "keep" and len(rest) == len(rows):
         raise UserError(f"{settings.source} has no last layer to keep; use --head init")
@@ -175,7 +175,7 @@ def _without_head(rows: list[Converted], settings: Settings) -> list[Converted]:
 
 
 def _model(rows: list[Converted], settings: Settings) -> DeepLabLFOVModel:
-    """The network with the rows' tensors in it and fresh filters where there are none."""
+    """Make the network with the rows' tensors, and fresh filters where there are none."""
     from deeplab_lfov.network.model import DeepLabLFOVModel
     from deeplab_lfov.weights.checkpoints import fit_of, set_parameters
 
@@ -196,13 +196,13 @@ def _model(rows: list[Converted], settings: Settings) -> DeepLabLFOVModel:
 
 
 def _may_start_afresh(tensors: dict[str, np.ndarray]) -> tuple[str, ...]:
-    """The last layer; and fc6 with fc7 where neither is there: a VGG-16 without its top."""
+    """Name the last layer; fc6 and fc7 too where neither is there: a VGG-16 without top."""
     has_top = any(name.startswith(("fc6/", "fc7/")) for name in tensors)
     return (HEAD,) if has_top else ("fc6", "fc7", HEAD)
 
 
 def _table(rows: list[Converted], model: DeepLabLFOVModel) -> list[str]:
-    """A line per tensor: the source's name and shape -> our name and shape."""
+    """Write a line per tensor: the source's name and shape -> our name and shape."""
     sources = {row.name: (row.source, _shape(row.source_shape)) for row in rows}
     lines = []
     for name, parameter in model.parameters.items():

@@ -86,7 +86,7 @@ class Settings:
 
 
 def draw(rng: np.random.Generator) -> tuple[Image.Image, np.ndarray]:
-    """One to three figures: the picture (RGB) and its labels uint8 [H, W] with void outlines."""
+    """Draw one to three figures: a picture (RGB) and its labels uint8 [H, W], outlines void."""
     height, width = rng.integers(*SIZES, 2)
     picture = Image.fromarray(_texture(rng, height, width))
     instances = Image.new("L", picture.size)
@@ -137,7 +137,7 @@ def _outline(shape: str, corners: np.ndarray) -> np.ndarray:
 
 
 def _weathered(rng: np.random.Generator, picture: Image.Image) -> Image.Image:
-    """Soft edges, grain and a change of light, so that no colour stands for a class by itself."""
+    """Add soft edges, grain and a change of light, so that no colour alone tells a class."""
     pixels = ndimage.gaussian_filter(np.asarray(picture, np.float64), (0.6, 0.6, 0))
     pixels = pixels * rng.uniform(0.8, 1.15) + rng.normal(0, 6, pixels.shape)
     return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))

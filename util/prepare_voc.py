@@ -141,7 +141,7 @@ def _write(target: Path, content: bytes) -> None:
 
 
 def _lists(folder: Path) -> dict[str, list[str]]:
-    """The ids of the four lists, sorted."""
+    """Return the ids of the four lists, sorted."""
     train, val = (_ids(folder / LISTS / f"{split}.txt") for split in ("train", "val"))
     sbd = _ids(folder / "SBD" / "train.txt") | _ids(folder / "SBD" / "val.txt")
     lists = {"train_aug": (train | sbd) - val, "train": train, "val": val}
@@ -172,7 +172,7 @@ def _write_masks(folder: Path, ids: list[str]) -> int:
 
 
 def _write_mask(folder: Path, name: str) -> None:
-    """VOC's own mask where it has one, SBD's elsewhere."""
+    """Write VOC's own mask where it has one, SBD's elsewhere."""
     own, sbd = folder / f"SegmentationClass/{name}.png", folder / f"SBD/{name}.mat"
     labels = read_mask(own, 21) if own.is_file() else _sbd_labels(sbd)
     target = folder / f"SegmentationClassAug/{name}.png"

@@ -93,7 +93,7 @@ def prediction_settings(flags: Mapping[str, object], crf: bool = False) -> dict[
 
 
 def checked(kind: Callable[[str], object], accepts: Callable, what: str) -> Callable[[str], object]:
-    """A flag type: `kind` of the text where `accepts` says so, else an error that names `what`."""
+    """Make a flag type: `kind` of the text where `accepts` says so, else an error of `what`."""
 
     def parse(text: str) -> object:
         try:

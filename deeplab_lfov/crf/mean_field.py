@@ -74,7 +74,7 @@ class _Kernels:
         return np.concatenate(list(blurred))
 
     def messages(self, values: np.ndarray) -> np.ndarray:
-        """Both kernels' weighted sums of the values of all pixels, float32 [N, C]."""
+        """Sum the values of all pixels, weighted by both kernels: float32 [N, C]."""
         vertices = self.blurred(values)
         return np.concatenate([share.weights @ vertices for share in self.shares])
 
@@ -105,7 +105,7 @@ class _Share:
 
 
 def _normalized(lattice: PermutohedralLattice) -> sparse.csr_array:
-    """The lattice's weights, so that filtering with them is normalized symmetrically."""
+    """Scale the lattice's weights, so that filtering with them is normalized symmetrically."""
     weights = lattice.weights
     sums = lattice.filter(np.ones((weights.shape[0], 1), np.float32))[:, 0]
     by_pixel = 1 / np.sqrt(sums + np.float32(1e-20))
@@ -114,7 +114,7 @@ def _normalized(lattice: PermutohedralLattice) -> sparse.csr_array:
 
 
 def _mean_field(kernels: _Kernels, probabilities: np.ndarray, num_iterations: int) -> np.ndarray:
-    """Algorithm 1 of the paper, float32 [N, C] -> [N, C].
+    """Run algorithm 1 of the paper, float32 [N, C] -> [N, C].
 
     Messages lie between 0 and `most`. A label that could not win at any pixel even with the most
     stays out of the iterations; `others` is what such labels weigh against those that are `kept`.
@@ -151,7 +151,7 @@ def _mean_field(kernels: _Kernels, probabilities: np.ndarray, num_iterations: in
 
 
 def _can_win(probabilities: np.ndarray, most: np.ndarray) -> np.ndarray:
-    """Which labels [C] have a pixel where the largest message would put them before the best."""
+    """Tell which labels [C] the largest message would make the best at some pixel."""
     with np.errstate(over="ignore"):
         factor = np.exp(most) / probabilities.max(axis=1, keepdims=True)
         return (probabilities * factor).max(axis=0, initial=0) >= 1

@@ -28,7 +28,7 @@ class PermutohedralLattice:
         self._gain = np.float32(1 / (1 + 0.5 ** len(features)))
 
     def blur(self, values: np.ndarray) -> np.ndarray:
-        """float32 [V, C] -> [V, C]: weights 1/2, 1, 1/2 along each direction, one after another."""
+        """Blur float32 [V, C] -> [V, C] by 1/2, 1, 1/2 along each direction in turn."""
         for neighbors in self._blurs:
             values = neighbors @ values
         return values * self._gain
@@ -39,7 +39,7 @@ class PermutohedralLattice:
 
 
 def _elevate(features: np.ndarray) -> np.ndarray:
-    """Points in the hyperplane where d + 1 coordinates add up to 0: [d, N] -> [d + 1, N].
+    """Move points into the hyperplane of d + 1 coordinates of sum 0: [d, N] -> [d + 1, N].
 
     Scaled so that the blur is as wide as the features' unit (section 3.1 of the paper).
     """
@@ -53,7 +53,7 @@ def _elevate(features: np.ndarray) -> np.ndarray:
 
 
 def _enclosing_simplices(elevated: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The vertex of remainder 0 of the simplex around each point, and each coordinate's rank.
+    """Find the vertex of remainder 0 of the simplex around each point, and its ranks.
 
     Both [d + 1, N]; rank 0 has the coordinate that lies farthest above the vertex.
     """
@@ -72,7 +72,7 @@ def _enclosing_simplices(elevated: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _barycentric_weights(offsets: np.ndarray, ranks: np.ndarray) -> np.ndarray:
-    """Each point's weights for the vertices of its simplex, by remainder: float32 [d + 1, N]."""
+    """Weigh the vertices of each point's simplex, by remainder: float32 [d + 1, N]."""
     by_rank = np.empty_like(offsets)
     np.put_along_axis(by_rank, ranks.astype(np.int64), offsets / np.float32(len(offsets)), axis=0)
     weights = np.empty_like(by_rank)
@@ -82,7 +82,7 @@ def _barycentric_weights(offsets: np.ndarray, ranks: np.ndarray) -> np.ndarray:
 
 
 def _vertex_keys(origins: np.ndarray, ranks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A number for each vertex [d + 1, N], and what it changes by along each direction [d + 1].
+    """Number the vertices [d + 1, N], and what changes along each direction [d + 1].
 
     The last coordinate is left out, as it follows from the others. For points so far apart that
     int64 overflows, keys are hashes, as good as never equal: with d = 5 all spans are odd.
@@ -102,7 +102,7 @@ def _vertex_keys(origins: np.ndarray, ranks: np.ndarray) -> tuple[np.ndarray, np
 
 
 def _neighbors(vertices: np.ndarray, step: int) -> sparse.csr_array:
-    """[V, V]: 1 for each vertex and 1/2 for its two neighbors along a direction, where present.
+    """Make a matrix [V, V]: 1 for each vertex, 1/2 for its neighbors along a direction.
 
     vertices: their keys, ascending. A product with it gathers the neighbors' values.
     """

@@ -21,7 +21,7 @@ class Draw(NamedTuple):
     """What chance decides for a sample: numbers, or tensors of them."""
 
     factor: tf.Tensor
-    """Of the sides, in [scales[0], scales[1])."""
+    """What the sides are multiplied by, in [scales[0], scales[1])."""
     position: tf.Tensor
     """[2] in [0, 1): where the window is between the top and the bottom, the left and the right."""
     mirrored: tf.Tensor
@@ -29,7 +29,7 @@ class Draw(NamedTuple):
 
 
 def draw(seed: int, number: tf.Tensor, scales: tuple[float, float], mirror: bool) -> Draw:
-    """What is drawn for the run's sample `number`; about half are mirrored, if `mirror`."""
+    """Draw for the run's sample `number`; about half are mirrored, if `mirror`."""
     factor = tf.random.stateless_uniform([], seed_for("scale", seed, number), *scales)
     position = tf.random.stateless_uniform([2], seed_for("crop", seed, number))
     coin = tf.random.stateless_uniform([], seed_for("mirror", seed, number))
@@ -39,7 +39,7 @@ def draw(seed: int, number: tf.Tensor, scales: tuple[float, float], mirror: bool
 def window(
     image: Image.Image, mask: Image.Image, size: Size, factor: float, position: np.ndarray
 ) -> tuple[Image.Image, Image.Image]:
-    """Resize both by the factor and cut a window from them, of which alone pixels are computed.
+    """Resize both by the factor and cut a window from them; nothing else is computed.
 
     The image bilinearly, averaging when it shrinks, as `segmentation.View` does; the mask by the
     nearest pixel. The window has `size`, or less where the resized picture is smaller.

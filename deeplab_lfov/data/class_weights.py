@@ -11,7 +11,7 @@ from deeplab_lfov.voc import VOID
 
 
 def balanced(label_counts: np.ndarray, num_classes: int) -> tuple[float, ...]:
-    """Weights inversely proportional to the classes' pixels, 1 for a class of average size.
+    """Weigh classes by the inverse of their pixels, 1 for a class of average size.
 
     label_counts: int64 [256]. Classes that do not occur get 0.
     """

@@ -45,7 +45,7 @@ class DatasetSummary:
         return np.sum([np.zeros(256, np.int64), *counts], axis=0)
 
     def short(self) -> str:
-        """Two lines: the pictures and their sizes; the labels' shares."""
+        """Write two lines: the pictures and their sizes; the labels' shares."""
         counts = self.label_counts
         present = np.count_nonzero(counts[: len(self.class_names)])
         share = counts[VOID] / max(counts.sum(), 1)
@@ -106,7 +106,7 @@ def look_at(samples: list[Sample], labels_of: ReadMask, decode: bool = True) -> 
 
 
 def in_both(samples: list[Sample], others: list[Sample]) -> list[Path]:
-    """The pictures of one list that are in another, by their resolved paths."""
+    """List the pictures of one list that are in another, by their resolved paths."""
     taken = {other.image.resolve() for other in others}
     return [sample.image for sample in samples if sample.image.resolve() in taken]
 

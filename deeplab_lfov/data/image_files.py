@@ -15,7 +15,7 @@ from deeplab_lfov.voc import PALETTE, VOID
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM")
 MOST_PIXELS = 10**9
-"""Of a picture, which takes 10 bytes a pixel to decode; a small file may claim any number."""
+"""The most that a picture may have; decoding takes 10 bytes each, and files may lie."""
 
 SOFTWARE, DATA_SET = "deeplab_lfov", "deeplab_lfov data set"
 """What the PNGs written here name as their origin; only outputs, the first, are written over."""
@@ -169,7 +169,7 @@ def _open(path: str | Path, pixels: bool = True) -> _Opened:
 
 
 def _open_head(path: str | Path) -> Image.Image:
-    """Open a picture with our limit in place of Pillow's, which stays the one of other callers."""
+    """Open a picture with our limit in place of Pillow's, which other callers keep."""
     with _limit_lock:
         theirs, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MOST_PIXELS
         try:

@@ -85,7 +85,7 @@ class ImageReader:
             yield sample, image, mask[..., 0]
 
     def files_of_step(self, step: int, batch_size: int) -> list[Path]:
-        """The pictures of the batch of a step, in its order."""
+        """List the pictures of the batch of a step, in its order."""
         numbers = range(step * batch_size, (step + 1) * batch_size)
         return [self.samples[int(self._shuffled(number))].image for number in numbers]
 
@@ -137,7 +137,7 @@ class ImageReader:
         return image, labels
 
     def _shuffled(self, number: tf.Tensor) -> tf.Tensor:
-        """The index of the run's sample `number`: a fresh permutation in every epoch."""
+        """Return the index of the run's sample `number`: every epoch has its own permutation."""
         size = len(self.samples)
         seed = seed_for("order", self.seed, number // size)
         return tf.random.experimental.index_shuffle(number % size, seed, size - 1)

@@ -101,7 +101,7 @@ def _find(data_dir: Path, data_list: str | Path) -> Path:
 
 
 def read_lines(path: Path) -> list[str]:
-    """The stripped lines of a UTF-8 text file; raises UserError for any other file."""
+    """Read the stripped lines of a UTF-8 text file; raises UserError for any other file."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:

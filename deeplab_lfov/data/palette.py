@@ -19,7 +19,7 @@ class Palette(NamedTuple):
     class_names: tuple[str, ...] = ()
 
     def labels_of(self, pixels: np.ndarray) -> np.ndarray:
-        """uint8 RGB [H, W, 3] -> labels uint8 [H, W].
+        """Look up the labels of colours: uint8 RGB [H, W, 3] -> uint8 [H, W].
 
         Raises UserError that names the colours which are not in the palette.
         """
@@ -62,7 +62,7 @@ def read_palette(path: str | Path | None) -> Palette:
 def class_names_from(
     class_names: str | Path | None, palette: Palette, num_classes: int | None
 ) -> tuple[str, ...]:
-    """The classes' names from the file class_names, else from the palette, else ().
+    """Return the classes' names from the file class_names, else from the palette, else ().
 
     Raises UserError where their number is not num_classes, if that is given.
     """

@@ -23,12 +23,12 @@ class Cluster(NamedTuple):
         return self.index == 0
 
     def __str__(self) -> str:
-        """Which worker this is, in words."""
+        """Say which worker this is."""
         return f"{self.index + 1} of {len(self.workers)}, with the chief at {self.workers[0]}"
 
 
 def find_cluster(environment: MutableMapping[str, str] = os.environ) -> Cluster:
-    """The cluster that TF_CONFIG describes, or that srun has started; without them this process.
+    """Find the cluster in TF_CONFIG, or that srun has started; else it is this process.
 
     What srun has started is written to TF_CONFIG, which TensorFlow reads. Raises UserError for a
     TF_CONFIG that is malformed, and for variables of Slurm that do not fit together.
@@ -72,7 +72,7 @@ def _started_by_srun(environment: MutableMapping[str, str]) -> bool:
 
 
 def _from_slurm(environment: MutableMapping[str, str]) -> str:
-    """What TF_CONFIG has to be for the tasks of a job step; GPUs are left as Slurm binds them."""
+    """Write TF_CONFIG for the tasks of a job step; GPUs are left as Slurm binds them."""
     import tensorflow as tf
 
     job = environment.get("SLURM_JOB_ID", "0")

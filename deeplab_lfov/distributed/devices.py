@@ -9,7 +9,7 @@ from deeplab_lfov.errors import UserError
 
 
 def first_device() -> list[str] | None:
-    """The device of work that one does alone: the first GPU; None stands for the CPU."""
+    """Name the device for work on one alone: the first GPU; None stands for the CPU."""
     return ["gpu:0"] if tf.config.list_physical_devices("GPU") else None
 
 

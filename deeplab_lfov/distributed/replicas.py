@@ -68,13 +68,13 @@ class Replicas:
         return self.cluster.is_chief
 
     def __str__(self) -> str:
-        """The devices in words."""
+        """Name the devices."""
         names = " + ".join(dict.fromkeys(self.device_names))
         names = f"{len(self.devices)} x {names}" if len(self.devices) > 1 else names
         return names if self.num_workers == 1 else f"{self.num_workers} workers, each {names}"
 
     def scope(self) -> AbstractContextManager:
-        """Variables that are made in it have a copy on every replica, the chief's values in all."""
+        """Enter to make variables that have a copy, with the chief's values, on every replica."""
         return self.strategy.scope()
 
     def check_batch(self, batch_size: int) -> None:
@@ -87,7 +87,7 @@ class Replicas:
             )
 
     def rows(self, batch_size: int) -> range:
-        """The rows of every global batch that this worker reads."""
+        """Return the rows of every global batch that this worker reads."""
         shares = self._shares(batch_size)
         return range(shares[0].start, shares[-1].stop)
 
@@ -124,11 +124,11 @@ class Replicas:
         return step
 
     def share(self, things: Sequence) -> Sequence:
-        """Those of a list's things that this worker takes: every so many-th."""
+        """Return those things of a list that this worker takes: every n-th of n workers."""
         return things[self.cluster.index :: self.num_workers]
 
     def sum(self, numbers: np.ndarray) -> np.ndarray:
-        """The sum of the workers' arrays of one shape and type; raises WorkerGoneError.
+        """Sum the workers' arrays of one shape and type; raises WorkerGoneError.
 
         It waits for every worker, which has to call it as often.
         """
@@ -145,7 +145,7 @@ class Replicas:
 
     @contextmanager
     def watching(self) -> Iterator[Callable[[], None]]:
-        """Yields a function that raises WorkerGoneError when a worker has gone.
+        """Yield a function that raises WorkerGoneError when a worker has gone.
 
         For work between sums: every second a thread asks the others whether they are done. At the
         end it waits until they are.
@@ -185,7 +185,7 @@ class Replicas:
             )
 
     def _shares(self, batch_size: int) -> list[range]:
-        """The rows of each replica of this worker."""
+        """Return the rows of each replica of this worker."""
         count, first = self.num_replicas, self.cluster.index * len(self.devices)
         return [
             range(number * batch_size // count, (number + 1) * batch_size // count)
@@ -193,7 +193,7 @@ class Replicas:
         ]
 
     def _spread(self, values: list[tf.Tensor]) -> tf.distribute.DistributedValues:
-        """One value for each replica of this worker."""
+        """Give one value to each replica of this worker."""
         first = self.cluster.index * len(self.devices)
         return self.strategy.experimental_distribute_values_from_function(
             lambda context: values[context.replica_id_in_sync_group - first]
@@ -204,7 +204,7 @@ class Replicas:
 
 
 def total(tensors: list[tf.Tensor]) -> list[tf.Tensor]:
-    """Each tensor's sum over the replicas, where it is called for each of them."""
+    """Sum each tensor over the replicas, all of which have to call this."""
     context = tf.distribute.get_replica_context()
     if context.num_replicas_in_sync == 1:
         return tensors
@@ -213,7 +213,7 @@ def total(tensors: list[tf.Tensor]) -> list[tf.Tensor]:
 
 
 def copy_here(variable: tf.Variable) -> tf.Variable:
-    """This worker's first copy of a variable that may be one of several."""
+    """Return this worker's first copy of a variable that may have several."""
     return getattr(variable, "values", (variable,))[0]
 
 

@@ -44,7 +44,7 @@ class CRFSearch:
         return max(self.matrices, key=lambda crf: self.matrices[crf].mean_iou)
 
     def verdict(self) -> str:
-        """The best as evaluate.py and inference.py take it, if there is one."""
+        """Write the best CRF, if there is one, as evaluate.py and inference.py take it."""
         if np.isnan(self.without.mean_iou):
             return "none is the best, as the masks are void everywhere"
         return f"the best: {self.best.as_flags(always=SEARCHED)}"

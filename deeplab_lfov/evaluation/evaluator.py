@@ -46,7 +46,7 @@ class Evaluation:
             self.report.gather(samples, replicas)
 
     def as_dict(self) -> dict:
-        """The numbers of the matrix, and of `trimap` if there is one, as fractions."""
+        """Return the numbers of the matrix, and of `trimap` if there is one, as fractions."""
         trimap = {"trimap": self.trimap.as_dict()} if self.trimap else {}
         return self.matrix.as_dict() | trimap
 

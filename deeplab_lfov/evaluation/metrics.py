@@ -58,7 +58,7 @@ class ConfusionMatrix:
         return float(_ratio(np.nansum(self.iou * self._truths), self.counts.sum()))
 
     def as_dict(self) -> dict:
-        """Everything as fractions, `iou` by class name; None where a fraction is 0/0."""
+        """Return all numbers as fractions, `iou` by class name; None where one is 0/0."""
         numbers = {
             "mean_iou": self.mean_iou,
             "pixel_accuracy": self.pixel_accuracy,

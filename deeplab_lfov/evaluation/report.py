@@ -115,7 +115,7 @@ class Report:
         return self.path
 
     def chosen(self) -> dict[str, list[Seen]]:
-        """The best, the median and the worst pictures, none of them twice; void alone is none."""
+        """Choose the best, median and worst pictures, none of them twice, none of void alone."""
         ranked = [seen for seen in self.seen if not np.isnan(seen.mean_iou)]
         ranked.sort(key=lambda seen: (-seen.mean_iou, seen.name))
         each = min(EACH, max(1, len(ranked) // 3))
@@ -185,7 +185,7 @@ def _heat(matrix: ConfusionMatrix) -> str:
 
 
 def _cell(count: int, total: int, truth: str, prediction: str) -> str:
-    """A cell of the heat map; its names are escaped already."""
+    """Write a cell of the heat map; its names are escaped already."""
     share = count / total if total else 0
     shown = f"{100 * share:.0f}" if share >= 0.005 else ""
     title = f"{truth} labelled {prediction}: {100 * share:.2f} %, {count:,} pixels"
@@ -231,7 +231,7 @@ def _figure(seen: Seen, class_names: tuple[str, ...]) -> str:
 
 
 def _errors(image: np.ndarray, truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-    """The picture in pale grey, wrong pixels red and void striped: uint8 RGB [H, W, 3]."""
+    """Draw the picture in pale grey, wrong pixels red, void striped: uint8 RGB [H, W, 3]."""
     grey = 150 + 0.35 * image.mean(axis=-1, keepdims=True)
     pixels = np.repeat(grey, 3, axis=-1).astype(np.uint8)
     pixels[truth != prediction] = (214, 58, 40)
@@ -241,7 +241,7 @@ def _errors(image: np.ndarray, truth: np.ndarray, prediction: np.ndarray) -> np.
 
 
 def _data_uri(pixels: np.ndarray) -> str:
-    """RGB as JPEG and labels as PNG, which keeps their borders sharp; both shrunk if large."""
+    """Embed RGB as JPEG and labels as PNG, which keeps borders sharp; both shrunk if large."""
     picture, file = Image.fromarray(pixels), io.BytesIO()
     if pixels.ndim == 2:
         picture.putpalette(PALETTE.tobytes())

@@ -40,7 +40,7 @@ class TrimapMatrices:
         return {width: float(m.counts.sum() / whole) for width, m in self.matrices.items()}
 
     def as_dict(self) -> dict[str, float | None]:
-        """The mean IoU as a fraction by width; None where the band is empty."""
+        """Return the mean IoU as a fraction by width; None where the band is empty."""
         return {str(width): m.as_dict()["mean_iou"] for width, m in self.matrices.items()}
 
     def __str__(self) -> str:
@@ -51,7 +51,7 @@ class TrimapMatrices:
 
 
 def boundary_distance(labels: np.ndarray) -> np.ndarray:
-    """Steps to the nearest pixel of another label, int32 [H, W] for labels [H, W].
+    """Count the steps to the nearest pixel of another label: [H, W] -> int32 [H, W].
 
     Where all labels are the same they are larger than any width.
     """

@@ -22,18 +22,18 @@ class Segmenter(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, "image")])
     def segment(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
-        """uint8 RGB [N, H, W, 3] -> mask uint8 [N, H, W], probabilities float32 [N, H, W, C]."""
+        """Segment uint8 RGB [N, H, W, 3]: mask uint8 [N, H, W], probabilities [N, H, W, C]."""
         return self.segment_size(image, *tf.unstack(tf.shape(image)[1:3]))
 
     @tf.function(input_signature=[])
     def class_names(self) -> dict[str, tf.Tensor]:
-        """The classes' names, string [C], label 0 first."""
+        """Return the classes' names, string [C], label 0 first."""
         return {"class_names": tf.constant(self.names)}
 
     def segment_size(
         self, image: tf.Tensor, height: tf.Tensor | int, width: tf.Tensor | int
     ) -> dict[str, tf.Tensor]:
-        """The same for pictures whose height and width are known to be these."""
+        """Segment pictures whose height and width are known to be these."""
         plain = self.model.plain_convolutions()
         cells = self.model.scores(network_input(image), convolutions=plain)
         scores = upsample_scores(cells, height, width)

@@ -57,15 +57,15 @@ class Predictor:
         self.input_size, self.max_side, self.tile, self.crf = input_size, max_side, tile, crf
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """uint8 RGB [H, W, 3] -> uint8 [H, W], the most probable label at every pixel."""
+        """Label every pixel with the most probable class: uint8 RGB [H, W, 3] -> uint8 [H, W]."""
         return self.segment(image).labels()
 
     def probabilities(self, image: np.ndarray) -> np.ndarray:
-        """uint8 RGB [H, W, 3] -> float32 [H, W, C], what the mask is the maximum of."""
+        """Compute each class's probability: uint8 RGB [H, W, 3] -> float32 [H, W, C]."""
         return self.segment(image).probabilities()
 
     def scores(self, image: np.ndarray) -> np.ndarray:
-        """uint8 RGB [H, W, 3] -> float32 [H, W, C], unnormalised, before the CRF."""
+        """Compute scores before softmax and CRF: uint8 RGB [H, W, 3] -> float32 [H, W, C]."""
         return self.segment(image).scores()
 
     def segment(self, image: np.ndarray) -> Segmentation:
@@ -102,7 +102,7 @@ class Predictor:
             )
 
     def __str__(self) -> str:
-        """The options that are not their defaults, in a line; empty if there are none."""
+        """Name the options that are not their defaults, in a line; empty if there are none."""
         scales = dict.fromkeys(f"{view.scale:g}" for view in self.views)
         parts = [f"scales {', '.join(scales)}"] if list(scales) != ["1"] else []
         parts += ["mirrored too"] if any(view.flip for view in self.views) else []
@@ -116,7 +116,7 @@ class Predictor:
         return min(1.0, self.max_side / max(height, width)) if self.max_side else 1.0
 
     def _grid(self, picture: np.ndarray, size: list[int]) -> np.ndarray | tf.Tensor:
-        """A view's scores on the network's grid, float32 [h, w, C]; padded to at least size."""
+        """Compute a view's scores on the grid, float32 [h, w, C]; padded to at least size."""
         if not self.tile:
             return self._network(picture, size)
         height, width = picture.shape[:2]

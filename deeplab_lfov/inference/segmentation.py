@@ -24,7 +24,7 @@ class View(NamedTuple):
     flip: bool = False
 
     def picture(self, image: np.ndarray) -> np.ndarray:
-        """What the network sees: uint8 RGB [H, W, 3] -> uint8 RGB [h, w, 3]."""
+        """Make of a picture what the network sees: uint8 RGB [H, W, 3] -> uint8 RGB [h, w, 3]."""
         if self.scale != 1:
             size = tuple(self.length(pixels) for pixels in image.shape[1::-1])
             picture = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)
@@ -32,17 +32,17 @@ class View(NamedTuple):
         return image[:, ::-1] if self.flip else image
 
     def length(self, pixels: int) -> int:
-        """The pixels that so many pixels of the picture become."""
+        """Return how many pixels so many pixels of the picture become."""
         return max(1, round(pixels * self.scale))
 
     def rows(self, height: int) -> np.ndarray:
-        """Where the rows of the picture lie on this view's grid, float32 [height] in cells."""
+        """Return where the picture's rows lie on this view's grid, float32 [height] in cells."""
         length = self.length(height)
         scaled = (np.arange(height) + 0.5) * (length / height) - 0.5
         return (scaled.clip(0, length - 1) / STRIDE).astype(np.float32)
 
     def columns(self, width: int) -> np.ndarray:
-        """Where the columns of the picture lie on this view's grid, float32 [width] in cells."""
+        """Return where the picture's columns lie on this view's grid, float32 [width] in cells."""
         return self.rows(width)[::-1] if self.flip else self.rows(width)
 
 
@@ -63,19 +63,19 @@ class Segmentation:
         self.image, self.views, self.grids, self.refine = image, views, grids, refine
 
     def labels(self) -> np.ndarray:
-        """uint8 [H, W], the most probable label at every pixel, after the CRF if there is one."""
+        """Return the most probable label at every pixel, uint8 [H, W], after the CRF if any."""
         if self.refine:
             return likeliest_labels(self.probabilities()).numpy()
         return np.concatenate([likeliest_labels(band).numpy() for band in self._bands()])
 
     def probabilities(self) -> np.ndarray:
-        """float32 [H, W, C] that sum to 1 over the classes, after the CRF if there is one."""
+        """Return the classes' probabilities, float32 [H, W, C], after the CRF if any."""
         bands = [tf.nn.softmax(band).numpy() for band in self._bands()]
         probabilities = np.concatenate(bands)
         return self.refine(self.image, probabilities) if self.refine else probabilities
 
     def scores(self) -> np.ndarray:
-        """float32 [H, W, C] before softmax and CRF: see `score_bands`."""
+        """Return the scores before softmax and CRF, float32 [H, W, C]: see `score_bands`."""
         return np.concatenate(list(self.score_bands()))
 
     def score_bands(self) -> Iterator[np.ndarray]:
@@ -103,6 +103,6 @@ def _pixels(grid: np.ndarray | tf.Tensor, rows: np.ndarray, columns: np.ndarray)
 
 
 def _log_mean_probabilities(scores: tf.Tensor) -> tf.Tensor:
-    """Of the first axis, the views."""
+    """Average the probabilities of the views, the first axis, and return their logarithms."""
     logs = tf.reduce_logsumexp(tf.nn.log_softmax(scores), axis=0)
     return logs - tf.math.log(tf.cast(tf.shape(scores)[0], tf.float32))

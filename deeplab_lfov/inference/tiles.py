@@ -32,7 +32,7 @@ def tiles(height: int, width: int, side: int) -> Iterator[Tile]:
 
 
 def _spans(pixels: int, cells: int) -> Iterator[tuple[slice, slice, slice]]:
-    """Along one side: the tiles' (pixels, cells, inner)."""
+    """Yield (pixels, cells, inner) of the tiles along one side."""
     count = num_cells(pixels)
     for start in range(0, count, cells):
         stop = min(start + cells, count)

@@ -16,7 +16,7 @@ from deeplab_lfov.voc import PALETTE, VOID
 
 
 def decode_labels(labels: np.ndarray) -> np.ndarray:
-    """Labels uint8 [..., H, W] or [..., H, W, 1] -> colours uint8 RGB [..., H, W, 3]."""
+    """Color labels uint8 [..., H, W] or [..., H, W, 1]: uint8 RGB [..., H, W, 3]."""
     labels = np.asarray(labels)
     return PALETTE[labels[..., 0] if labels.ndim > 2 and labels.shape[-1] == 1 else labels]
 
@@ -74,7 +74,7 @@ def save_color_scheme(path: str | Path, class_names: Sequence[str]) -> None:
 def _with_legend(
     picture: Image.Image, labels: Sequence[int], class_names: Sequence[str]
 ) -> Image.Image:
-    """The picture above rows of coloured squares with names, on white."""
+    """Put the picture above rows of coloured squares with names, on white."""
     size = max(14, round(14 / 500 * math.sqrt(picture.width * picture.height)))  # pixels of type
     font, gap = ImageFont.truetype(_font(), size), round(0.4 * size)
     entries = [(label, class_names[label], font.getlength(class_names[label])) for label in labels]
@@ -96,7 +96,7 @@ def _with_legend(
 
 
 def _font() -> str:
-    """DejaVu Sans, which comes with matplotlib and has the letters of most alphabets."""
+    """Find DejaVu Sans, which comes with matplotlib and has the letters of most alphabets."""
     return str(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf"))
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 SIDE, TILE = 4, 6
-"""Of a tile's outputs and of its inputs, in pixels."""
+"""The sides of a tile's outputs and of its inputs, in pixels."""
 
 _INPUT = [
     [4, 0, -5, 0, 1, 0],
@@ -54,11 +54,11 @@ class Tiling(NamedTuple):
     """int32 [N, H, W], where in outputs [parts, 16, T / parts] the pixels are."""
 
     def padded(self, x: tf.Tensor) -> tf.Tensor:
-        """[N, H, W, C] -> [pixels, C], the zeros around the pictures included."""
+        """Flatten [N, H, W, C] -> [pixels, C], the zeros around the pictures included."""
         return tf.reshape(tf.pad(x, self.borders), [-1, tf.shape(x)[3]])
 
     def part(self, first: tf.Tensor) -> tf.Tensor:
-        """int32 [6, 6, T / parts], the index of the part of tiles from `first` on."""
+        """Return the index of the part of tiles from `first` on, int32 [6, 6, T / parts]."""
         each = tf.shape(self.index)[2] // tf.size(self.parts)
         return self.index[..., first : first + each]
 
@@ -68,7 +68,7 @@ _TILING = Tiling(_INTS([4, 2]), _INTS([TILE, TILE, None]), _INTS([None]), _INTS(
 
 
 def tiling(shape: tf.Tensor, dilation: int, channels: int) -> Tiling:
-    """The tiles of pictures of a shape int32 [N, H, W, ...], with `dilation` zeros around each.
+    """Lay out the tiles of pictures of a shape int32 [N, H, W, ...], `dilation` zeros around.
 
     A tile's outputs are in the middle of its inputs. T goes through the pictures, their rows of
     tiles and those of each residue. The tiles are taken in parts, so many that up to `channels`
@@ -81,7 +81,7 @@ def tiling(shape: tf.Tensor, dilation: int, channels: int) -> Tiling:
 
 
 def _tiling(dilation: int, most: int, shape: np.ndarray) -> list[np.ndarray]:
-    """The arrays of a Tiling, with up to `most` tiles in each part."""
+    """Compute the arrays of a Tiling, with up to `most` tiles in each part."""
     num, lengths = shape[0], shape[1:3]
     counts = -(-lengths // (dilation * SIDE))
     size = dilation * (counts * SIDE + TILE - SIDE)
@@ -111,12 +111,12 @@ _range = functools.partial(np.arange, dtype=np.int32)
 
 
 def _first_pixel(tile: np.ndarray, dilation: int) -> np.ndarray:
-    """The first pixel of tiles along a side."""
+    """Return the first pixel of tiles along a side."""
     return tile // dilation * (SIDE * dilation) + tile % dilation
 
 
 def _tile_of(pixel: np.ndarray, dilation: int) -> np.ndarray:
-    """The tile along a side that pixels are outputs of."""
+    """Return the number, along a side, of the tile that pixels are outputs of."""
     return pixel // (SIDE * dilation) * dilation + pixel % dilation
 
 
@@ -152,7 +152,7 @@ def _shaped(y: tf.Tensor, x: tf.Tensor, channels: int) -> tf.Tensor:
 
 
 def transform_filters(filters: tf.Tensor, turned: bool = False) -> tf.Tensor:
-    """[3, 3, C, O] -> [36, C, O], turned by 180 degrees first if `turned`."""
+    """Transform filters [3, 3, C, O] -> [36, C, O], turned by 180 degrees first if `turned`."""
     transform = FILTERS[:, ::-1] if turned else FILTERS
     products = tf.matmul(transform, tf.reshape(filters, [9, -1]))
     return tf.reshape(products, [TILE**2, *filters.shape[2:]])
@@ -163,14 +163,14 @@ def transform_filters(filters: tf.Tensor, turned: bool = False) -> tf.Tensor:
     autograph=False,
 )
 def _traced_outputs(x: tf.Tensor, filters: tf.Tensor, tiling: Tiling) -> tf.Tensor:
-    """One graph for all layers, as building one takes a while."""
+    """Share one graph among all layers, as building one takes a while."""
     return _outputs(x, filters, tiling)
 
 
 def _outputs(
     x: tf.Tensor, filters: tf.Tensor, tiling: Tiling, transpose: bool = False
 ) -> tf.Tensor:
-    """transpose: from O to C channels, as the gradient goes."""
+    """Compute [N, H, W, O]; with transpose from O to C channels, as the gradient goes."""
     pixels, channels = tiling.padded(x), tf.shape(filters)[1 if transpose else 2]
 
     def outputs(first: tf.Tensor) -> tf.Tensor:
@@ -199,7 +199,7 @@ def _filter_gradient(x: tf.Tensor, dy: tf.Tensor, tiling: Tiling) -> tf.Tensor:
 
 
 def _inputs(pixels: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
-    """A part of the tiles, transformed: [36, K, C]."""
+    """Gather and transform a part of the tiles: [36, K, C]."""
     tiles = tf.gather(pixels, tf.reshape(index, [TILE**2, -1]))
     return _split(tf.matmul(INPUTS, _joined(tiles)), tf.shape(pixels)[1])
 

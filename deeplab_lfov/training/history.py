@@ -60,11 +60,11 @@ class History:
             raise UserError(f"cannot write {self._folder / 'events'}: {error.message}") from error
 
     def best(self) -> float:
-        """The highest val mean IoU so far, -1 before the first."""
+        """Return the highest val mean IoU so far, -1 before the first."""
         return max(self._series("val_mean_iou")[1], default=-1.0)
 
     def has(self, step: int, name: str) -> bool:
-        """True where a value of that name was added for the step."""
+        """Tell whether a value of that name was added for the step."""
         return any(row["step"] == step and name in row for row in self.rows)
 
     def save_curve(self) -> Path:

@@ -96,7 +96,7 @@ class Run(NamedTuple):
 
 
 def find_run(folder: str | Path) -> Run:
-    """The newest checkpoint in a folder that is whole; raises UserError when there is none."""
+    """Find the newest whole checkpoint in a folder; raises UserError when there is none."""
     numbered, damage = _numbered(Path(folder)), ""
     for path in reversed(numbered):
         try:

@@ -63,7 +63,7 @@ _TYPES = _message_types()
 
 
 def read_caffemodel(path: str | Path) -> dict[str, list[np.ndarray]]:
-    """The blobs of every layer that has some, float32 as Caffe lays them out, by layer name.
+    """Read the blobs of every layer that has some, float32 as Caffe lays them out, by name.
 
     Filters are OIHW; fully connected layers [outputs, inputs] in the current format and
     [1, 1, outputs, inputs] in the legacy one. Raises UserError for a file that is no caffemodel,
@@ -102,7 +102,7 @@ def _array(blob: Message, where: str) -> np.ndarray:
 
 
 def _packed(chunks: list[bytes], dtype: str) -> np.ndarray:
-    """The numbers of a packed array; a damaged length drops the rest of a number."""
+    """Read the numbers of a packed array; a damaged length drops the rest of a number."""
     content = chunks[0] if len(chunks) == 1 else b"".join(chunks)
     return np.frombuffer(content, dtype, count=len(content) // np.dtype(dtype).itemsize)
 

@@ -54,7 +54,7 @@ def load_weights(model: DeepLabLFOVModel, path: str | Path, skip_head: bool = Fa
 
 
 def load_model(path: str | Path, **options) -> tuple[DeepLabLFOVModel, tuple[str, ...]]:
-    """The network that a file's weights fit, with them loaded, and its class names.
+    """Load a file's weights into the network that they fit; return it and its class names.
 
     options go to DeepLabLFOVModel. Raises UserError as `load_weights` does.
     """
@@ -126,7 +126,7 @@ def check_fit(
 
 
 def is_bookkeeping(name: str) -> bool:
-    """True for a run's own entries in a checkpoint, and for slots such as `conv1_1/w/Adam`."""
+    """Tell whether a name is a run's own entry in a checkpoint, or a slot as `fc6/w/Adam`."""
     return name in _BOOKKEEPING or name.rpartition("/")[0] in _SLOTTED
 
 

@@ -17,7 +17,7 @@ Blobs = dict[str, list[np.ndarray]]
 DECIMATION = 4
 """fc6 and fc7 keep every 4th output: 1024 of VGG-16's 4096 (arXiv 1412.7062, section 3.1)."""
 TAP_STEP = 3
-"""Of fc6's 7 x 7 filters the taps 0, 3 and 6 are kept."""
+"""The step between the taps of fc6's 7 x 7 filters that are kept: 0, 3 and 6."""
 
 
 class Converted(NamedTuple):
@@ -30,12 +30,12 @@ class Converted(NamedTuple):
 
 
 def is_vgg16(layers: Blobs) -> bool:
-    """True for Caffe blobs whose fc6 sees 7 x 7 cells: VGG-16 as published, not cut down."""
+    """Tell whether fc6 of Caffe's blobs sees 7 x 7 cells, as in VGG-16 as published."""
     return "fc6" in layers and layers["fc6"][0].shape[-1:] != (3,)
 
 
 def from_caffe(layers: Blobs, where: str | Path) -> list[Converted]:
-    """Caffe's blobs of a LargeFOV network (OIHW), its last layer under any name `fc8...`.
+    """Convert Caffe's blobs of LargeFOV (OIHW), its last layer under any name `fc8...`.
 
     Layers that the network does not have come through under their own names, to be reported.
     Raises UserError for several last layers.
@@ -52,7 +52,7 @@ def from_caffe(layers: Blobs, where: str | Path) -> list[Converted]:
 
 
 def from_caffe_vgg16(layers: Blobs, where: str | Path) -> list[Converted]:
-    """Caffe's blobs of VGG-16 (OIHW) as a network without head: fc6 and fc7 cut down, fc8 dropped.
+    """Convert Caffe's blobs of VGG-16 (OIHW): fc6 and fc7 are cut down, fc8 is dropped.
 
     Raises UserError where fc6 or fc7 has not VGG-16's form.
     """
@@ -74,7 +74,7 @@ def from_caffe_vgg16(layers: Blobs, where: str | Path) -> list[Converted]:
 
 
 def from_keras_vgg16(layers: Blobs, where: str | Path) -> list[Converted]:
-    """Keras' [kernel, bias] of VGG16 (HWIO), with top or without, as a network without head.
+    """Convert Keras' [kernel, bias] of VGG16 (HWIO), with top or without, leaving out fc8.
 
     Layers come in the order of the network, whatever their names. Raises UserError for another
     number of layers and where the top has not VGG16's form.
@@ -118,7 +118,7 @@ def _head(layers: Blobs, where: str | Path) -> str | None:
 
 
 def _hwio(blob: np.ndarray) -> np.ndarray:
-    """Caffe's filters OIHW, or a legacy inner product [1, 1, O, I], as HWIO."""
+    """Turn Caffe's filters OIHW, or a legacy inner product [1, 1, O, I], into HWIO."""
     if blob.ndim == 4 and blob.shape[:2] == (1, 1):
         blob = blob[0, 0]
     if blob.ndim == 2:
@@ -127,7 +127,7 @@ def _hwio(blob: np.ndarray) -> np.ndarray:
 
 
 def deploy_prototxt() -> str:
-    """The network of 21 classes in Caffe's words, for pycaffe to read a .caffemodel into."""
+    """Write the network of 21 classes in Caffe's words, for pycaffe to read weights into."""
     text, bottom = 'input: "data" input_shape { dim: 1 dim: 3 dim: 321 dim: 321 }\n', "data"
     for layer in LAYERS:
         if layer.kind != "dropout":

@@ -26,7 +26,7 @@ _BEGINNINGS = {
 
 
 def read_tensors(path: str | Path) -> Tensors:
-    """All tensors of a weight file by name.
+    """Read all tensors of a weight file by name.
 
     Known: TensorFlow checkpoints, V2 and V1; `.npz` with the same names; a LargeFOV `.caffemodel`;
     the first TensorFlow version's pickle. Raises UserError for a file that is missing, damaged, or
@@ -37,7 +37,7 @@ def read_tensors(path: str | Path) -> Tensors:
 
 
 def format_of(path: Path) -> str:
-    """The kind of a file that exists: checkpoint, npz, HDF5, pickle, or else Caffe."""
+    """Tell the kind of a file that exists: checkpoint, npz, HDF5, pickle, or else Caffe."""
     if index_of(path).is_file():
         return "checkpoint"
     try:
@@ -53,8 +53,10 @@ def format_of(path: Path) -> str:
 
 
 def locate(path: str | Path) -> Path:
-    """The weights that a path means: of a folder (or its file `checkpoint`) the newest checkpoint,
-    of a checkpoint's part (`.index`, `.data-00000-of-00001`) the whole.
+    """Find the weights that a path means.
+
+    A folder (or its file `checkpoint`) means its newest checkpoint, a part of a checkpoint
+    (`.index`, `.data-00000-of-00001`) the whole.
 
     Raises UserError when there is nothing; it names the checkpoints beside.
     """

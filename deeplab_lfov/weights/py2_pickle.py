@@ -33,7 +33,7 @@ class _Array:
         _, self.shape, self.dtype, self.fortran, self.content = state
 
     def numpy(self) -> np.ndarray:
-        """The array; raises ValueError where shape, type and content do not agree."""
+        """Make the array; raises ValueError where shape, type and content do not agree."""
         if self.dtype.name not in _DTYPES or self.dtype.order not in "<>|=":
             raise ValueError(f"an array is of type {self.dtype.name!r} and not of floats")
         dtype = np.dtype(self.dtype.order + self.dtype.name)
@@ -96,7 +96,7 @@ class _Unpickler(pickle._Unpickler):
 
 
 def read_pickle(path: str | Path) -> dict[str, np.ndarray]:
-    """The arrays of a pickled dict {name: array}, float32.
+    """Read the arrays of a pickled dict {name: array}, float32.
 
     Raises UserError for a damaged file, for one that wants to call anything but numpy's array
     constructors, and with a hint for net_skeleton, which holds names and shapes only.
