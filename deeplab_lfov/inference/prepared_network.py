@@ -34,7 +34,9 @@ class LiveNetwork:
 
     def __init__(self, model: DeepLabLFOVModel):
         self._scores = tf.function(
-            lambda picture, size: padded_scores(model, picture, size), input_signature=_SIGNATURE
+            lambda picture, size: padded_scores(model, picture, size),
+            input_signature=_SIGNATURE,
+            autograph=False,
         )
 
     def __call__(self, picture: np.ndarray, size: list[int]) -> tf.Tensor:
@@ -54,6 +56,7 @@ class PreparedNetwork:
         self._scores = tf.function(
             lambda picture, size: padded_scores(model, picture, size, convolutions),
             input_signature=_SIGNATURE,
+            autograph=False,  # nothing to convert, and it takes 0.1 s to start
         )
         # TensorFlow's passes over the graph pay in bfloat16; in float32 they gain a few percent of
         # a picture's time and cost the first one more than that.
