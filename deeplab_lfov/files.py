@@ -31,9 +31,9 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 
 
 def clear_partials(folder: Path, name: str | None = None) -> None:
-    """Remove what `whole_file` left in a folder, of the file `name` alone if it is given.
+    """Remove the partial files that killed processes left in a folder, or those of `name` alone.
 
-    That is what belongs to processes of this machine that were killed; others may go on writing.
+    `whole_file` left them; those of processes of this machine that still run are kept.
     """
     for path in folder.glob(".*.partial*"):
         match = re.fullmatch(r"\.(.+)\.(\d+)\.partial(\.\w+)?", path.name)

@@ -1,7 +1,7 @@
 """The least and the most that options may be; what lies beyond is a typing error."""
 
 SCALE = (0.05, 8)
-"""The scale of a view, and of a picture in training."""
+"""The scale of a view, and of a picture in training, times its side."""
 
 TILE = (64, 32760)
 """Pixels of a side; smaller tiles would be nearly all margin."""
@@ -13,4 +13,4 @@ KERNEL_WIDTH = (0.01, 1e6)
 """The widths of the CRF's kernels, in pixels or grey levels."""
 
 KERNEL_WEIGHT = (0, 1e6)
-"""The weights of the CRF's kernels, whose exponentials stay within float32."""
+"""The weights of the CRF's kernels, whose sums and exponentials stay within float32."""

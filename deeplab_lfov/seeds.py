@@ -10,6 +10,6 @@ import tensorflow as tf
 
 
 def seed_for(purpose: str, seed: int | tf.Tensor, number: int | tf.Tensor) -> tf.Tensor:
-    """Make the seed, int64 [2], of one draw for `purpose` in sample (or epoch) `number`."""
+    """Make the seed of one stateless draw, int64 [2], for `purpose` in sample or epoch `number`."""
     pair = tf.stack([tf.cast(seed, tf.int64), tf.cast(number, tf.int64)])
     return tf.random.experimental.stateless_fold_in(pair, zlib.crc32(purpose.encode()))

@@ -32,9 +32,10 @@ class DenseCRF:
                 raise ValueError(f"{name} must be from {least:g} to {most:g}, got {value:g}")
 
     def __call__(self, image: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-        """Refine: uint8 RGB [H, W, 3], float32 [H, W, C] -> float32 [H, W, C] that sum to 1 over C.
+        """Refine probabilities float32 [H, W, C] of an image uint8 RGB [H, W, 3].
 
-        Raises ValueError for less than two classes and for shapes that do not fit.
+        The result, float32 [H, W, C], sums to 1 over C. Raises ValueError for less than two
+        classes and for shapes that do not fit.
         """
         from deeplab_lfov.crf.mean_field import refine  # scipy: --help need not wait for it
 

@@ -53,7 +53,7 @@ def _elevate(features: np.ndarray) -> np.ndarray:
 
 
 def _enclosing_simplices(elevated: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Find the vertex of remainder 0 of the simplex around each point, and its ranks.
+    """Find the vertex of remainder 0 around each point, and the ranks of its coordinates.
 
     Both [d + 1, N]; rank 0 has the coordinate that lies farthest above the vertex.
     """
@@ -102,7 +102,7 @@ def _vertex_keys(origins: np.ndarray, ranks: np.ndarray) -> tuple[np.ndarray, np
 
 
 def _neighbors(vertices: np.ndarray, step: int) -> sparse.csr_array:
-    """Make a matrix [V, V]: 1 for each vertex, 1/2 for its neighbors along a direction.
+    """Make a matrix [V, V]: 1 for each vertex, 1/2 for those neighbors that are there.
 
     vertices: their keys, ascending. A product with it gathers the neighbors' values.
     """

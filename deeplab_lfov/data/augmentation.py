@@ -29,7 +29,7 @@ class Draw(NamedTuple):
 
 
 def draw(seed: int, number: tf.Tensor, scales: tuple[float, float], mirror: bool) -> Draw:
-    """Draw for the run's sample `number`; about half are mirrored, if `mirror`."""
+    """Draw scale, place and mirroring of the run's sample `number`; half mirror, if `mirror`."""
     factor = tf.random.stateless_uniform([], seed_for("scale", seed, number), *scales)
     position = tf.random.stateless_uniform([2], seed_for("crop", seed, number))
     coin = tf.random.stateless_uniform([], seed_for("mirror", seed, number))
@@ -39,7 +39,7 @@ def draw(seed: int, number: tf.Tensor, scales: tuple[float, float], mirror: bool
 def window(
     image: Image.Image, mask: Image.Image, size: Size, factor: float, position: np.ndarray
 ) -> tuple[Image.Image, Image.Image]:
-    """Resize both by the factor and cut a window from them; nothing else is computed.
+    """Resize an image and its mask by the factor and cut the same window from both.
 
     The image bilinearly, averaging when it shrinks, as `segmentation.View` does; the mask by the
     nearest pixel. The window has `size`, or less where the resized picture is smaller.
@@ -59,7 +59,7 @@ def window(
 
 
 def mirror(image: Image.Image, mask: Image.Image) -> tuple[Image.Image, Image.Image]:
-    """Swap left and right of both."""
+    """Swap left and right of an image and its mask."""
     swap = Image.Transpose.FLIP_LEFT_RIGHT
     return image.transpose(swap), mask.transpose(swap)
 

@@ -1,4 +1,4 @@
-"""Reads a data set as training would and tells what is in it and what is wrong with it."""
+"""The check of a data set, read as training would: what is in it, and what is wrong."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -40,7 +40,7 @@ class DatasetSummary:
 
     @property
     def label_counts(self) -> np.ndarray:
-        """int64 [256], the pixels of each label in all masks that could be read."""
+        """The pixels of each label in all masks that could be read, int64 [256]."""
         counts = [f.label_counts for f in self.findings if f.label_counts is not None]
         return np.sum([np.zeros(256, np.int64), *counts], axis=0)
 

@@ -15,7 +15,7 @@ SEARCHED = ("bi_w", "bi_xy_std", "bi_rgb_std")
 
 
 class CRFSearch:
-    """Mean IoU of 27 CRFs: each searched parameter of `center` divided by factor, as is, times it.
+    """The mean IoU of 27 CRFs: each parameter of `center` divided by, left, or times factor.
 
     Repeated around the best with a smaller factor, it goes from coarse to fine as in the paper.
     Raises UserError for a single class and for parameters beyond the `limits`.

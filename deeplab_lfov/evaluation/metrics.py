@@ -34,7 +34,7 @@ class ConfusionMatrix:
 
     @property
     def iou(self) -> np.ndarray:
-        """float64 [C]: true positives / (true positives + false positives + false negatives)."""
+        """The IoU of each class, float64 [C]: hits / (hits + false positives + false negatives)."""
         return _ratio(self._hits, self._truths + self._predictions - self._hits)
 
     @property

@@ -39,7 +39,7 @@ class Seen(NamedTuple):
 
     @property
     def truth_and_prediction(self) -> np.ndarray:
-        """Labels uint8 [2, H, W]."""
+        """The labels of the truth and of the prediction, uint8 [2, H, W]."""
         return np.frombuffer(zlib.decompress(self.masks), np.uint8).reshape(2, *self.shape)
 
 

@@ -10,7 +10,7 @@ from deeplab_lfov.voc import VOID
 
 
 class TrimapMatrices:
-    """A ConfusionMatrix per width, over the pixels whose distance to a boundary is at most that.
+    """A ConfusionMatrix per width, over the pixels at most so many steps from a boundary.
 
     A pixel's distance is the number of steps to the nearest pixel of another label in the truth,
     where a step goes to one of the 8 neighbors and void is a label: 1 for the pixels that touch a
@@ -35,7 +35,7 @@ class TrimapMatrices:
 
     @property
     def shares(self) -> dict[int, float]:
-        """By width, the share of pixels in the band; nan where every pixel was void."""
+        """The share of pixels in the band, by width; nan where every pixel was void."""
         whole = self.num_pixels or float("nan")
         return {width: float(m.counts.sum() / whole) for width, m in self.matrices.items()}
 
