@@ -119,7 +119,10 @@ def _measure(settings: Settings) -> dict:
 
 
 def _take_turns(calls: list[Callable[[], int]], repeats: int) -> list[list[float]]:
-    """Time each call, which returns how many images it did, in turns; the first is not timed."""
+    """Return the seconds per image of calls in turns; the first turn is not timed.
+
+    Each call returns how many images it did.
+    """
     seconds = [[] for _ in calls]
     for repeat in range(-1, repeats):
         for call, times in zip(calls, seconds, strict=True):

@@ -47,14 +47,14 @@ class Settings:
 
 
 def infer(settings: Settings, folder: Path) -> Calls:
-    """Segment pictures."""
+    """Return the call that takes pictures in and gives masks out."""
     predictor = _predictor(settings, folder)
     images = [picture(settings.input_size, seed) for seed in range(settings.batch_size)]
     return {"infer": lambda: len([predictor(image) for image in images])}
 
 
 def train(settings: Settings, folder: Path) -> Calls:
-    """Take a step of Adam."""
+    """Return the call that takes a step of Adam."""
     import tensorflow as tf
 
     from deeplab_lfov.network.model import DeepLabLFOVModel
@@ -75,7 +75,7 @@ def train(settings: Settings, folder: Path) -> Calls:
 
 
 def convolutions(settings: Settings, folder: Path) -> Calls:
-    """Compute the network's scores, and the same without Winograd's algorithm."""
+    """Return calls that compute the network's scores with and without Winograd's algorithm."""
     import tensorflow as tf
 
     from deeplab_lfov.network.engine import Convolutions
@@ -98,7 +98,7 @@ def convolutions(settings: Settings, folder: Path) -> Calls:
 
 
 def reader(settings: Settings, folder: Path) -> Calls:
-    """Read training samples, scaled, cropped and mirrored; and merely decode their pictures."""
+    """Return calls that read scaled, cropped, mirrored samples, or only decode their pictures."""
     import tensorflow as tf
 
     from deeplab_lfov.data.image_reader import ImageReader
@@ -125,7 +125,10 @@ def reader(settings: Settings, folder: Path) -> Calls:
 
 
 def evaluation(settings: Settings, folder: Path) -> Calls:
-    """Evaluate with metric and saved masks, the network loaded; and run the network alone."""
+    """Return calls for evaluate.py's work, with metric and saved masks, and for its network only.
+
+    The network is loaded before.
+    """
     from deeplab_lfov.data.image_reader import ImageReader
     from deeplab_lfov.evaluation.metrics import ConfusionMatrix
     from deeplab_lfov.overlap import overlapped
@@ -158,7 +161,7 @@ def evaluation(settings: Settings, folder: Path) -> Calls:
 
 
 def crf(settings: Settings, folder: Path) -> Calls:
-    """Refine by the dense CRF, and by PyPI's pydensecrf2 if it is installed."""
+    """Return calls of the dense CRF, and of PyPI's pydensecrf2 if it is installed."""
     from deeplab_lfov.crf.dense_crf import DenseCRF
 
     if settings.data_dir:
@@ -179,7 +182,7 @@ def crf(settings: Settings, folder: Path) -> Calls:
 
 
 def pydensecrf2(image: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Refine by PyPI's pydensecrf2, as `DenseCRF` does at its defaults."""
+    """Refine probabilities by PyPI's pydensecrf2 with the defaults of `crf.DenseCRF`."""
     import pydensecrf.densecrf as densecrf
     from pydensecrf.utils import unary_from_softmax
 
@@ -195,7 +198,7 @@ def pydensecrf2(image: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
 
 
 def end_to_end(settings: Settings, folder: Path) -> Calls:
-    """Run inference.py on one picture, on several, and import TensorFlow, as commands."""
+    """Return calls of commands: inference.py on one and on several pictures; TensorFlow's start."""
     ckpt, names = _checkpoint(settings, folder), [folder / f"{seed}.png" for seed in range(SEVERAL)]
     for seed, name in enumerate(names):
         write_png(name, Image.fromarray(picture(settings.input_size, seed)))
@@ -210,7 +213,7 @@ def end_to_end(settings: Settings, folder: Path) -> Calls:
 
 
 def own_seconds(one: float, several: float, imports: float) -> float:
-    """Return what inference.py takes for a picture beside network and import of TensorFlow.
+    """Return the seconds of inference.py on one picture without network and TensorFlow's import.
 
     Of the seconds per image of the calls of `end_to_end`: what a further picture adds is the
     network's own time, so the rest of the first is the start.
@@ -248,7 +251,7 @@ def _call(command: list) -> int:
 
 
 def _probabilities(size: tuple[int, int], seed: int) -> np.ndarray:
-    """Make probabilities as a network does: smooth between every 8th pixel, unsure."""
+    """Make a network's probabilities: smooth between every 8th pixel, unsure of 21 classes."""
     from deeplab_lfov.inference.segmentation import Segmentation, View
 
     rng = np.random.default_rng(seed)
@@ -283,7 +286,7 @@ def _drawn_data_set(
 
 
 class Task(NamedTuple):
-    """What is timed, and what it takes where the command line does not say."""
+    """A task: what is timed, and its sizes where the command line gives none."""
 
     calls: Callable[[Settings, Path], Calls]
     input_size: tuple[int, int]

@@ -82,7 +82,7 @@ def parser() -> Parser:
 
 
 def main(given: dict[str, object]) -> None:
-    """Read, convert, complete, write."""
+    """Read the weights, convert them, add missing layers, and write the files."""
     settings = Settings(**given)
     folder = writable_folder(settings.output_dir)
     checkpoint, npz, skeleton = (folder / name for name in OUTPUTS)
@@ -196,13 +196,13 @@ def _model(rows: list[Converted], settings: Settings) -> DeepLabLFOVModel:
 
 
 def _may_start_afresh(tensors: dict[str, np.ndarray]) -> tuple[str, ...]:
-    """Name the last layer; fc6 and fc7 too where neither is there: a VGG-16 without top."""
+    """Name the layers that may be fresh: the last; fc6 and fc7 too in a VGG-16 without top."""
     has_top = any(name.startswith(("fc6/", "fc7/")) for name in tensors)
     return (HEAD,) if has_top else ("fc6", "fc7", HEAD)
 
 
 def _table(rows: list[Converted], model: DeepLabLFOVModel) -> list[str]:
-    """Write a line per tensor: the source's name and shape -> our name and shape."""
+    """Return a line per tensor: the source's name and shape -> our name and shape."""
     sources = {row.name: (row.source, _shape(row.source_shape)) for row in rows}
     lines = []
     for name, parameter in model.parameters.items():

@@ -11,7 +11,7 @@ BATCH_SIDE = 257
 
 
 def measure(task: str, run: Callable[..., dict]) -> dict:
-    """Measure squares of SIDES pixels and BATCHES of them; run does one."""
+    """Measure squares of SIDES pixels, and BATCHES of pictures; `run` makes one measurement."""
     squares = [run(input_size=(side, side), batch_size=1) for side in SIDES[task]]
     batches = [run(input_size=(BATCH_SIDE,) * 2, batch_size=size) for size in BATCHES]
     return {"task": task, "sides": squares, "batches": batches} | _exponents(squares)
@@ -48,7 +48,10 @@ def _amount(one: dict, key: str) -> float:
 
 
 def _exponents(squares: list[dict]) -> dict[str, float]:
-    """Return the powers of the pixels that time and further memory grow with at the end."""
+    """Return the powers of the pixels that time and memory grow with, between the last two sizes.
+
+    Memory is counted beyond that of the smallest.
+    """
     (*_, before, last), first = squares, squares[0]
     pixels = np.log(_amount(last, "sides") / _amount(before, "sides"))
     beyond = [one["peak_rss_mb"] - first["peak_rss_mb"] for one in (last, before)]

@@ -170,7 +170,7 @@ def parser() -> Parser:
 
 
 def main(flags: dict[str, object]) -> None:
-    """Draw into an empty folder."""
+    """Draw the data set into an empty folder."""
     settings = Settings(**flags)
     if any(writable_folder(settings.folder).iterdir()):
         raise UserError(f"{settings.folder} is not empty; give a new folder")

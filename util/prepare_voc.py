@@ -64,7 +64,7 @@ def parser() -> Parser:
 
 
 def main(flags: dict[str, object]) -> None:
-    """Unpack, convert the masks, write the lists, count."""
+    """Unpack the sources, convert the masks, write the lists, and count the pictures."""
     settings = Settings(**flags)
     folder = writable_folder(settings.output_dir)
     for name in ("JPEGImages", "SBD", "SegmentationClass", "SegmentationClassAug", str(LISTS)):
@@ -125,7 +125,7 @@ def _files_in(source: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
 
 
 def _check_end(archive: tarfile.TarFile) -> None:
-    """Read to the end of an archive, which tarfile leaves at the first damaged header as well.
+    """Read to the end of an archive, as tarfile stops without an error at a damaged header.
 
     Raises tarfile.ReadError where there is more than padding; a .tgz checks its checksum there.
     """
@@ -163,7 +163,7 @@ def _ids(path: Path) -> set[str]:
 
 
 def _write_masks(folder: Path, ids: list[str]) -> int:
-    """Write SegmentationClassAug/<id>.png for all ids, on all cores; the number of new ones."""
+    """Write SegmentationClassAug/<id>.png for all ids, on all cores; return how many are new."""
     masks = writable_folder(folder / "SegmentationClassAug")
     todo = [name for name in ids if not (masks / f"{name}.png").exists()]
     with ProcessPoolExecutor() as workers:

@@ -37,7 +37,7 @@ class Parser(argparse.ArgumentParser):
 
 
 class _Formatter(argparse.HelpFormatter):
-    """Shows the default of every flag that has one."""
+    """A help formatter that shows the default of every flag that has one."""
 
     def __init__(self, defaults: Mapping[str, object], prog: str, **sizes: object):
         super().__init__(prog, **sizes)

@@ -76,7 +76,7 @@ def add_prediction_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def prediction_settings(flags: Mapping[str, object], crf: bool = False) -> dict[str, object]:
-    """Return the flags with a DenseCRF, or None, as `crf` in place of those of the CRF.
+    """Return the flags, with those of the CRF replaced by `crf`, a DenseCRF or None.
 
     crf: turn it on whatever the flag says. Raises UserError for a parameter of the CRF without it.
     """
@@ -93,7 +93,7 @@ def prediction_settings(flags: Mapping[str, object], crf: bool = False) -> dict[
 
 
 def checked(kind: Callable[[str], object], accepts: Callable, what: str) -> Callable[[str], object]:
-    """Make a flag type: `kind` of the text where `accepts` says so, else an error of `what`."""
+    """Make a flag type: `kind` of the text if `accepts` allows it, else an error with `what`."""
 
     def parse(text: str) -> object:
         try:

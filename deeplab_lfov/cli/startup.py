@@ -1,4 +1,4 @@
-"""Starts TensorFlow as the commands do: quickly, and without its chatter."""
+"""The start of TensorFlow in the commands: quick, and without its chatter."""
 
 import gc
 import os
@@ -12,7 +12,7 @@ def start_tensorflow(alone: bool = True) -> str:
     """Load TensorFlow without its chatter and return the name of the device it will compute on.
 
     alone: whether this process is the only worker. With several, TensorFlow's errors are kept quiet
-    too: that a worker has gone is told in words of our own. TF_CPP_MIN_LOG_LEVEL=0 in the
+    too, as our own message says when a worker has gone. TF_CPP_MIN_LOG_LEVEL=0 in the
     environment brings the chatter back.
     """
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # off by default on older x86: 4x slower
@@ -30,7 +30,7 @@ def start_tensorflow(alone: bool = True) -> str:
 
 @contextmanager
 def _without_garbage_collection() -> Iterator[None]:
-    """Spare the collector an import's objects, which stay: it would look at each, many times."""
+    """Turn garbage collection off for an import: its objects stay, and scans of them cost time."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

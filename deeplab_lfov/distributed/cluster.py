@@ -28,7 +28,7 @@ class Cluster(NamedTuple):
 
 
 def find_cluster(environment: MutableMapping[str, str] = os.environ) -> Cluster:
-    """Find the cluster in TF_CONFIG, or that srun has started; else it is this process.
+    """Find the cluster that TF_CONFIG describes or srun has started; else it is this process.
 
     What srun has started is written to TF_CONFIG, which TensorFlow reads. Raises UserError for a
     TF_CONFIG that is malformed, and for variables of Slurm that do not fit together.

@@ -9,7 +9,7 @@ from deeplab_lfov.errors import UserError
 
 
 def first_device() -> list[str] | None:
-    """Name the device for work on one alone: the first GPU; None stands for the CPU."""
+    """Return the device for work on a single one: the first GPU; None stands for the CPU."""
     return ["gpu:0"] if tf.config.list_physical_devices("GPU") else None
 
 

@@ -44,7 +44,7 @@ class Replicas:
     def connect(self, fingerprint: int = 0) -> None:
         """Wait for all workers of the cluster; raises UserError where they cannot connect.
 
-        Likewise where they have another fingerprint, of 32 bits, than the chief.
+        Raises UserError too where a worker has another fingerprint, of 32 bits, than the chief.
         """
         if self.num_workers > 1:
             self.strategy = connect(self.cluster)
@@ -68,7 +68,7 @@ class Replicas:
         return self.cluster.is_chief
 
     def __str__(self) -> str:
-        """Name the devices."""
+        """Return the devices, and the number of workers if there are several, in words."""
         names = " + ".join(dict.fromkeys(self.device_names))
         names = f"{len(self.devices)} x {names}" if len(self.devices) > 1 else names
         return names if self.num_workers == 1 else f"{self.num_workers} workers, each {names}"

@@ -22,7 +22,10 @@ class Segmenter(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, "image")])
     def segment(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Segment uint8 RGB [N, H, W, 3]: mask uint8 [N, H, W], probabilities [N, H, W, C]."""
+        """Segment pictures, uint8 RGB [N, H, W, 3].
+
+        Returns mask, uint8 [N, H, W], and probabilities, float32 [N, H, W, C].
+        """
         return self.segment_size(image, *tf.unstack(tf.shape(image)[1:3]))
 
     @tf.function(input_signature=[])
@@ -33,7 +36,7 @@ class Segmenter(tf.Module):
     def segment_size(
         self, image: tf.Tensor, height: tf.Tensor | int, width: tf.Tensor | int
     ) -> dict[str, tf.Tensor]:
-        """Segment pictures whose height and width are known to be these."""
+        """Segment pictures of a known height and width, with the results of `segment`."""
         plain = self.model.plain_convolutions()
         cells = self.model.scores(network_input(image), convolutions=plain)
         scores = upsample_scores(cells, height, width)

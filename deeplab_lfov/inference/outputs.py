@@ -1,4 +1,4 @@
-"""The files that a picture becomes: mask, overlay and scores, over nothing of the user's."""
+"""The files that a picture becomes: mask, overlay and scores; no file of the user is replaced."""
 
 from __future__ import annotations
 

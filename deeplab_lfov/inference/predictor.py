@@ -18,7 +18,7 @@ from deeplab_lfov.weights.checkpoints import load_model
 
 
 class Predictor:
-    """Segment pictures of any size: `Predictor("model.ckpt-20000")(image)` is the mask.
+    """A network for pictures of any size: `Predictor("model.ckpt-20000")(image)` is the mask.
 
     network: a path to weights in any known format, or a model, whose training it follows. scales
     and flip: the views whose probabilities are averaged, a mirrored one for each scale with flip.
@@ -61,7 +61,10 @@ class Predictor:
         return self.segment(image).labels()
 
     def probabilities(self, image: np.ndarray) -> np.ndarray:
-        """Compute each class's probability: uint8 RGB [H, W, 3] -> float32 [H, W, C]."""
+        """Compute each class's probability: uint8 RGB [H, W, 3] -> float32 [H, W, C].
+
+        The mask is the class of the highest.
+        """
         return self.segment(image).probabilities()
 
     def scores(self, image: np.ndarray) -> np.ndarray:
@@ -116,7 +119,10 @@ class Predictor:
         return min(1.0, self.max_side / max(height, width)) if self.max_side else 1.0
 
     def _grid(self, picture: np.ndarray, size: list[int]) -> np.ndarray | tf.Tensor:
-        """Compute a view's scores on the grid, float32 [h, w, C]; padded to at least size."""
+        """Compute a view's scores on the network's grid, float32 [h, w, C].
+
+        The view is padded to at least size.
+        """
         if not self.tile:
             return self._network(picture, size)
         height, width = picture.shape[:2]

@@ -24,7 +24,7 @@ class View(NamedTuple):
     flip: bool = False
 
     def picture(self, image: np.ndarray) -> np.ndarray:
-        """Make of a picture what the network sees: uint8 RGB [H, W, 3] -> uint8 RGB [h, w, 3]."""
+        """Resize and mirror a picture for this view: uint8 RGB [H, W, 3] -> uint8 RGB [h, w, 3]."""
         if self.scale != 1:
             size = tuple(self.length(pixels) for pixels in image.shape[1::-1])
             picture = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)
@@ -32,7 +32,7 @@ class View(NamedTuple):
         return image[:, ::-1] if self.flip else image
 
     def length(self, pixels: int) -> int:
-        """Return how many pixels so many pixels of the picture become."""
+        """Return the length in pixels, on this view, of a length in the picture."""
         return max(1, round(pixels * self.scale))
 
     def rows(self, height: int) -> np.ndarray:
@@ -69,7 +69,7 @@ class Segmentation:
         return np.concatenate([likeliest_labels(band).numpy() for band in self._bands()])
 
     def probabilities(self) -> np.ndarray:
-        """Return the classes' probabilities, float32 [H, W, C], after the CRF if any."""
+        """Return probabilities, float32 [H, W, C], that sum to 1 over C; after the CRF if any."""
         bands = [tf.nn.softmax(band).numpy() for band in self._bands()]
         probabilities = np.concatenate(bands)
         return self.refine(self.image, probabilities) if self.refine else probabilities
@@ -97,7 +97,7 @@ class Segmentation:
 
 
 def _pixels(grid: np.ndarray | tf.Tensor, rows: np.ndarray, columns: np.ndarray) -> tf.Tensor:
-    """Interpolate some rows of a grid, of which only the cells around them are touched."""
+    """Interpolate some rows of a grid; only the cells around them are read."""
     first = int(rows[0])
     return interpolate(grid[first : int(rows[-1]) + 2], rows, columns, first)
 

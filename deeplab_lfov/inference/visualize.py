@@ -16,7 +16,7 @@ from deeplab_lfov.voc import PALETTE, VOID
 
 
 def decode_labels(labels: np.ndarray) -> np.ndarray:
-    """Color labels uint8 [..., H, W] or [..., H, W, 1]: uint8 RGB [..., H, W, 3]."""
+    """Colour labels: uint8 [..., H, W] or [..., H, W, 1] -> uint8 RGB [..., H, W, 3]."""
     labels = np.asarray(labels)
     return PALETTE[labels[..., 0] if labels.ndim > 2 and labels.shape[-1] == 1 else labels]
 

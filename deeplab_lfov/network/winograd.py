@@ -68,7 +68,7 @@ _TILING = Tiling(_INTS([4, 2]), _INTS([TILE, TILE, None]), _INTS([None]), _INTS(
 
 
 def tiling(shape: tf.Tensor, dilation: int, channels: int) -> Tiling:
-    """Lay out the tiles of pictures of a shape int32 [N, H, W, ...], `dilation` zeros around.
+    """Lay out the tiles of pictures of a shape int32 [N, H, W, ...], `dilation` zeros around each.
 
     A tile's outputs are in the middle of its inputs. T goes through the pictures, their rows of
     tiles and those of each residue. The tiles are taken in parts, so many that up to `channels`
@@ -170,7 +170,7 @@ def _traced_outputs(x: tf.Tensor, filters: tf.Tensor, tiling: Tiling) -> tf.Tens
 def _outputs(
     x: tf.Tensor, filters: tf.Tensor, tiling: Tiling, transpose: bool = False
 ) -> tf.Tensor:
-    """Compute [N, H, W, O]; with transpose from O to C channels, as the gradient goes."""
+    """Convolve to [N, H, W, O]; with transpose from O to C channels, for the gradient."""
     pixels, channels = tiling.padded(x), tf.shape(filters)[1 if transpose else 2]
 
     def outputs(first: tf.Tensor) -> tf.Tensor:

@@ -18,7 +18,7 @@ _SUFFIXES = (".data-00000-of-00001", ".index")
 
 
 class Snapshots:
-    """Writes a run's checkpoints `model.ckpt-<steps done>` into a folder, keeping the newest.
+    """The writer of a run's checkpoints `model.ckpt-<steps done>`, which keeps the newest.
 
     variables are by name; class_names and the run's settings (a dict for JSON) are stored with
     them. A checkpoint appears under its name only when all of it is on disk: TensorFlow writes both
@@ -131,7 +131,7 @@ def _incoming(path: Path) -> Path:
 
 
 def _put_in_place(path: Path) -> None:
-    """Rename an incoming checkpoint if it is whole, or if its index was what was left to rename."""
+    """Rename an incoming checkpoint if it is whole, or if only its index was left to rename."""
     data, index = (Path(f"{_incoming(path)}{suffix}") for suffix in _SUFFIXES)
     if index.is_file():
         Path(f"{path}.index").unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Reads the layers' blobs of a .caffemodel with the protobuf runtime alone: no Caffe needed.
+"""The reader of .caffemodel files, with the protobuf runtime only: no Caffe needed.
 
 Only the fields that hold weights are declared, after Caffe's caffe.proto; all others, those of the
 authors' fork included, are unknown fields to the parser and ignored.

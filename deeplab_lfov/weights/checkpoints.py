@@ -1,4 +1,4 @@
-"""The one door for weights: from a file of any known format into a network, and out again.
+"""The loading of weights of any known format into a network, and the writing of its weights.
 
 A checkpoint is TensorFlow's V2 format, `model.ckpt-<steps done>`, keyed by name: `conv1_1/w` ...
 `fc8_voc12/b` as the first TensorFlow version wrote them; beside them what `snapshots` adds for a
@@ -126,7 +126,7 @@ def check_fit(
 
 
 def is_bookkeeping(name: str) -> bool:
-    """Tell whether a name is a run's own entry in a checkpoint, or a slot as `fc6/w/Adam`."""
+    """Tell whether a name is a run's own entry in a checkpoint, or a slot like `fc6/w/Adam`."""
     return name in _BOOKKEEPING or name.rpartition("/")[0] in _SLOTTED
 
 

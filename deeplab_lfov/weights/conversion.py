@@ -21,7 +21,7 @@ TAP_STEP = 3
 
 
 class Converted(NamedTuple):
-    """A tensor of ours, and what it was where it came from."""
+    """A tensor under our name, with its name and shape in the source."""
 
     source: str
     source_shape: tuple[int, ...]
@@ -30,7 +30,7 @@ class Converted(NamedTuple):
 
 
 def is_vgg16(layers: Blobs) -> bool:
-    """Tell whether fc6 of Caffe's blobs sees 7 x 7 cells, as in VGG-16 as published."""
+    """Tell whether Caffe's blobs are VGG-16 as published, not cut down: fc6 sees 7 x 7 cells."""
     return "fc6" in layers and layers["fc6"][0].shape[-1:] != (3,)
 
 
@@ -52,7 +52,9 @@ def from_caffe(layers: Blobs, where: str | Path) -> list[Converted]:
 
 
 def from_caffe_vgg16(layers: Blobs, where: str | Path) -> list[Converted]:
-    """Convert Caffe's blobs of VGG-16 (OIHW): fc6 and fc7 are cut down, fc8 is dropped.
+    """Convert Caffe's blobs of VGG-16 (OIHW) to a network without head.
+
+    fc6 and fc7 are cut down, fc8 is dropped.
 
     Raises UserError where fc6 or fc7 has not VGG-16's form.
     """
@@ -74,10 +76,10 @@ def from_caffe_vgg16(layers: Blobs, where: str | Path) -> list[Converted]:
 
 
 def from_keras_vgg16(layers: Blobs, where: str | Path) -> list[Converted]:
-    """Convert Keras' [kernel, bias] of VGG16 (HWIO), with top or without, leaving out fc8.
+    """Convert Keras' [kernel, bias] of VGG16 (HWIO) to a network without head.
 
-    Layers come in the order of the network, whatever their names. Raises UserError for another
-    number of layers and where the top has not VGG16's form.
+    The source may have its top or not. Layers come in the order of the network, whatever their
+    names. Raises UserError for another number of layers and where the top has not VGG16's form.
     """
     names = list(layers)
     wanted = len(CONVOLUTIONS) - 3  # fc6, fc7 and the head are Keras' top
@@ -127,7 +129,7 @@ def _hwio(blob: np.ndarray) -> np.ndarray:
 
 
 def deploy_prototxt() -> str:
-    """Write the network of 21 classes in Caffe's words, for pycaffe to read weights into."""
+    """Return the prototxt of the network of 21 classes, for pycaffe to read a .caffemodel into."""
     text, bottom = 'input: "data" input_shape { dim: 1 dim: 3 dim: 321 dim: 321 }\n', "data"
     for layer in LAYERS:
         if layer.kind != "dropout":

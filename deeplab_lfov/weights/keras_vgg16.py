@@ -1,4 +1,4 @@
-"""Reads the weights of Keras' VGG16: a file in either of Keras' two layouts, or Keras' own copy."""
+"""The reader of Keras' VGG16 weights: files in either of Keras' two layouts, or Keras' copy."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ Layers = dict[str, list[np.ndarray]]
 
 
 def read_h5(path: str | Path) -> Layers:
-    """Read [kernel, bias] by layer name, in order, of a VGG16 with or without top.
+    """Read [kernel, bias] by layer name, in the network's order, of a VGG16 with or without top.
 
     Known are the layout of Keras 1 and 2 (`layer_names`, also inside a saved model) and that of
     Keras 3 (`layers/conv2d_5/vars/0`). Raises UserError for a damaged file and other contents.
@@ -27,7 +27,7 @@ def read_h5(path: str | Path) -> Layers:
 
 
 def download() -> Layers:
-    """Return [kernel, bias] by layer name of the VGG16 that Keras downloads or has cached.
+    """Return [kernel, bias] by layer name of the VGG16 with top that Keras downloads or has cached.
 
     Raises UserError where the download fails.
     """
@@ -49,7 +49,7 @@ def _named(root: h5py.Group) -> Layers:
 
 
 def _numbered(layers: h5py.Group) -> Layers:
-    """Read conv2d, conv2d_1, ..., dense, dense_1, ...: convolutions first, as in the network."""
+    """Read the layers conv2d, conv2d_1, ..., dense, dense_1, ... in the network's order."""
     found = {name: layers[name]["vars"] for name in layers if len(layers[name].get("vars", ()))}
     order = sorted(found, key=_kind_and_number)
     return {name: [_read(found[name][key]) for key in sorted(found[name])] for name in order}

@@ -1,4 +1,4 @@
-"""Reads .npz files without running what is in them, and without believing their sizes."""
+"""The reader of .npz files: it runs nothing that is in them, and checks the sizes they claim."""
 
 import io
 import math
@@ -13,7 +13,7 @@ _MOST_BYTES = 4 << 30  # unpacked; this network's weights with all slots are 0.2
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """Read all arrays of a .npz by name; raises UserError for a file that is damaged or another."""
+    """Read all arrays of a .npz by name; raises UserError for a file that is damaged or no .npz."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()

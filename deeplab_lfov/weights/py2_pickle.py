@@ -1,4 +1,4 @@
-"""Reads the first TensorFlow version's weight files: pickles of Python 2 that hold numpy arrays.
+"""The reader of the first TensorFlow version's weights: Python 2 pickles of numpy arrays.
 
 A pickle is a program. This reader lets it build lists, dicts, strings, numbers and arrays, and runs
 none of numpy's own constructors on what the file says before the sizes have been compared.
@@ -17,7 +17,7 @@ _DTYPES = ("f2", "f4", "f8")
 
 
 class _Type:
-    """Stands in for numpy.dtype: keeps the type's name and byte order."""
+    """A stand-in for numpy.dtype that keeps the type's name and byte order."""
 
     def __init__(self, name: str, *_: object):
         self.name, self.order = name, "<"
@@ -27,7 +27,7 @@ class _Type:
 
 
 class _Array:
-    """Stands in for numpy.ndarray: keeps the state that numpy would have been given."""
+    """A stand-in for numpy.ndarray that keeps the state that numpy would have been given."""
 
     def __setstate__(self, state: tuple) -> None:
         _, self.shape, self.dtype, self.fortran, self.content = state
