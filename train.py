@@ -20,27 +20,33 @@ if TYPE_CHECKING:
 
 def main(flags: dict[str, object]) -> None:
     """Complete the flags that were given from the recipe, the weights or the run, and train."""
-    start_tensorflow(alone=len(find_cluster().workers) == 1)
-    from deeplab_lfov.training.start import read_start
+    cluster = find_cluster()
+    start_tensorflow(alone=len(cluster.workers) == 1)
+    from deeplab_lfov.training.start import begin
 
     snapshot_dir = flags.get("snapshot_dir", TrainSettings.snapshot_dir)
-    start = read_start(snapshot_dir, flags.get("resume"), flags.get("restore_from"))
-    train(TrainSettings.complete(flags, start), start)
+    origin = flags.get("resume"), flags.get("restore_from")
+    with begin(snapshot_dir, *origin, cluster.is_chief) as start:
+        _train(TrainSettings.complete(flags, start), start)
 
 
-def train(settings: TrainSettings, start: Start | None = None) -> None:
-    """Train as the settings say: data, network, solver, run.
+def train(settings: TrainSettings) -> None:
+    """Train as the settings say; raises UserError for what the user can put right."""
+    from deeplab_lfov.training.start import begin
 
-    start: what training begins with, if it has been read already. Raises UserError for what the
-    user can put right.
-    """
+    origin, chief = (settings.resume, settings.restore_from), find_cluster().is_chief
+    with begin(settings.snapshot_dir, *origin, chief) as start:
+        _train(settings, start)
+
+
+def _train(settings: TrainSettings, start: Start) -> None:
+    """Train from a start: data, network, solver, run."""
     # These load TensorFlow, which --help need not wait for.
     from deeplab_lfov.distributed.devices import compute_deterministically
     from deeplab_lfov.distributed.replicas import Replicas
     from deeplab_lfov.training import assembly, data_set
     from deeplab_lfov.training.record import NoRecord, make_record, output_folders
     from deeplab_lfov.training.snapshots import Snapshots
-    from deeplab_lfov.training.start import read_start
     from deeplab_lfov.training.trainer import Trainer
 
     replicas = Replicas(find_cluster(), settings.devices)
@@ -48,7 +54,6 @@ def train(settings: TrainSettings, start: Start | None = None) -> None:
     replicas.check_batch(settings.batch_size)
     if settings.deterministic:
         compute_deterministically()
-    start = start or read_start(settings.snapshot_dir, settings.resume, settings.restore_from)
     class_names = assembly.find_class_names(settings, start)
     assembly.check_weights(settings, start)
 
@@ -69,7 +74,7 @@ def train(settings: TrainSettings, start: Start | None = None) -> None:
     variables = model.parameters | solver.variables
     snapshots = Snapshots(snapshot_dir, variables, class_names, settings.max_to_keep, stored)
     if start.run:
-        snapshots.restore(start.run, clear=chief)
+        snapshots.restore(start.run)
 
     record = NoRecord(snapshot_dir)
     if chief:

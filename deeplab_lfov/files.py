@@ -6,34 +6,53 @@ import os
 import re
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from deeplab_lfov.errors import UserError
 
 
 @contextmanager
-def whole_file(path: str | Path) -> Iterator[Path]:
+def whole_file(path: str | Path, durable: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside `path` that takes its place when the block ends well.
 
     The temporary name keeps the suffix of `path`, which many writers read the format from.
+    durable: be on the disk itself before that, so that a power cut leaves the old file or the new.
     Raises UserError when the file cannot be written (disk full, no permission).
     """
     path = Path(path).resolve()  # through a link to what it points at
     partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
         yield partial
+        if durable:
+            flush_to_disk(partial)
         partial.replace(path)
+        if durable:
+            flush_to_disk(path.parent)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         partial.unlink(missing_ok=True)
 
 
+def flush_to_disk(path: str | Path) -> None:
+    """Wait until what a file holds, or the names in a folder, are on the disk itself.
+
+    Raises OSError where a file cannot be written to it; not every file system has it for folders.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        with suppress(OSError) if Path(path).is_dir() else nullcontext():
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def clear_partials(folder: Path, name: str | None = None) -> None:
     """Remove the partial files that killed processes left in a folder, or those of `name` alone.
 
-    `whole_file` left them; those of processes of this machine that still run are kept.
+    `whole_file` left them; those of other processes of this machine that still run are kept. Where
+    this process's number is on one, an earlier process had it: in a container they come again.
     """
     for path in folder.glob(".*.partial*"):
         match = re.fullmatch(r"\.(.+)\.(\d+)\.partial(\.\w+)?", path.name)
@@ -42,6 +61,8 @@ def clear_partials(folder: Path, name: str | None = None) -> None:
 
 
 def _is_running(process: int) -> bool:
+    if process == os.getpid():
+        return False
     try:
         os.kill(process, 0)  # sends nothing
     except (ProcessLookupError, OverflowError):

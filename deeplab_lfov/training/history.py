@@ -50,7 +50,7 @@ class History:
 
     def save(self) -> None:
         """Write history.csv whole, and TensorBoard's events so far."""
-        with whole_file(self._csv) as partial, partial.open("w", newline="") as file:
+        with whole_file(self._csv, durable=True) as partial, partial.open("w", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS)
             writer.writeheader()
             writer.writerows(self.rows)

@@ -11,7 +11,7 @@ import tensorflow as tf
 from deeplab_lfov.data.image_reader import ImageReader
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.evaluation.metrics import ConfusionMatrix
-from deeplab_lfov.files import check_no_glob, writable_folder
+from deeplab_lfov.files import check_no_glob, clear_partials, writable_folder
 from deeplab_lfov.inference.predictor import Predictor
 from deeplab_lfov.inference.visualize import save_rows
 from deeplab_lfov.network.grid import likeliest_labels, upsample_scores
@@ -67,7 +67,7 @@ class Record:
         scores = self.model.scores(images)
         if not tf.reduce_all(tf.math.is_finite(scores)):
             return None
-        path, figure = self.snapshots.save(step), self.save_dir / f"step-{step}.png"
+        figure = self.save_dir / f"step-{step}.png"
         save_rows(
             figure,
             picture(images).numpy(),
@@ -76,13 +76,15 @@ class Record:
             self.class_names,
         )
         self.history.add_figure(figure, step)
-        self.history.save()
-        return f"saved {path} and {figure}"
+        return f"saved {self.save_checkpoint(step)} and {figure}"
 
-    def save_checkpoint(self, step: int) -> None:
-        """Write just the checkpoint of a step and the history."""
-        self.snapshots.save(step)
+    def save_checkpoint(self, step: int) -> Path:
+        """Write just the history and the checkpoint of a step, and return the checkpoint's path.
+
+        The checkpoint comes last: what it does not hold is done again, figure and rows included.
+        """
         self.history.save()
+        return self.snapshots.save(step)
 
     def lacks_validation(self, step: int) -> bool:
         """Tell whether a step could be validated and has not been."""
@@ -134,7 +136,13 @@ def make_record(
     save_dir: Path,
     val_reader: ImageReader | None,
 ) -> Record:
-    """Make the record of a run at the step of its solver; raises UserError as History does."""
+    """Make the record of a run at the step of its solver, and clear what a killed process left.
+
+    Raises UserError as History does.
+    """
+    snapshots.clear()
+    for folder in (snapshots.folder, save_dir):
+        clear_partials(folder)
     return Record(
         solver.model,
         snapshots,
@@ -150,18 +158,20 @@ def output_folders(settings: TrainSettings, is_chief: bool) -> tuple[Path, Path]
     """Return the folders of checkpoints and of figures; the chief makes them.
 
     Raises UserError where the chief cannot write to them, and where a new run would mix with one
-    that is there already.
+    that is there already. What ended before its first checkpoint has left at most a history and a
+    figure, and is no run: a new one takes its place.
     """
     folder = writable_folder if is_chief else Path
     snapshot_dir = folder(settings.snapshot_dir)
     check_no_glob(snapshot_dir)
-    marks = ("model.ckpt-[0-9]*", "model.ckpt-best*", "history.csv")
+    marks = ("model.ckpt-[0-9]*.index", "model.ckpt-best.index", "history.png")
     if not settings.resume and any(any(snapshot_dir.glob(mark)) for mark in marks):
         raise UserError(
             f"{snapshot_dir} already holds a run; --resume continues it, another --snapshot_dir "
             "starts a new one"
         )
     save_dir = folder(settings.save_dir or snapshot_dir / "images")
-    if not settings.resume and any(save_dir.glob("step-*.png")):
+    left_behind = 1 if (snapshot_dir / "history.csv").exists() else 0
+    if not settings.resume and len(list(save_dir.glob("step-*.png"))) > left_behind:
         raise UserError(f"{save_dir} already holds a run's figures; give another --save_dir")
     return snapshot_dir, save_dir

@@ -10,8 +10,9 @@ import tensorflow as tf
 
 from deeplab_lfov.distributed.replicas import copy_here
 from deeplab_lfov.errors import UserError
+from deeplab_lfov.files import flush_to_disk
 from deeplab_lfov.weights.formats import Tensors, read_tensors
-from deeplab_lfov.weights.tf_checkpoint import PREFIX, checkpoints_in, step_of
+from deeplab_lfov.weights.tf_checkpoint import PREFIX, checkpoints_in, index_of, step_of
 
 BEST = f"{PREFIX}-best"
 _SUFFIXES = (".data-00000-of-00001", ".index")
@@ -21,8 +22,8 @@ class Snapshots:
     """The writer of a run's checkpoints `model.ckpt-<steps done>`, which keeps the newest.
 
     variables are by name; class_names and the run's settings (a dict for JSON) are stored with
-    them. A checkpoint appears under its name only when all of it is on disk: TensorFlow writes both
-    files beside their places and renames them, the index last.
+    them. A checkpoint appears under its name only when all of it is on the disk itself, and older
+    ones go after that: neither a kill nor a power cut leaves less than there was before.
     """
 
     def __init__(
@@ -33,52 +34,59 @@ class Snapshots:
         max_to_keep: int = 5,
         settings: dict | None = None,
     ):
-        self.folder, self._variables = Path(folder), variables
+        self.folder, self._variables, self._max_to_keep = Path(folder), variables, max_to_keep
         texts = {"class_names": list(class_names), "settings": json.dumps(settings or {})}
         texts = {name: tf.Variable(text, trainable=False) for name, text in texts.items()}
         stored = {name: copy_here(variable) for name, variable in variables.items()} | texts
-        self._saver = tf.compat.v1.train.Saver(stored, max_to_keep=max_to_keep)
-        self._best_saver = tf.compat.v1.train.Saver(stored, max_to_keep=0)
+        self._saver = tf.compat.v1.train.Saver(stored, max_to_keep=0)
 
     def save(self, step: int) -> Path:
         """Write `model.ckpt-<step>` and return its path; raises UserError when it cannot."""
-        path = self.folder / f"{PREFIX}-{step}"
+        path = self._save(f"{PREFIX}-{step}")
         with _whole_or_nothing(path):
-            self._saver.save(None, str(self.folder / PREFIX), step)
+            so_far = [each for each in _numbered(self.folder) if step_of(each) <= step]
+            kept = [each.name for each in so_far[-self._max_to_keep :]]
+            folder = str(self.folder.resolve())
+            tf.compat.v1.train.update_checkpoint_state(folder, path.name, kept)
+            for older in so_far[: -self._max_to_keep]:
+                _remove(older)
         return path
 
     def save_best(self) -> Path:
         """Write `model.ckpt-best` in place of an earlier one; raises UserError when it cannot.
 
-        The new one is whole under another name before the old one goes, and `restore` finishes a
-        change that was cut short: at no moment is there a mixture of the two, or none.
+        `clear` finishes a change that was cut short: at no moment is there a mixture of the two, or
+        none.
         """
-        path = self.folder / BEST
-        with _whole_or_nothing(path):
-            self._best_saver.save(None, str(_incoming(path)), write_state=False)
-            _put_in_place(path)
-        return path
+        return self._save(BEST)
 
-    def restore(self, run: "Run", clear: bool = True) -> None:
-        """Set the variables from a run found in the folder; raises UserError if they do not fit.
-
-        With clear, removes what a killed save left behind.
-        """
+    def restore(self, run: "Run") -> None:
+        """Set the variables from a run found in the folder; raises UserError if they do not fit."""
         for name, variable in self._variables.items():
             if name not in run.tensors or run.tensors[name].shape != tuple(variable.shape):
                 raise UserError(f"{run.path} is of another run: {name} is missing or misshapen")
         for name, variable in self._variables.items():
             variable.assign(run.tensors[name])
-        if clear:
-            self._clear()
-        earlier = [path for path in _numbered(self.folder) if step_of(path) <= step_of(run.path)]
-        self._saver.recover_last_checkpoints([str(path) for path in earlier])
 
-    def _clear(self) -> None:
+    def clear(self) -> None:
+        """Remove what a killed save left behind, and finish its change of the best."""
         _put_in_place(self.folder / BEST)
         for pattern in (f"{PREFIX}-*.tempstate*", f"{_incoming(Path(PREFIX))}*"):
             for leftover in self.folder.glob(pattern):
                 leftover.unlink()
+        for data in self.folder.glob(f"{PREFIX}-[0-9]*{_SUFFIXES[0]}"):
+            if not index_of(data.with_name(data.name.removesuffix(_SUFFIXES[0]))).exists():
+                data.unlink()
+
+    def _save(self, name: str) -> Path:
+        path = self.folder / name
+        with _whole_or_nothing(path):
+            self._saver.save(None, str(_incoming(path)), write_state=False)
+            for suffix in _SUFFIXES:
+                flush_to_disk(f"{_incoming(path)}{suffix}")
+            _put_in_place(path)
+            flush_to_disk(self.folder)
+        return path
 
 
 class Run(NamedTuple):
@@ -117,8 +125,6 @@ def _whole_or_nothing(path: Path) -> Iterator[None]:
     except (tf.errors.OpError, OSError, ValueError) as error:  # ValueError: there is no folder
         for partial in path.parent.glob(f"{_incoming(path).name}*"):
             partial.unlink(missing_ok=True)
-        for partial in path.parent.glob(f"{path.name}.*.tempstate*"):
-            partial.unlink(missing_ok=True)
         reason = getattr(error, "message", None) or error
         raise UserError(
             f"cannot write {path}: {reason}; is the disk full? Earlier checkpoints are intact, and "
@@ -128,6 +134,12 @@ def _whole_or_nothing(path: Path) -> Iterator[None]:
 
 def _incoming(path: Path) -> Path:
     return path.with_name(f"incoming-{path.name}")
+
+
+def _remove(path: Path) -> None:
+    """Remove a checkpoint; its index goes first, so that half of one is not taken for one."""
+    for suffix in reversed(_SUFFIXES):
+        Path(f"{path}{suffix}").unlink(missing_ok=True)
 
 
 def _put_in_place(path: Path) -> None:

@@ -1,8 +1,11 @@
 """What training begins with: random filters, weights of any known format, or a run to resume."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
+from deeplab_lfov.training.run_lock import locked
 from deeplab_lfov.training.snapshots import Run, find_run
 from deeplab_lfov.weights.checkpoints import Fit, fit_of
 from deeplab_lfov.weights.formats import Tensors, locate, read_tensors
@@ -20,6 +23,22 @@ class Start(NamedTuple):
     def fit(self) -> Fit | None:
         """The network that the tensors fit; raises UserError for those of another network."""
         return fit_of(self.tensors, self.path) if self.tensors else None
+
+
+@contextmanager
+def begin(
+    snapshot_dir: str | Path,
+    resume: bool | None = False,
+    restore_from: str | Path | None = None,
+    is_chief: bool = True,
+) -> Iterator[Start]:
+    """Yield what training begins with, as `read_start` does; the chief locks the run's folder.
+
+    Raises UserError as `read_start` does, and where another process trains into the folder.
+    """
+    locks = is_chief and (not resume or Path(snapshot_dir).is_dir())
+    with locked(snapshot_dir) if locks else nullcontext():
+        yield read_start(snapshot_dir, resume, restore_from)
 
 
 def read_start(

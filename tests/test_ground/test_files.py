@@ -42,9 +42,10 @@ def test_writable_folder_creates_it_and_leaves_nothing(tmp_path):
 
 def test_leftovers_of_dead_processes_are_cleared_and_nothing_else(tmp_path):
     dead = 2**31 - 1  # above the number of any process
-    kept = [f".a.{os.getpid()}.partial.zip", ".a.1.partial.zip", "a.zip", ".a.partial.zip"]
+    kept = [f".a.{os.getppid()}.partial.zip", ".a.1.partial.zip", "a.zip", ".a.partial.zip"]
     others = [f".b.{dead}.partial.zip", f".a.{dead}.partial"]
-    for name in [*kept, *others, f".a.{dead}.partial.zip", f".a.{dead}0.partial.zip"]:
+    gone = [f".a.{dead}.partial.zip", f".a.{dead}0.partial.zip", f".a.{os.getpid()}.partial.zip"]
+    for name in [*kept, *others, *gone]:
         (tmp_path / name).touch()
     files.clear_partials(tmp_path, "a.zip")
     assert {path.name for path in tmp_path.iterdir()} == {*kept, *others}
@@ -56,3 +57,21 @@ def test_distinct_stems_number_repeats():
     paths = map(Path, ["a/x.jpg", "b/x.jpg", "b/x_2.jpg", "c/x_2.jpg", "x.png", "x_4.jpg", "y.jpg"])
     stems = ["x", "x_3", "x_2", "x_2_2", "x_5", "x_4", "y"]
     assert list(files.distinct_stems(paths)) == stems
+
+
+def test_a_durable_file_is_on_the_disk_before_it_takes_its_place(tmp_path, monkeypatch):
+    done, rename, fsync = [], Path.replace, os.fsync
+
+    def noted_fsync(descriptor):
+        done.append(f"sync {Path(f'/proc/self/fd/{descriptor}').readlink().suffix}")
+        fsync(descriptor)
+
+    def noted_rename(source, target):
+        done.append(f"rename to {target.suffix}")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(Path, "replace", noted_rename)
+    with files.whole_file(tmp_path / "a.csv", durable=True) as partial:
+        partial.touch()
+    assert done == ["sync .csv", "rename to .csv", "sync "]

@@ -1,4 +1,6 @@
+import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -39,16 +41,42 @@ def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(tmp_path, snaps
         find_run(tmp_path)
 
 
-def test_restoring_clears_leftovers_and_remembers_what_to_keep(tmp_path, variables, snapshots):
+def test_leftovers_are_cleared_and_older_checkpoints_go(tmp_path, variables, snapshots):
     for step in (1, 2):
         snapshots.save(step)
     (tmp_path / "model.ckpt-3.data-00000-of-00001.tempstate77").touch()
     (tmp_path / "incoming-model.ckpt-best.data-00000-of-00001").touch()
+    (tmp_path / "incoming-model.ckpt-4.index").touch()
+    (tmp_path / "model.ckpt-4.data-00000-of-00001").touch()
     later = Snapshots(tmp_path, variables, ["x"], max_to_keep=2)
     later.restore(find_run(tmp_path))
+    later.clear()
     later.save(3)
+    assert tf.train.latest_checkpoint(tmp_path) == str(tmp_path / "model.ckpt-3")
     assert [path.name for path in checkpoints_in(tmp_path)] == ["model.ckpt-2", "model.ckpt-3"]
     assert len(list(tmp_path.iterdir())) == 5  # two checkpoints and TensorFlow's index of them
+
+
+def test_an_older_checkpoint_goes_when_the_new_one_is_on_the_disk(tmp_path, variables, monkeypatch):
+    synced, fsync, unlink = [], os.fsync, Path.unlink
+
+    def noted_fsync(descriptor):
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        fsync(descriptor)
+
+    def checked_unlink(path, missing_ok=False):
+        if path.exists():
+            new = [tmp_path / f"incoming-model.ckpt-2{end}" for end in suffixes]
+            assert synced == [*new, tmp_path]
+        unlink(path, missing_ok=missing_ok)
+
+    suffixes = (".data-00000-of-00001", ".index")
+    snapshots = Snapshots(tmp_path, variables, ["x"], max_to_keep=1)
+    snapshots.save(1)
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(Path, "unlink", checked_unlink)
+    snapshots.save(2)
+    assert checkpoints_in(tmp_path) == [tmp_path / "model.ckpt-2"]
 
 
 def test_a_run_of_another_network_is_refused(tmp_path, snapshots):
@@ -84,7 +112,7 @@ def test_a_change_of_the_best_that_was_cut_short_is_finished(
         data.write_bytes(old[data])
     if cut_after == "both written":
         index.write_bytes(old[index])
-    snapshots.restore(find_run(tmp_path))
+    snapshots.clear()
     np.testing.assert_array_equal(read_tensors(tmp_path / "model.ckpt-best")["a/w"], [5, 6])
     assert not list(tmp_path.glob("incoming*"))
 

@@ -1,0 +1,145 @@
+"""Runs that end between two writes go on to what the undisturbed run has; one process a folder."""
+
+import csv
+import itertools
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deeplab_lfov.training import trainer
+from deeplab_lfov.weights.formats import read_tensors
+from helpers import ROOT, VAL
+
+FLAGS = ["--width", 1 / 64, "--num_steps", 4, "--save_pred_every", 2, "--learning_rate", 1e-3]
+FLAGS += ["--val_list", VAL, "--val_every", 2]
+LEFT = {"events", "history.csv", "history.png", "images", "checkpoint", ".lock"}
+LEFT |= {f"model.ckpt-{n}.{e}" for n in (2, 4, "best") for e in ("index", "data-00000-of-00001")}
+
+
+class Killed(BaseException):
+    """What ends a run where nothing in it would."""
+
+
+@pytest.fixture
+def kill_before_rename(monkeypatch):
+    """Let the n-th file of a run not take its place; 0 for none."""
+    rename = Path.replace
+
+    def arrange(number):
+        renames = itertools.count(1)
+
+        def replace(path, target):
+            if next(renames) == number:
+                raise Killed
+            return rename(path, target)
+
+        monkeypatch.setattr(Path, "replace", replace)
+        return renames
+
+    return arrange
+
+
+def assert_same_end(one, two):
+    for folder in (one, two):
+        assert {path.name for path in folder.iterdir()} == LEFT
+        figures = {path.name for path in (folder / "images").iterdir()}
+        assert figures == {"step-2.png", "step-4.png"}
+    rows = [
+        list(csv.DictReader((run / "history.csv").read_text().splitlines())) for run in (one, two)
+    ]
+    for before, after in zip(*rows, strict=True):
+        assert before.pop("images_per_second") and after.pop("images_per_second")
+        for column, value in before.items():
+            assert float(value or -1) == pytest.approx(float(after[column] or -1), abs=1e-5)
+    for name in (2, 4, "best"):
+        before, after = (read_tensors(run / f"model.ckpt-{name}") for run in (one, two))
+        for key in before:
+            if before[key].dtype == np.float32:
+                np.testing.assert_allclose(after[key], before[key], rtol=0, atol=1e-5)
+
+
+def test_a_run_that_ends_before_any_rename_goes_on_to_the_same_end(
+    train, tmp_path, monkeypatch, kill_before_rename
+):
+    monkeypatch.setattr(trainer, "LOG_EVERY", 1)
+    renames = kill_before_rename(0)
+    assert train(*FLAGS).status == 0
+    whole = (tmp_path / "run").rename(tmp_path / "whole")
+    for number in range(1, next(renames)):
+        kill_before_rename(number)
+        with pytest.raises(Killed):
+            train(*FLAGS)
+        kill_before_rename(0)
+        again = ["--resume"] if (tmp_path / "run/model.ckpt-2.index").exists() else []
+        result = train(*FLAGS, *again)
+        assert result.status == 0, (number, result.err)
+        assert_same_end(whole, (tmp_path / "run").rename(tmp_path / f"killed before {number}"))
+
+
+def test_leftovers_of_a_killed_process_go(train, tmp_path):
+    (tmp_path / "run/images").mkdir(parents=True)
+    dead = 2**31 - 1  # above the number of any process
+    names = [f".history.{dead}.partial.csv", f".history.{os.getpid()}.partial.png"]
+    names += [f"images/.step-2.{dead}.partial.png", "incoming-model.ckpt-2.index"]
+    for name in names:
+        (tmp_path / "run" / name).touch()
+    assert train("--num_steps", 1).status == 0
+    assert not [name for name in names if (tmp_path / "run" / name).exists()]
+
+
+HOLD = """
+import sys
+from deeplab_lfov.training.run_lock import locked
+with locked(sys.argv[1]):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """Another process that holds the lock on the folder `run`."""
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-c", HOLD, tmp_path / "run"]
+    with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def test_a_folder_that_another_process_trains_into_is_refused_until_that_dies(
+    train, holder, tmp_path
+):
+    before = {path: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    for more in ([], ["--resume"]):
+        result = train("--num_steps", 1, *more)
+        assert result.status == 2 and result.err.count("\n") == 1
+        assert f"process {holder.pid} on {socket.gethostname()} trains into it" in result.err
+    assert before == {path: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    holder.kill()
+    holder.wait()
+    assert train("--num_steps", 1).status == 0
+
+
+def test_who_only_reads_a_run_does_not_wait_for_its_lock(
+    script, shapes, checkpoint, holder, tmp_path
+):
+    for part in checkpoint.parent.glob(f"{checkpoint.name}.*"):
+        shutil.copy(part, tmp_path / "run")
+    data = ["--data_dir", shapes, "--data_list", VAL]
+    assert script("evaluate", *data, "--restore_from", tmp_path / "run").status == 0
+    picture = next((shapes / "JPEGImages").iterdir())
+    result = script("inference", picture, tmp_path / "run", "--save_dir", tmp_path / "masks")
+    assert result.status == 0, result.err
+
+
+def test_a_folder_that_cannot_be_locked_is_a_user_error(train, tmp_path):
+    (tmp_path / "run/.lock").mkdir(parents=True)
+    result = train("--num_steps", 1)
+    assert result.status == 2 and "cannot lock the folder" in result.err
