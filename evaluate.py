@@ -9,6 +9,7 @@ from deeplab_lfov.cli.command import run
 from deeplab_lfov.cli.evaluate_flags import parser, settings_of
 from deeplab_lfov.cli.startup import start_tensorflow
 from deeplab_lfov.distributed.cluster import find_cluster
+from deeplab_lfov.distributed.meeting import Meeting
 
 if TYPE_CHECKING:
     from deeplab_lfov.evaluation.settings import EvaluationSettings
@@ -31,14 +32,15 @@ def evaluate(settings: EvaluationSettings) -> None:
     # These load TensorFlow, which --help need not wait for.
     from deeplab_lfov.evaluation.tasks import connect, make_predictor, measure, search, submit
 
-    replicas = connect(find_cluster(), settings)
-    predictor = make_predictor(settings)
-    if settings.voc_submission:
-        submit(settings, predictor, replicas)
-    elif settings.crf_search:
-        search(settings, predictor, replicas)
-    else:
-        measure(settings, predictor, replicas)
+    with Meeting(find_cluster()) as meeting:
+        replicas = connect(meeting, settings)
+        predictor = make_predictor(settings)
+        if settings.voc_submission:
+            submit(settings, predictor, replicas)
+        elif settings.crf_search:
+            search(settings, predictor, replicas)
+        else:
+            measure(settings, predictor, replicas)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from deeplab_lfov.cli.startup import start_tensorflow
 from deeplab_lfov.cli.train_flags import parser
 from deeplab_lfov.distributed.cluster import find_cluster
 from deeplab_lfov.distributed.fingerprint import fingerprint
+from deeplab_lfov.distributed.meeting import Meeting
 from deeplab_lfov.training.settings import TrainSettings, decisive
 
 if TYPE_CHECKING:
@@ -26,21 +27,22 @@ def main(flags: dict[str, object]) -> None:
 
     snapshot_dir = flags.get("snapshot_dir", TrainSettings.snapshot_dir)
     origin = flags.get("resume"), flags.get("restore_from")
-    with begin(snapshot_dir, *origin, cluster.is_chief) as start:
-        _train(TrainSettings.complete(flags, start), start)
+    with Meeting(cluster) as meeting, begin(snapshot_dir, *origin, cluster.is_chief) as start:
+        _train(TrainSettings.complete(flags, start), start, meeting)
 
 
 def train(settings: TrainSettings) -> None:
     """Train as the settings say; raises UserError for what the user can put right."""
     from deeplab_lfov.training.start import begin
 
-    origin, chief = (settings.resume, settings.restore_from), find_cluster().is_chief
-    with begin(settings.snapshot_dir, *origin, chief) as start:
-        _train(settings, start)
+    cluster, snapshot_dir = find_cluster(), settings.snapshot_dir
+    origin = settings.resume, settings.restore_from
+    with Meeting(cluster) as meeting, begin(snapshot_dir, *origin, cluster.is_chief) as start:
+        _train(settings, start, meeting)
 
 
-def _train(settings: TrainSettings, start: Start) -> None:
-    """Train from a start: data, network, solver, run."""
+def _train(settings: TrainSettings, start: Start, meeting: Meeting) -> None:
+    """Train from a start, with the workers of a meeting: data, network, solver, run."""
     # These load TensorFlow, which --help need not wait for.
     from deeplab_lfov.distributed.devices import compute_deterministically
     from deeplab_lfov.distributed.replicas import Replicas
@@ -49,7 +51,7 @@ def _train(settings: TrainSettings, start: Start) -> None:
     from deeplab_lfov.training.snapshots import Snapshots
     from deeplab_lfov.training.trainer import Trainer
 
-    replicas = Replicas(find_cluster(), settings.devices)
+    replicas = Replicas(meeting.cluster, settings.devices)
     chief = replicas.is_chief
     replicas.check_batch(settings.batch_size)
     if settings.deterministic:
@@ -66,7 +68,8 @@ def _train(settings: TrainSettings, start: Start) -> None:
     stored = settings.as_stored(readers.train.fingerprint, class_weights)
     if start.run:
         settings.check_contents(start.run.settings, stored)
-    replicas.connect(fingerprint(decisive(stored), class_names, start.tensors))
+    meeting.wait(fingerprint(decisive(stored), class_names, start.tensors))
+    replicas.connect()
 
     with replicas.scope():
         model = assembly.make_network(settings, start)

@@ -1,6 +1,8 @@
 """What tests of several folders share: places, the reference network's width, and comparisons."""
 
+import contextlib
 import json
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +32,15 @@ def assert_same_run(one, two):
     settings = [json.loads(tensors["settings"].item()) for tensors in (one, two)]
     assert decisive(settings[0]) == decisive(settings[1])
     assert "devices" not in settings[1]
+
+
+def free_addresses(count):
+    """Find so many addresses 127.0.0.1:port at which nobody listens."""
+    with contextlib.ExitStack() as stack:
+        sockets = [
+            stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)
+        ]
+        return tuple(f"127.0.0.1:{each.getsockname()[1]}" for each in sockets)
 
 
 def keras_vgg16_network(top):

@@ -1,9 +1,8 @@
-"""The meeting of a cluster's workers at the start of a run."""
+"""The start of TensorFlow's cluster, when all its workers have met."""
 
 import faulthandler
 import os
 import signal
-import sys
 from pathlib import Path
 
 import tensorflow as tf
@@ -11,22 +10,19 @@ import tensorflow as tf
 from deeplab_lfov.distributed.cluster import Cluster
 from deeplab_lfov.errors import UserError
 
-MINUTES = 10
-"""How long a worker waits for the others to start; then it ends with status 1."""
+_SECONDS = 120  # for workers that are all there; then the process ends with status 1
 
 
 def connect(cluster: Cluster) -> tf.distribute.Strategy:
-    """Wait for the other workers, and return the strategy that joins them.
+    """Connect to the other workers, and return the strategy that joins them.
 
-    TensorFlow waits, and lets no line of Python run meanwhile. Raises UserError where they cannot
-    connect.
+    TensorFlow lets no line of Python run meanwhile, so signals wait until it is done. Raises
+    UserError where they cannot connect.
     """
-    print(f"worker   {cluster}; waiting at most {MINUTES} minutes for the others", file=sys.stderr)
-    interrupt = signal.getsignal(signal.SIGINT)
-    if interrupt != signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signals = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     with Path(os.devnull).open("w") as nowhere:
-        faulthandler.dump_traceback_later(60 * MINUTES, exit=True, file=nowhere)
+        faulthandler.dump_traceback_later(_SECONDS, exit=True, file=nowhere)
         try:
             return tf.distribute.MultiWorkerMirroredStrategy()
         except (tf.errors.OpError, RuntimeError) as error:
@@ -37,5 +33,5 @@ def connect(cluster: Cluster) -> tf.distribute.Strategy:
             ) from error
         finally:
             faulthandler.cancel_dump_traceback_later()
-            signal.signal(signal.SIGINT, interrupt)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)  # TensorFlow has caught it
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)

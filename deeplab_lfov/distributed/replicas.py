@@ -41,14 +41,10 @@ class Replicas:
             raise UserError("--devices with several CPUs is for one process; leave out TF_CONFIG")
         self.strategy = tf.distribute.get_strategy()
 
-    def connect(self, fingerprint: int = 0) -> None:
-        """Wait for all workers of the cluster; raises UserError where they cannot connect.
-
-        Raises UserError too where a worker has another fingerprint, of 32 bits, than the chief.
-        """
+    def connect(self) -> None:
+        """Join the workers of the cluster, which have met; raises UserError where that fails."""
         if self.num_workers > 1:
             self.strategy = connect(self.cluster)
-            self._check_alike(fingerprint)
         elif len(self.devices) > 1:
             self.strategy = tf.distribute.MirroredStrategy(self.devices)
 
@@ -173,16 +169,6 @@ class Replicas:
         if self.num_workers > 1:
             watcher.join()
         check()
-
-    def _check_alike(self, fingerprint: int) -> None:
-        mine = np.zeros(self.num_workers, np.int64)
-        mine[self.cluster.index] = fingerprint
-        different = np.flatnonzero((all_of_them := self.sum(mine)) != all_of_them[0])
-        if different.size:
-            raise UserError(
-                f"worker {self.cluster.workers[different[0]]} has other flags, weights or data "
-                "than the chief; start all with the same line, and give them the same files"
-            )
 
     def _shares(self, batch_size: int) -> list[range]:
         """Return the rows of each replica of this worker."""

@@ -13,9 +13,9 @@ from deeplab_lfov.data.image_files import check_replaceable, image_size, read_im
 from deeplab_lfov.data.image_reader import ImageReader
 from deeplab_lfov.data.list_files import Sample, read_class_names, read_list
 from deeplab_lfov.data.palette import read_palette
-from deeplab_lfov.distributed.cluster import Cluster
 from deeplab_lfov.distributed.devices import first_device
 from deeplab_lfov.distributed.fingerprint import fingerprint
+from deeplab_lfov.distributed.meeting import Meeting
 from deeplab_lfov.distributed.replicas import Replicas
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.evaluation.crf_search import CRFSearch
@@ -33,16 +33,17 @@ Picture = tuple[Sample, np.ndarray, np.ndarray]
 """(sample, image uint8 RGB [H, W, 3], labels uint8 [H, W])"""
 
 
-def connect(cluster: Cluster, settings: EvaluationSettings) -> Replicas:
+def connect(meeting: Meeting, settings: EvaluationSettings) -> Replicas:
     """Join the workers that share the list, after a look at what a user may have mistyped."""
-    replicas = Replicas(cluster, first_device())
+    replicas = Replicas(meeting.cluster, first_device())
     if settings.voc_submission and replicas.num_workers > 1:
         raise UserError("--voc_submission is for one process; start it without TF_CONFIG")
     if replicas.num_workers > 1:
         tensors = read_tensors(settings.restore_from)
         samples = read_list(settings.data_dir, settings.data_list)[: settings.num_steps]
         names = [sample.image.name for sample in samples]
-        replicas.connect(fingerprint(settings.decisive(), names, tensors))
+        meeting.wait(fingerprint(settings.decisive(), names, tensors))
+        replicas.connect()
     return replicas
 
 

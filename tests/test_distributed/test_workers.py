@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 
@@ -14,7 +13,7 @@ import pytest
 from deeplab_lfov.cli.command import run
 from deeplab_lfov.weights.formats import read_tensors
 from deeplab_lfov.weights.tf_checkpoint import checkpoints_in
-from helpers import ROOT, assert_same_run
+from helpers import ROOT, assert_same_run, free_addresses
 
 STEPS = 20
 TRAIN_LIST = ["--data_list", "ImageSets/Segmentation/train.txt"]
@@ -37,10 +36,7 @@ def alone(shapes, tmp_path_factory):
 
 def start(count, script, *arguments):
     """`count` workers that run a script, as processes; the first is the chief."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    workers = [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
-    for each in sockets:
-        each.close()
+    workers = free_addresses(count)
     command, pipe, processes = [sys.executable, script, *map(str, arguments)], subprocess.PIPE, []
     for index in range(count):
         task = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}
