@@ -31,7 +31,7 @@ def opened(path: str | Path) -> Iterator[Image.Image]:
         with within_memory(path):
             check_regular(path)
             _check_ppm(path)
-            with _open_head(path) as picture:
+            with _our_limit, Image.open(path, formats=FORMATS) as picture:
                 if picture.width * picture.height > MOST_PIXELS:
                     raise Image.DecompressionBombError
                 yield picture
@@ -77,17 +77,29 @@ def orientation_of(picture: Image.Image) -> int:
         return 1
 
 
-def _open_head(path: str | Path) -> Image.Image:
-    """Open a picture with our limit in place of Pillow's, which other callers keep."""
-    with _limit_lock:
-        theirs, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MOST_PIXELS
-        try:
-            return Image.open(path, formats=FORMATS)
-        finally:
-            Image.MAX_IMAGE_PIXELS = theirs
+class _OurLimit:
+    """Our limit in place of Pillow's, which is one for all threads, while any of them reads.
+
+    Pillow looks at it when it reads a head, and for a TIFF's pixels again. Others keep theirs.
+    """
+
+    def __init__(self):
+        self._lock, self._readers, self._theirs = threading.Lock(), 0, None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._readers:
+                self._theirs, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MOST_PIXELS
+            self._readers += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._readers -= 1
+            if not self._readers:
+                Image.MAX_IMAGE_PIXELS = self._theirs
 
 
-_limit_lock = threading.Lock()  # of Pillow's limit, which is one for all threads
+_our_limit = _OurLimit()
 
 
 def _check_ppm(path: str | Path) -> None:
