@@ -225,6 +225,7 @@ def test_a_name_that_no_file_can_have():
         assert not pictures.is_output(name)
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 def test_junk_in_place_of_exif_data_is_upright_in_both(tmp_path):
     whole = io.BytesIO()
     Image.new("RGB", (30, 20)).save(whole, "JPEG", exif=b"Exif\0\0MM\0*\0\0\xff\xff")
