@@ -16,9 +16,10 @@ from deeplab_lfov.cli.command import run
 from deeplab_lfov.cli.inference_flags import parser, settings_of
 from deeplab_lfov.cli.startup import start_tensorflow
 from deeplab_lfov.console import print_error
+from deeplab_lfov.data.decoding import check_regular
 from deeplab_lfov.data.image_files import is_output, read_image
-from deeplab_lfov.data.list_files import SUFFIXES, read_class_names
-from deeplab_lfov.errors import UserError
+from deeplab_lfov.data.list_files import pictures_in, read_class_names
+from deeplab_lfov.errors import UserError, printable
 from deeplab_lfov.inference.outputs import Outputs, check_scores_replaceable, plan_outputs
 from deeplab_lfov.overlap import overlapped
 
@@ -58,19 +59,24 @@ def find_images(patterns: Sequence[str]) -> list[Path]:
     """
     found: dict[Path, None] = {}
     for pattern in patterns:
-        path = Path(pattern)
-        if path.is_file():
-            here = [path]
-        elif path.is_dir():
-            here = [p for p in path.iterdir() if p.suffix.lower() in SUFFIXES]
-        else:
-            here = [Path(p) for p in glob.glob(pattern, recursive=True) if Path(p).is_file()]
-        if not path.is_file():  # masks of an earlier run may lie beside their pictures
-            here = sorted(p for p in here if not is_output(p))
+        here = _pictures(pattern)
         if not here:
             raise UserError(f"there is no picture {pattern}")
         found.update(dict.fromkeys(here))
     return list(found)
+
+
+def _pictures(pattern: str) -> list[Path]:
+    path = Path(pattern)
+    if path.is_dir():
+        here = pictures_in(path)
+    elif path.exists():
+        check_regular(path)
+        return [path]
+    else:
+        here = [Path(p) for p in glob.glob(pattern, recursive=True) if Path(p).is_file()]
+    # Masks of an earlier run may lie beside their pictures.
+    return sorted(p for p in here if not is_output(p))
 
 
 def _predictor(settings: InferenceSettings) -> Predictor:
@@ -86,7 +92,7 @@ def _predictor(settings: InferenceSettings) -> Predictor:
 def _print_plan(settings: InferenceSettings, predictor: Predictor, device: str) -> None:
     from deeplab_lfov.weights.formats import locate
 
-    print(f"network  {predictor.model}, from {locate(settings.ckpt)}")
+    print(printable(f"network  {predictor.model}, from {locate(settings.ckpt)}"))
     if str(predictor):
         print(f"views    {predictor}")
     print(f"device   {device}")
@@ -112,7 +118,7 @@ def _segment(
             legend = predictor.class_names if settings.legend else ()
             outputs.write(segmentation, labels, settings.overlay, legend)
         written = ", ".join(str(file) for file in outputs if file)
-        return f"{path} -> {written}: {_shares(labels, predictor.class_names)}"
+        return printable(f"{path} -> {written}: {_shares(labels, predictor.class_names)}")
 
     failed = 0
     for finished in overlapped(pictures, begin, finish):

@@ -11,6 +11,7 @@ from deeplab_lfov.cli.train_flags import parser
 from deeplab_lfov.distributed.cluster import find_cluster
 from deeplab_lfov.distributed.fingerprint import fingerprint
 from deeplab_lfov.distributed.meeting import Meeting
+from deeplab_lfov.errors import printable
 from deeplab_lfov.training.settings import TrainSettings, decisive
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def _train(settings: TrainSettings, start: Start, meeting: Meeting) -> None:
     record = NoRecord(snapshot_dir)
     if chief:
         record = make_record(settings, solver, snapshots, class_names, save_dir, readers.val)
-        print("\n".join(_plan(settings, start, solver, replicas)), flush=True)
+        print("\n".join(map(printable, _plan(settings, start, solver, replicas))), flush=True)
     trainer = Trainer(
         solver=solver,
         reader=readers.train,

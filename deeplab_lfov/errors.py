@@ -34,3 +34,8 @@ def few(things: Sequence, most: int = 3) -> str:
     """Name the first things of many, for a message: `a, b, c and 7 more`."""
     rest = f" and {len(things) - most} more" if len(things) > most else ""
     return ", ".join(map(str, things[:most])) + rest
+
+
+def printable(text: str) -> str:
+    """Replace what a terminal would obey in a text from a file: `?` for each, a space for a gap."""
+    return "".join(c if c.isprintable() else " " if c.isspace() else "?" for c in text)

@@ -3,6 +3,9 @@
 import contextlib
 import json
 import socket
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -67,3 +70,13 @@ def rows_of_line(picture, color):
 
 BLUE, ORANGE = (31, 119, 180), (255, 127, 14)
 """Matplotlib's tab:blue and tab:orange."""
+
+
+def under_memory_limit(gigabytes, code, *arguments):
+    """Run Python code in a process of its own that may take so much; returns what it printed."""
+    limit = int(gigabytes * 1e9)
+    head = f"import resource; resource.setrlimit(resource.RLIMIT_AS, ({limit}, {limit}))\n"
+    command = [sys.executable, "-c", head + textwrap.dedent(code), *map(str, arguments)]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return result.stdout

@@ -15,7 +15,7 @@ from deeplab_lfov.data.dataset_check import DatasetSummary, in_both, look_at
 from deeplab_lfov.data.image_files import read_mask
 from deeplab_lfov.data.list_files import parse_list
 from deeplab_lfov.data.palette import class_names_from, read_palette
-from deeplab_lfov.errors import UserError, few
+from deeplab_lfov.errors import UserError, few, printable
 from deeplab_lfov.voc import VOID, class_names_of
 
 
@@ -66,7 +66,7 @@ def main(given: dict[str, object]) -> None:
     print(summary)
     if settings.against:
         both = in_both(samples, others)
-        print(f"{len(both)} pictures are in {settings.against} too: {few(both)}")
+        print(printable(f"{len(both)} pictures are in {settings.against} too: {few(both)}"))
     if summary.faults:
         raise UserError(
             f"training would stop at {len(summary.faults)} of {len(samples)} pictures; see the "

@@ -5,27 +5,24 @@ VOC: VOCtrainval_11-May-2012.tar. SBD: benchmark.tgz (Hariharan et al., ICCV 201
 hold the labels. train_aug is (VOC train + SBD train + SBD val) - VOC val.
 """
 
-import io
 import re
 import sys
 import tarfile
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-import scipy.io
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from deeplab_lfov.cli.command import Parser, run
 from deeplab_lfov.cli.flags import defaults_of
 from deeplab_lfov.console import progress
-from deeplab_lfov.data.image_files import DATA_SET, read_mask, write_mask
-from deeplab_lfov.data.list_files import read_lines
-from deeplab_lfov.errors import UserError, few
+from deeplab_lfov.data.image_files import DATA_SET, image_size, read_mask, write_mask
+from deeplab_lfov.data.list_files import Sample, check_sizes, read_lines
+from deeplab_lfov.errors import UserError, few, printable
 from deeplab_lfov.files import clear_partials, whole_file, writable_folder
+from util.sbd_masks import read_sbd_labels
+from util.voc_archives import files_in
 
 KNOWN = {"train_aug": 10582, "train": 1464, "val": 1449, "trainval_aug": 12031}
 LISTS = Path("ImageSets", "Segmentation")
@@ -36,7 +33,6 @@ VOC_FILES = {
     r"SegmentationClass/([\w-]+\.png)": "SegmentationClass",
     r"ImageSets/Segmentation/((?:train|val)\.txt)": str(LISTS),
 }
-_OTHER_YEAR = re.compile(r"(?:^|/)VOC20(?!12)\d\d/")
 SBD_FILES = {
     r"dataset/img/([\w-]+\.jpg)": "JPEGImages",
     r"dataset/cls/([\w-]+\.mat)": "SBD",
@@ -70,17 +66,19 @@ def main(flags: dict[str, object]) -> None:
     for name in ("JPEGImages", "SBD", "SegmentationClass", "SegmentationClassAug", str(LISTS)):
         clear_partials(folder / name)
     for source, wanted in ((settings.voc, VOC_FILES), (settings.sbd, SBD_FILES)):
-        with progress(_unpack(source, wanted, folder), None, f"files of {source.name}") as bar:
+        with progress(
+            _unpack(source, wanted, folder), None, printable(f"files of {source.name}")
+        ) as bar:
             written = sum(bar)
-        print(f"{written} new files from {source}")
+        print(printable(f"{written} new files from {source}"))
     lists = _lists(folder)
     written = _write_masks(folder, lists["trainval_aug"])
-    print(f"{written} new masks in {folder / 'SegmentationClassAug'}")
+    print(printable(f"{written} new masks in {folder / 'SegmentationClassAug'}"))
     for name, ids in lists.items():
         _write_list(folder / LISTS / f"{name}.txt", ids)
         known = KNOWN[name]
         verdict = "as it should be" if len(ids) == known else f"and not the known {known:,}"
-        print(f"{folder / LISTS / name}.txt: {len(ids):,} pictures, {verdict}")
+        print(printable(f"{folder / LISTS / name}.txt: {len(ids):,} pictures, {verdict}"))
 
 
 def _unpack(source: Path, wanted: dict[str, str], folder: Path) -> Iterator[bool]:
@@ -90,9 +88,9 @@ def _unpack(source: Path, wanted: dict[str, str], folder: Path) -> Iterator[bool
     """
     found, new = False, []
     try:
-        for path, read in _files_in(source):
+        for path, read in files_in(source):
             for pattern, subfolder in wanted.items():
-                if match := re.search(rf"(?:^|/){pattern}$", path):
+                if match := re.search(rf"(?:^|/){pattern}\Z", path):
                     found = True
                     target = folder / subfolder / match.group(1)
                     if not target.exists():
@@ -101,37 +99,12 @@ def _unpack(source: Path, wanted: dict[str, str], folder: Path) -> Iterator[bool
                     yield target in new[-1:]
     except FileNotFoundError as error:
         raise UserError(f"there is no file or folder {source}") from error
-    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+    except (tarfile.TarError, OSError) as error:
         for target in new:  # an archive with damage in it may have given damaged files
             target.unlink()
         raise UserError(f"{source} is damaged or no archive: {error}") from error
     if not found:
         raise UserError(f"{source} holds none of the files expected; is it the right download?")
-
-
-def _files_in(source: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
-    """Yield every file's path with a function that reads it; other years of VOC are passed over."""
-    if source.is_dir():
-        paths = sorted(path for path in source.rglob("*") if path.is_file())
-        name = source.resolve().name
-        found = ((f"{name}/{path.relative_to(source).as_posix()}", path) for path in paths)
-        yield from ((name, path.read_bytes) for name, path in found if not _OTHER_YEAR.search(name))
-        return
-    with tarfile.open(source) as archive:
-        for member in archive:
-            if member.isfile() and not _OTHER_YEAR.search(member.name):
-                yield member.name, archive.extractfile(member).read
-        _check_end(archive)
-
-
-def _check_end(archive: tarfile.TarFile) -> None:
-    """Read to the end of an archive, as tarfile stops without an error at a damaged header.
-
-    Raises tarfile.ReadError where there is more than padding; a .tgz checks its checksum there.
-    """
-    while content := archive.fileobj.read(1 << 20):
-        if content.strip(b"\0"):
-            raise tarfile.ReadError("a header in it is damaged")
 
 
 def _write(target: Path, content: bytes) -> None:
@@ -159,7 +132,10 @@ def _lists(folder: Path) -> dict[str, list[str]]:
 def _ids(path: Path) -> set[str]:
     if not path.is_file():
         raise UserError(f"the sources hold no {path.name} that would become {path}")
-    return {name for line in read_lines(path) for name in line.split()}
+    ids = {name for line in read_lines(path) for name in line.split()}
+    if wrong := sorted(name for name in ids if not re.fullmatch(r"[\w-]+", name)):
+        raise UserError(f"{path} holds what is no name of a picture: {few(wrong)}", path)
+    return ids
 
 
 def _write_masks(folder: Path, ids: list[str]) -> int:
@@ -174,23 +150,11 @@ def _write_masks(folder: Path, ids: list[str]) -> int:
 def _write_mask(folder: Path, name: str) -> None:
     """Write VOC's own mask where it has one, SBD's elsewhere."""
     own, sbd = folder / f"SegmentationClass/{name}.png", folder / f"SBD/{name}.mat"
-    labels = read_mask(own, 21) if own.is_file() else _sbd_labels(sbd)
+    mask, labels = (own, read_mask(own, 21)) if own.is_file() else (sbd, read_sbd_labels(sbd))
+    image = folder / f"JPEGImages/{name}.jpg"
+    check_sizes(Sample(image, mask), image_size(image), labels.shape)
     target = folder / f"SegmentationClassAug/{name}.png"
     write_mask(target, labels, DATA_SET)
-
-
-def _sbd_labels(path: Path) -> np.ndarray:
-    try:
-        mat = scipy.io.loadmat(io.BytesIO(path.read_bytes()), struct_as_record=False)
-        labels = mat["GTcls"][0, 0].Segmentation.astype(np.uint8)
-    except FileNotFoundError as error:
-        raise UserError(f"neither source holds a mask for {path.stem}") from error
-    # scipy's reader of .mat files raises errors of many kinds on damaged files.
-    except Exception as error:
-        raise UserError(f"{path} is damaged or no mask of SBD: {error}") from error
-    if labels.ndim != 2 or labels.max(initial=0) > 20:
-        raise UserError(f"{path} is no mask of SBD: its labels go up to {labels.max(initial=0)}")
-    return labels
 
 
 def _write_list(path: Path, ids: list[str]) -> None:

@@ -1,5 +1,6 @@
 """The check of a data set, read as training would: what is in it, and what is wrong."""
 
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -8,9 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from deeplab_lfov.data.decoding import within_memory
 from deeplab_lfov.data.image_files import image_size, mask_mode, read_image
 from deeplab_lfov.data.list_files import Sample, check_sizes
-from deeplab_lfov.errors import UserError, few
+from deeplab_lfov.errors import UserError, few, printable
 from deeplab_lfov.voc import VOID
 
 ReadMask = Callable[[Path], np.ndarray]
@@ -67,6 +69,7 @@ class DatasetSummary:
     def _shares(self) -> list[str]:
         counts = self.label_counts
         total, names = max(counts.sum(), 1), [*self.class_names, "void"]
+        names = list(map(printable, names))
         pad = max(map(len, names)) + 2
         labels = [*range(len(self.class_names)), VOID]
         rows = [(name, counts[label]) for name, label in zip(names, labels, strict=True)]
@@ -85,14 +88,14 @@ class DatasetSummary:
             "masks that are all void": [f for f in read if not f.label_counts[:VOID].any()],
         }
         return [
-            f"{len(found)} {what}: {few([f.sample.mask for f in found])}"
+            f"{len(found)} {what}: {printable(few([f.sample.mask for f in found]))}"
             for what, found in notes.items()
             if found
         ]
 
     def _faults(self, most: int = 30) -> list[str]:
         more = [f"... and {len(self.faults) - most} more"] if len(self.faults) > most else []
-        return [f"fault: {fault}" for fault in self.faults[:most]] + more
+        return [f"fault: {printable(fault)}" for fault in self.faults[:most]] + more
 
 
 def look_at(samples: list[Sample], labels_of: ReadMask, decode: bool = True) -> Iterator[Finding]:
@@ -107,8 +110,8 @@ def look_at(samples: list[Sample], labels_of: ReadMask, decode: bool = True) -> 
 
 def in_both(samples: list[Sample], others: list[Sample]) -> list[Path]:
     """List the pictures of one list that are in another, by their resolved paths."""
-    taken = {other.image.resolve() for other in others}
-    return [sample.image for sample in samples if sample.image.resolve() in taken]
+    taken = {os.path.realpath(other.image) for other in others}  # Path.resolve raises in circles
+    return [sample.image for sample in samples if os.path.realpath(sample.image) in taken]
 
 
 def _look_at(sample: Sample, labels_of: ReadMask, decode: bool) -> Finding:
@@ -119,6 +122,7 @@ def _look_at(sample: Sample, labels_of: ReadMask, decode: bool) -> Finding:
         finding = finding._replace(size=size, mask_mode=mask_mode(sample.mask))
         labels = labels_of(sample.mask)
         check_sizes(sample, size, labels.shape)
+        with within_memory(sample.mask):
+            return finding._replace(label_counts=np.bincount(labels.ravel(), minlength=256))
     except UserError as error:
         return finding._replace(fault=str(error))
-    return finding._replace(label_counts=np.bincount(labels.ravel(), minlength=256))

@@ -10,7 +10,7 @@ import tensorflow as tf
 from PIL import Image
 
 from deeplab_lfov.data import augmentation
-from deeplab_lfov.data.image_files import read_mask, read_picture
+from deeplab_lfov.data.image_files import read_image, read_mask, read_picture
 from deeplab_lfov.data.list_files import Sample, check_sizes, read_list
 from deeplab_lfov.data.palette import VOC_PALETTE, Palette
 from deeplab_lfov.errors import UserError
@@ -91,8 +91,10 @@ class ImageReader:
 
     def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Decode sample `index`: image uint8 RGB [H, W, 3] and labels uint8 [H, W, 1]."""
-        image, labels = self._read(index)
-        return np.array(image), labels[..., np.newaxis]
+        sample = self.samples[index]
+        image, labels = read_image(sample.image), self.labels_of(sample.mask)
+        check_sizes(sample, image.shape[:2], labels.shape)
+        return image, labels[..., np.newaxis]
 
     def labels_of(self, mask: Path) -> np.ndarray:
         """Decode a mask to labels uint8 [H, W]; raises UserError as `read_mask` does."""
@@ -121,7 +123,7 @@ class ImageReader:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Cut a sample's window: image uint8 RGB [h, w, 3] and labels uint8 [h, w, 1]."""
         try:
-            image, labels = self._read(index)
+            image, labels = self._read(self.samples[index])
         except UserError as error:
             self._failure = error  # TensorFlow would hand on no more than its text
             raise
@@ -130,8 +132,7 @@ class ImageReader:
         image, mask = augmentation.mirror(*pair) if mirrored else pair
         return np.asarray(image), np.asarray(mask)[..., np.newaxis]
 
-    def _read(self, index: int) -> tuple[Image.Image, np.ndarray]:
-        sample = self.samples[index]
+    def _read(self, sample: Sample) -> tuple[Image.Image, np.ndarray]:
         image, labels = read_picture(sample.image), self.labels_of(sample.mask)
         check_sizes(sample, image.size[::-1], labels.shape)
         return image, labels

@@ -13,6 +13,10 @@ MASK_FOLDERS = ("SegmentationClassAug", "SegmentationClass")
 """VOC's folders, for lines that are a bare id; the first that holds the mask is taken."""
 
 
+_LONGEST = 10_000  # characters of a line; two paths of Linux have 8,192 at most
+_LARGEST = 100 * 10**6  # bytes of a text file; a list of a million pictures has 60 MB
+
+
 class Sample(NamedTuple):
     """One line of a list: the picture's path, and the mask's where it has one."""
 
@@ -25,6 +29,11 @@ class Sample(NamedTuple):
         return self.image.stem
 
 
+def pictures_in(folder: Path) -> list[Path]:
+    """List the files in a folder that are named as pictures, sorted; no pipe and no device."""
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
+
+
 def read_list(data_dir: str | Path, data_list: str | Path, masks: bool = True) -> list[Sample]:
     """Read a list as `parse_list` does, and make sure that all its files are there.
 
@@ -32,7 +41,7 @@ def read_list(data_dir: str | Path, data_list: str | Path, masks: bool = True) -
     """
     samples = parse_list(data_dir, data_list, masks)
     files = [file for sample in samples for file in (sample if masks else sample[:1])]
-    missing = [str(file) for file in files if not file.is_file()]
+    missing = [str(file) for file in files if not is_file(file)]
     if missing:
         raise UserError(
             f"{len(missing)} of the {len(files)} files in the list {data_list} are missing: "
@@ -95,20 +104,41 @@ def _find(data_dir: Path, data_list: str | Path) -> Path:
     if not data_dir.is_dir():
         raise UserError(f"there is no folder {data_dir}; data_dir is the folder of the data set")
     for path in (Path(data_list), data_dir / data_list):
-        if path.is_file():
+        if is_file(path):
             return path
     raise UserError(f"there is no list {data_list}, here or in {data_dir}; set data_list")
 
 
 def read_lines(path: Path) -> list[str]:
-    """Read the stripped lines of a UTF-8 text file; raises UserError for any other file."""
+    """Read the stripped lines of a UTF-8 text file.
+
+    Raises UserError for any other file, and for one that is too large or has a line too long to be
+    meant: a device never ends, and what looks for gaps in a line would take hours.
+    """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with path.open("rb") as file:
+            content = file.read(_LARGEST + 1)
+        if len(content) > _LARGEST:
+            raise UserError(f"{path} has over {_LARGEST:,} bytes; give a text file of lines", path)
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not a text file in UTF-8") from error
+        raise UserError(f"{path} is not a text file in UTF-8", path) from error
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
-    return [line.strip() for line in text.split("\n")]
+        raise UserError(f"cannot read {path}: {error.strerror}", path) from error
+    lines = [line.strip() for line in text.split("\n")]
+    for number, line in enumerate(lines, 1):
+        if len(line) > _LONGEST or "\0" in line:
+            fault = "holds a zero byte" if "\0" in line else f"has {len(line):,} characters"
+            raise UserError(f"line {number} of {path} {fault}; correct it", path)
+    return lines
+
+
+def is_file(path: Path) -> bool:
+    """Tell whether there is a file, or a link to one; no for names that no file can have, too."""
+    try:
+        return path.is_file()
+    except OSError:  # such as a name that is too long
+        return False
 
 
 def _parse(line: str, data_dir: Path) -> Sample:
@@ -117,21 +147,21 @@ def _parse(line: str, data_dir: Path) -> Sample:
     if not gaps and Path(line).suffix.lower() not in SUFFIXES:
         return _voc_sample(line, data_dir)
     alone = Sample(_locate(data_dir, line), None)
-    if not gaps or alone.image.is_file():
+    if not gaps or is_file(alone.image):
         return alone
     splits = [(line[: gap.start()], line[gap.end() :]) for gap in gaps]
     pairs = [Sample(_locate(data_dir, one), _locate(data_dir, two)) for one, two in splits]
-    whole = [pair for pair in pairs if pair.image.is_file() and pair.mask.is_file()]
+    whole = [pair for pair in pairs if is_file(pair.image) and is_file(pair.mask)]
     return (whole or pairs)[0]
 
 
 def _voc_sample(name: str, data_dir: Path) -> Sample:
     masks = [data_dir / folder / f"{name}.png" for folder in MASK_FOLDERS]
-    mask = next((mask for mask in masks if mask.is_file()), masks[-1])
+    mask = next((mask for mask in masks if is_file(mask)), masks[-1])
     return Sample(data_dir / IMAGE_FOLDER / f"{name}.jpg", mask)
 
 
 def _locate(data_dir: Path, name: str) -> Path:
     path = data_dir / name.lstrip("/")
     absolute = Path(name)
-    return absolute if absolute.is_absolute() and absolute.exists() and not path.exists() else path
+    return absolute if absolute.is_absolute() and is_file(absolute) and not is_file(path) else path

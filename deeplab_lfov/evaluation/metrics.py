@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from deeplab_lfov.errors import printable
 from deeplab_lfov.voc import VOID
 
 
@@ -70,9 +71,10 @@ class ConfusionMatrix:
         return numbers | {"iou": iou}
 
     def __str__(self) -> str:
-        pad = max(map(len, self.class_names)) + 2
+        names = [printable(name) for name in self.class_names]
+        pad = max(map(len, names)) + 2
         rows = [f"{'class':<{pad}}{'IoU':>8}"]
-        for name, iou in zip(self.class_names, self.iou, strict=True):
+        for name, iou in zip(names, self.iou, strict=True):
             rows.append(f"{name:<{pad}}{'absent' if np.isnan(iou) else f'{iou:8.2%}':>8}")
         absent = int(np.isnan(self.iou).sum())
         note = f"  ({absent} absent from truth and prediction left out)" if absent else ""

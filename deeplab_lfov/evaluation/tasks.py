@@ -17,7 +17,7 @@ from deeplab_lfov.distributed.devices import first_device
 from deeplab_lfov.distributed.fingerprint import fingerprint
 from deeplab_lfov.distributed.meeting import Meeting
 from deeplab_lfov.distributed.replicas import Replicas
-from deeplab_lfov.errors import UserError
+from deeplab_lfov.errors import UserError, printable
 from deeplab_lfov.evaluation.crf_search import CRFSearch
 from deeplab_lfov.evaluation.evaluator import Evaluation
 from deeplab_lfov.evaluation.settings import EvaluationSettings
@@ -200,7 +200,7 @@ def _print_plan(
 ) -> None:
     if replicas.is_chief:
         print(f"data     {pictures} in {settings.data_list}")
-        print(f"network  {predictor.model}, from {locate(settings.restore_from)}")
+        print(printable(f"network  {predictor.model}, from {locate(settings.restore_from)}"))
         if str(predictor):
             print(f"views    {predictor}")
         print(f"device   {replicas}")

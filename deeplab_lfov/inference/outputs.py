@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from deeplab_lfov.data.decoding import check_regular
 from deeplab_lfov.data.image_files import check_replaceable, write_mask
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.files import distinct_stems, whole_file, writable_folder
@@ -84,10 +85,11 @@ def check_scores_replaceable(path: str | Path, num_classes: int) -> None:
 
 def _holds_scores(path: Path, num_classes: int) -> bool:
     try:
+        check_regular(path)
         with path.open("rb") as file:
             if np.lib.format.read_magic(file) != (1, 0):
                 return False
             shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-    except (OSError, ValueError):
+    except Exception:  # numpy takes the head for Python and raises what its parser stumbles over
         return False
     return dtype == np.float32 and len(shape) == 3 and shape[2] == num_classes

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -99,3 +101,27 @@ def test_train_prints_the_short_form_and_stops_at_faults(script, add, tmp_path):
     assert result.status == 2
     assert "training would stop at 1 of 2 pictures" in result.err and "b.png" in result.err
     assert not list((tmp_path / "run2").glob("model.ckpt*"))
+
+
+def test_names_from_files_do_not_reach_the_terminal(check, add, tmp_path):
+    add("a\x1b[2J", labels(0, 1))
+    add("b\u202e", labels(0))
+    add("c\x9b", labels(0, 99))
+    (tmp_path / "names.txt").write_text("sky\x1b]0;title\x07\nroad\u202e\n")
+    result = check("--class_names", tmp_path / "names.txt", "--against", "list.txt")
+    assert result.status == 2
+    assert all(line.isprintable() for line in result.out.splitlines())
+    for words in ("sky?]0;title?", "road?  ", "a?[2J.jpg", "b?.png", "fault: ", "c?.png"):
+        assert words in result.out
+
+
+def test_what_is_no_file_is_a_fault(check, add, tmp_path):
+    add("a", labels(0, 1))
+    os.mkfifo(tmp_path / "pipe.jpg")
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "circle.jpg").symlink_to(tmp_path / "circle.jpg")
+    with (tmp_path / "list.txt").open("a") as file:
+        file.write("pipe.jpg a.png\na.jpg pipe.png\ncircle.jpg a.png\n")
+    result = check("--against", "list.txt")
+    assert result.status == 2 and result.out.count("pipe or a device") == 2
+    assert result.out.count("fault: ") == 3

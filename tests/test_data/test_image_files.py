@@ -193,6 +193,16 @@ def test_pictures_may_be_larger_than_pillow_allows(tmp_path, size):
     assert limit == Image.MAX_IMAGE_PIXELS
 
 
+def test_pixels_may_be_more_than_pillow_allows(tmp_path, monkeypatch):
+    """Pillow looks at its limit again to decode a TIFF; 100 pixels are over twice this one."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 49)
+    for suffix in (".tif", ".png", ".gif"):
+        Image.new("L", (10, 10)).save(tmp_path / f"a{suffix}", compression="tiff_lzw")
+        assert pictures.read_image(tmp_path / f"a{suffix}").shape == (10, 10, 3)
+        assert pictures.read_mask(tmp_path / f"a{suffix}", 21).shape == (10, 10)
+        assert Image.MAX_IMAGE_PIXELS == 49
+
+
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize("size", [(40_000, 25_001), (100_000, 100_000)])
 @pytest.mark.parametrize("read", [pictures.image_size, pictures.read_image])

@@ -1,7 +1,10 @@
+import os
+
 import pytest
 
 from deeplab_lfov import UserError
-from deeplab_lfov.data.list_files import read_class_names, read_list
+from deeplab_lfov.data.list_files import pictures_in, read_class_names, read_list
+from deeplab_lfov.data.palette import read_palette
 
 
 @pytest.fixture
@@ -87,3 +90,39 @@ def test_class_names(tmp_path):
     path.write_text("\n")
     with pytest.raises(UserError, match="0 classes"):
         read_class_names(path)
+
+
+def test_pictures_in_a_folder_are_files_with_such_names(tmp_path):
+    for name in ("b.PNG", "a.jpg", "notes.txt"):
+        (tmp_path / name).touch()
+    os.mkfifo(tmp_path / "c.jpg")
+    (tmp_path / "d.jpg").mkdir()
+    (tmp_path / "e.jpg").symlink_to("/dev/zero")
+    (tmp_path / "f.jpg").symlink_to(tmp_path / "a.jpg")
+    (tmp_path / "g.jpg").symlink_to(tmp_path / "g.jpg")
+    assert [path.name for path in pictures_in(tmp_path)] == ["a.jpg", "b.PNG", "f.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a\0b.jpg m/a.png", "line 1 of .*list.txt holds a zero byte"),
+        ("JPEGImages/a.jpg m/a.png\n" + "a " * 500_000, "line 2 of .*list.txt has 999,999 char"),
+        ("/" + "a" * 5000 + ".jpg m/a.png", "1 of the 2 files in the list .* are missing"),
+    ],
+)
+def test_lines_that_name_no_files(folder, text, message):
+    with pytest.raises(UserError, match=message):
+        read(folder, text)
+
+
+def test_a_pipe_is_a_missing_file(folder):
+    os.mkfifo(folder / "pipe.jpg")
+    with pytest.raises(UserError, match="1 of the 2 files .* are missing: .*pipe.jpg"):
+        read(folder, "pipe.jpg m/a.png")
+
+
+def test_a_list_without_end():
+    for read_names in (read_class_names, read_palette):
+        with pytest.raises(UserError, match="/dev/zero has over 100,000,000 bytes"):
+            read_names("/dev/zero")

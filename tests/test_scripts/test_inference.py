@@ -1,11 +1,14 @@
 """inference.py's files, and what it does with pictures that fail."""
 
+import os
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
 
 import inference
-from deeplab_lfov import Predictor, decode_labels
+from deeplab_lfov import Predictor, UserError, decode_labels
 from deeplab_lfov.data.image_files import read_image, read_mask
 from deeplab_lfov.inference import outputs
 
@@ -157,3 +160,41 @@ def test_scores_are_written_over_no_foreign_file(script, checkpoint, picture, tm
     result = script("inference", picture, checkpoint, *flags)
     assert result.status == 2 and "shapes_000006_scores.npy exists" in result.err
     assert foreign.read_bytes() == before
+
+
+def test_a_folder_gives_its_files_and_their_names_no_orders(script, checkpoint, picture, tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    shutil.copy(picture, folder / "a\x1b[31m\u202e.jpg")
+    os.mkfifo(folder / "pipe.jpg")
+    (tmp_path / "names.txt").write_text("\n".join(f"\x1b[{n}m" for n in range(21)))
+    flags = ["--save_dir", tmp_path / "out", "--class_names", tmp_path / "names.txt"]
+    result = script("inference", folder, checkpoint, *flags)
+    assert result.status == 0, result.err
+    line = result.out.splitlines()[-1]
+    assert line.isprintable() and f"{folder}/a?[31m?.jpg -> " in line and "?[0m " in line
+
+
+def test_a_pipe_is_named_before_anything_is_done(script, checkpoint, tmp_path):
+    os.mkfifo(tmp_path / "a.jpg")
+    result = script("inference", tmp_path / "a.jpg", checkpoint, "--save_dir", tmp_path / "out")
+    assert result.status == 2 and result.err.count("\n") == 1 and result.out == ""
+    assert f"error: {tmp_path}/a.jpg is a folder, a pipe or a device" in result.err
+
+
+def test_what_is_no_file_is_no_earlier_output(script, checkpoint, picture, tmp_path):
+    for kind in ("mask.png", "scores.npy"):
+        folder = tmp_path / kind
+        folder.mkdir()
+        os.mkfifo(folder / f"shapes_000006_{kind}")
+        flags = ["--save_dir", folder, "--save_scores"]
+        result = script("inference", picture, checkpoint, *flags)
+        assert result.status == 2 and f"{kind} exists" in result.err
+
+
+def test_scores_with_a_head_that_is_no_python(tmp_path):
+    head = b"(" * 9000 + b"\n"
+    path = tmp_path / "a.npy"
+    path.write_bytes(b"\x93NUMPY\1\0" + len(head).to_bytes(2, "little") + head)
+    with pytest.raises(UserError, match="holds no scores"):
+        outputs.check_scores_replaceable(path, 21)

@@ -1,5 +1,7 @@
 """A miniature VOC 2012 and SBD, with real .mat files, as archives and as folders."""
 
+import subprocess
+import sys
 import tarfile
 
 import numpy as np
@@ -8,6 +10,8 @@ import scipy.io
 from PIL import Image
 
 from deeplab_lfov.data.image_files import read_mask, write_mask
+from helpers import ROOT
+from util import voc_archives
 
 IDS = {"train": ["v_1", "v_2"], "val": ["v_3"]}
 SBD_IDS = {"train": ["v_1", "s_1"], "val": ["v_3", "s_2"]}
@@ -184,3 +188,76 @@ def test_a_list_of_the_users_is_not_written_over(prepare, sources, tmp_path):
     result = prepare(*sources)
     assert result.status == 2 and "train_aug.txt exists and holds other pictures" in result.err
     assert (lists / "train_aug.txt").read_text() == "mine\n"
+
+
+def tar_with(source, target, *members):
+    """Copy an archive of a folder, with more members: (name, content, size in the header)."""
+    with tarfile.open(target, "w:gz" if target.suffix == ".tgz" else "w") as archive:
+        archive.add(source, source.name)
+        for name, content, size in members:
+            info = tarfile.TarInfo(name)
+            info.size = size
+            archive.fileobj.write(info.tobuf() + content + bytes(-len(content) % 512))
+    return target
+
+
+@pytest.mark.parametrize("sources", ["folders"], indirect=True)
+@pytest.mark.parametrize("name", ["JPEGImages/x.jpg", "passed over"])
+@pytest.mark.parametrize("suffix", [".tar", ".tgz"])
+def test_a_header_that_claims_more_than_there_can_be(prepare, sources, tmp_path, name, suffix):
+    voc = tar_with(sources[0], tmp_path / f"a{suffix}", (name, b"content", 2**60))
+    result = prepare(voc, sources[1])
+    assert result.status == 2
+    error = result.err.rpartition("error: ")[2]
+    assert f"{voc} is damaged or no archive: {name} has 1,152,921,504,606,846,976 bytes" in error
+    assert not list((tmp_path / "out").rglob("*.jpg"))
+
+
+@pytest.mark.parametrize("sources", ["folders"], indirect=True)
+def test_a_bomb_is_named(prepare, sources, tmp_path, monkeypatch):
+    monkeypatch.setattr(voc_archives, "MOST_IN_ALL", 1 << 23)
+    zeros = ("passed over", bytes(1 << 22), 1 << 22)
+    voc = tar_with(sources[0], tmp_path / "a.tgz", zeros, zeros)
+    assert voc.stat().st_size < 1 << 16
+    result = prepare(voc, sources[1])
+    assert result.status == 2
+    assert f"{voc} is damaged or no archive: it unpacks to over 8,388,608 bytes" in result.err
+
+
+@pytest.mark.parametrize("sources", ["folders"], indirect=True)
+@pytest.mark.parametrize("labels", [np.zeros((0, 0)), np.zeros((3, 2)), np.zeros((2, 4))])
+def test_a_mask_of_another_size_than_its_picture_is_named(prepare, sources, tmp_path, labels):
+    path = tmp_path / "benchmark_RELEASE/dataset/cls/s_1.mat"
+    scipy.io.savemat(path, {"GTcls": {"Segmentation": labels.astype(np.uint8)}})
+    result = prepare(*sources)
+    assert result.status == 2, result.out
+    error = result.err.rpartition("error: ")[2]
+    assert f"{tmp_path}/out/SBD/s_1.mat" in error and error.count("\n") == 1
+    assert "(0, 0)" in error if not labels.size else "must be of one size" in error
+    assert not (tmp_path / "out/SegmentationClassAug/s_1.png").exists()
+
+
+@pytest.mark.parametrize("sources", ["folders"], indirect=True)
+@pytest.mark.parametrize("name", ["../JPEGImages/v_1", "/JPEGImages/v_1", "v_1\x1b[2J", "v.1"])
+def test_a_list_cannot_lead_out_of_the_folder(prepare, sources, tmp_path, name):
+    (tmp_path / "VOCdevkit/VOC2012/ImageSets/Segmentation/train.txt").write_text(f"{name}\n")
+    result = prepare(*sources)
+    assert result.status == 2
+    assert "train.txt holds what is no name of a picture: " in result.err
+    assert not list((tmp_path / "out").rglob("v_1.png"))[1:]
+
+
+@pytest.mark.parametrize("sources", ["folders"], indirect=True)
+def test_a_name_is_not_taken_without_its_line_end(prepare, sources, tmp_path):
+    picture = ("JPEGImages/x.jpg\n", b"content", 7)
+    escape = ("JPEGImages/\x1b[2J.jpg", b"content", 7)
+    voc = tar_with(sources[0], tmp_path / "\x1b[2J.tar", picture, escape)
+    result = prepare(voc, sources[1])
+    assert result.status == 0, result.err
+    assert not list((tmp_path / "out").rglob("*x.jpg*")) and "\x1b[2J" not in result.out
+    assert not list((tmp_path / "out").rglob("*[[]2J*"))
+
+
+def test_it_runs_from_another_folder(tmp_path):
+    command = [sys.executable, ROOT / "util/prepare_voc.py", "--help"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)

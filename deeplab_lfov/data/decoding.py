@@ -1,0 +1,119 @@
+"""Pillow, called so that a damaged or hostile file ends in a UserError and in nothing else."""
+
+import re
+import stat
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from PIL import Image
+
+from deeplab_lfov.errors import UserError
+
+FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM")
+MOST_PIXELS = 10**9
+"""The most that a picture may have; decoding takes 10 bytes each, and files may lie."""
+
+_MOST_HEAD = 1 << 16  # bytes of a PPM's head; Pillow reads it byte by byte
+_MOST_COMMENTS = 10_000  # in a PPM in digits; for each Pillow moves a megabyte
+_ORIENTATION = 0x0112  # the EXIF tag
+
+
+@contextmanager
+def opened(path: str | Path) -> Iterator[Image.Image]:
+    """Yield the picture in a file, its head read; no call of Pillow's belongs outside the block.
+
+    And nothing of ours that may fail belongs inside, as it would look like a damaged file. Raises
+    UserError when the file is missing or no picture, and for whatever the block raises.
+    """
+    try:
+        with within_memory(path):
+            check_regular(path)
+            _check_ppm(path)
+            with _our_limit, Image.open(path, formats=FORMATS) as picture:
+                if picture.width * picture.height > MOST_PIXELS:
+                    raise Image.DecompressionBombError
+                yield picture
+    except UserError:
+        raise
+    except FileNotFoundError as error:
+        raise UserError(f"there is no file {path}", path) from error
+    except Image.DecompressionBombError as error:
+        raise UserError(
+            f"{path} claims more than {MOST_PIXELS:,} pixels; cut it into smaller pictures", path
+        ) from error
+    except Exception as error:  # Pillow's decoders raise errors of many kinds on damaged files
+        reason = str(error) or type(error).__name__
+        raise UserError(f"{path} cannot be decoded as a picture: {reason}", path) from error
+
+
+@contextmanager
+def within_memory(path: str | Path) -> Iterator[None]:
+    """Raise UserError about the picture at `path` where the block runs out of memory."""
+    try:
+        yield
+    except MemoryError as error:
+        raise UserError(f"out of memory for {path}; cut it into smaller pictures", path) from error
+
+
+def check_regular(path: str | Path) -> None:
+    """Raise UserError for a pipe, a device or a folder: to open one may wait or read for ever.
+
+    Raises OSError for what is not there.
+    """
+    if not stat.S_ISREG(Path(path).stat().st_mode):
+        raise UserError(f"{path} is a folder, a pipe or a device; give a file", path)
+
+
+def orientation_of(picture: Image.Image) -> int:
+    """Return the EXIF orientation, 1 to 8; 1, upright, where there is none that can be read."""
+    try:
+        orientation = picture.getexif().get(_ORIENTATION, 1)
+        return orientation if orientation in range(2, 9) else 1
+    except MemoryError:
+        raise
+    except Exception:  # Pillow's EXIF reader raises what it stumbles over, SyntaxError included
+        return 1
+
+
+class _OurLimit:
+    """Our limit in place of Pillow's, which is one for all threads, while any of them reads.
+
+    Pillow looks at it when it reads a head, and for a TIFF's pixels again. Others keep theirs.
+    """
+
+    def __init__(self):
+        self._lock, self._readers, self._theirs = threading.Lock(), 0, None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._readers:
+                self._theirs, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MOST_PIXELS
+            self._readers += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._readers -= 1
+            if not self._readers:
+                Image.MAX_IMAGE_PIXELS = self._theirs
+
+
+_our_limit = _OurLimit()
+
+
+def _check_ppm(path: str | Path) -> None:
+    """Raise UserError for a PPM with comments over which Pillow would sit for minutes."""
+    with Path(path).open("rb") as file:
+        head = file.read(_MOST_HEAD)
+        if not re.match(rb"P[1-6]\s", head):
+            return
+        tokens = re.sub(rb"#[^\r\n]*", b"", head).split(maxsplit=3)
+        if len(head) == _MOST_HEAD and len(tokens) < 4:
+            raise UserError(f"{path} has a comment of over {_MOST_HEAD:,} bytes; remove it", path)
+        if head[1] in b"123":
+            comments = head.count(b"#")
+            while comments <= _MOST_COMMENTS and (block := file.read(1 << 20)):
+                comments += block.count(b"#")
+            if comments > _MOST_COMMENTS:
+                raise UserError(f"{path} has over {_MOST_COMMENTS:,} comments; remove them", path)
