@@ -8,6 +8,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from deeplab_lfov.console import quiet_stderr
 from deeplab_lfov.distributed.cluster import Cluster
 from deeplab_lfov.errors import UserError
 
@@ -25,7 +26,7 @@ def connect(cluster: Cluster) -> tf.distribute.Strategy:
     interrupt = signal.getsignal(signal.SIGINT)
     if interrupt != signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    with Path(os.devnull).open("w") as nowhere:
+    with quiet_stderr(), Path(os.devnull).open("w") as nowhere:
         faulthandler.dump_traceback_later(60 * MINUTES, exit=True, file=nowhere)
         try:
             return tf.distribute.MultiWorkerMirroredStrategy()
