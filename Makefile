@@ -1,13 +1,14 @@
-# `make demo` and `make test` build .venv first; PYTHON may be any Python 3.10 to 3.13.
+# `make demo` and `make test` build VENV first; PYTHON may be any Python 3.10 to 3.13.
 PYTHON ?= python3
-BIN := .venv/bin
+VENV ?= .venv
+BIN := $(VENV)/bin
 DEMO_STEPS ?= 1500
 CKPT := demo/snapshots/model.ckpt-$(DEMO_STEPS)
 UNSEEN := shapes_000000
 
 .PHONY: demo test lint images clean
 
-demo: .venv/installed
+demo: $(VENV)/installed
 	rm -rf demo
 	$(BIN)/python util/make_shapes.py demo/data
 	$(BIN)/python util/make_shapes.py demo/unseen --seed 1 --num_train 1 --num_val 1
@@ -24,10 +25,10 @@ demo: .venv/installed
 	@echo "  demo/unseen/JPEGImages/$(UNSEEN).jpg  a picture the network never saw,"
 	@echo "  demo/output/$(UNSEEN)_mask.png        and its segmentation"
 
-test: .venv/installed-tests
+test: $(VENV)/installed-tests
 	$(BIN)/python -m pytest -n 2
 
-lint: .venv/installed-tests
+lint: $(VENV)/installed-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
@@ -40,17 +41,17 @@ images: demo
 	    save_color_scheme("images/colour_scheme.png", CLASS_NAMES)'
 
 clean:
-	rm -rf .venv demo
+	rm -rf .venv .venv-lowest demo
 
-.venv/installed: requirements.txt
+$(VENV)/installed: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || \
 	    { echo 'error: $(PYTHON) is not Python 3.10 to 3.13; try make PYTHON=python3.12' >&2; exit 2; }
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet -r requirements.txt
 	touch $@
 
-.venv/installed-tests: .venv/installed tests/requirements.txt
+$(VENV)/installed-tests: $(VENV)/installed tests/requirements.txt
 	$(BIN)/python -m pip install --quiet -r tests/requirements.txt
 	$(BIN)/python -m pip install --quiet pydensecrf2==1.1 || \
 	    echo 'pydensecrf2 needs a C++ compiler; the test that compares with it is skipped'

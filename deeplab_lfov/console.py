@@ -5,6 +5,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import BinaryIO
 
 from tqdm import tqdm
 
@@ -37,22 +38,35 @@ def wants_chatter() -> bool:
 
 @contextmanager
 def quiet_stderr() -> Iterator[None]:
-    """Hold back what the process writes to stderr, C++ included; show it if the block fails."""
-    sys.stderr.flush()
-    stderr, release = os.dup(2), wants_chatter()
+    """Hold back what the process writes to stderr, C++ included; show it if the block fails.
+
+    A UserError is no such failure, as its message says all. Nothing is held back from those who
+    want the chatter: they see each line when it is written, even if the block hangs or crashes.
+    """
+    if wants_chatter():
+        yield
+        return
     with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
         try:
-            yield
+            with _stderr_into(held):
+                yield
         except UserError:
             raise
         except BaseException:
-            release = True
-            raise
-        finally:
-            sys.stderr.flush()
-            os.dup2(stderr, 2)
-            os.close(stderr)
             held.seek(0)
-            if release:
-                os.write(2, held.read())
+            os.write(2, held.read())
+            raise
+
+
+@contextmanager
+def _stderr_into(file: BinaryIO) -> Iterator[None]:
+    """Write to a file what the process, C++ included, writes to stderr."""
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    os.dup2(file.fileno(), 2)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(stderr, 2)
+        os.close(stderr)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from deeplab_lfov.console import quiet_stderr
 from deeplab_lfov.distributed.cluster import Cluster
 from deeplab_lfov.errors import UserError
 
@@ -21,7 +22,7 @@ def connect(cluster: Cluster) -> tf.distribute.Strategy:
     """
     signals = {signal.SIGINT, signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-    with Path(os.devnull).open("w") as nowhere:
+    with quiet_stderr(), Path(os.devnull).open("w") as nowhere:
         faulthandler.dump_traceback_later(_SECONDS, exit=True, file=nowhere)
         try:
             return tf.distribute.MultiWorkerMirroredStrategy()

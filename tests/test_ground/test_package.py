@@ -6,6 +6,8 @@ import sys
 import zipfile
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 import deeplab_lfov
 from helpers import ROOT
@@ -33,3 +35,14 @@ def test_an_installation_takes_every_folder_and_the_template_along(tmp_path):
     package = ROOT / "deeplab_lfov"
     for path in [*package.rglob("*.py"), *package.rglob("*.html")]:
         assert path.relative_to(ROOT).as_posix() in names
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "tests/requirements.txt"])
+def test_lower_bounds_are_the_versions_that_the_lowest_run_tests(name):
+    lock = (ROOT / ".ci/requirements-lowest.lock").read_text().split()
+    locked = {name: Version(version) for name, version in (line.split("==") for line in lock)}
+    for line in (ROOT / name).read_text().splitlines():
+        if not line.startswith("-r"):
+            required = Requirement(line)
+            (lowest,) = (Version(s.version) for s in required.specifier if s.operator == ">=")
+            assert locked[required.name] == lowest, line

@@ -1,0 +1,32 @@
+"""What a person sees on stderr while TensorFlow's C++ writes to it."""
+
+import os
+
+import pytest
+
+from deeplab_lfov.console import quiet_stderr
+from deeplab_lfov.errors import UserError
+
+CHATTER = b"I0000 00:00:1 server.cc:1] Started\n"
+
+
+def test_what_cpp_writes_is_held_back(capfd):
+    with quiet_stderr():
+        os.write(2, CHATTER)
+    os.write(2, b"after\n")
+    assert capfd.readouterr().err == "after\n"
+
+
+@pytest.mark.parametrize(("error", "shown"), [(UserError, b""), (ZeroDivisionError, CHATTER)])
+def test_only_a_fault_of_the_program_shows_what_was_held_back(capfd, error, shown):
+    with pytest.raises(error), quiet_stderr():
+        os.write(2, CHATTER)
+        raise error("what, where")
+    assert capfd.readouterr().err == shown.decode()
+
+
+def test_those_who_ask_for_chatter_see_it_when_it_is_written(capfd, monkeypatch):
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
+    with quiet_stderr():
+        os.write(2, CHATTER)
+        assert capfd.readouterr().err == CHATTER.decode()
