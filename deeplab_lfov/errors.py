@@ -31,3 +31,16 @@ def few(things: Sequence, most: int = 3) -> str:
     """Name the first things of many, for a message: `a, b, c and 7 more`."""
     rest = f" and {len(things) - most} more" if len(things) > most else ""
     return ", ".join(map(str, things[:most])) + rest
+
+
+def printable(text: str) -> str:
+    """Put `?` for what a terminal would obey and not show, and a space for newlines and tabs."""
+    return "".join(c if c.isprintable() else " " if c in "\n\t" else "?" for c in text)
+
+
+def shortened(text: str, most: int) -> str:
+    """Cut the middle out of a text of more than `most` characters: its start and end say more."""
+    if len(text) <= most:
+        return text
+    kept = most - len(" ... ")
+    return f"{text[: kept - kept // 2]} ... {text[-(kept // 2) :]}"
