@@ -13,6 +13,9 @@ from deeplab_lfov.files import check_no_glob
 
 PREFIX = "model.ckpt"
 
+# TypeError is for a number that stands for no type.
+_OF_DAMAGE = (tf.errors.OpError, IndexError, MemoryError, RuntimeError, TypeError, ValueError)
+
 
 def checkpoints_in(folder: Path) -> list[Path]:
     """List a folder's checkpoints: named ones (`model.ckpt-init`), then `model.ckpt-<step>`s."""
@@ -42,9 +45,20 @@ def read_checkpoint(path: Path) -> dict[str, np.ndarray]:
     try:
         reader = tf.train.load_checkpoint(str(path))
         types = reader.get_variable_to_dtype_map()
-        for name, shape in reader.get_variable_to_shape_map().items():
-            if math.prod(shape) * types[name].size > stored:
-                raise ValueError(f"{name} is said to be {shape}, more than there is")
+        _check_sizes(types, reader.get_variable_to_shape_map(), stored)
         return {name: np.asarray(reader.get_tensor(name)) for name in types}
-    except (tf.errors.OpError, IndexError, ValueError, RuntimeError, MemoryError) as error:
+    except _OF_DAMAGE as error:
         raise UserError(f"{path} is damaged or no checkpoint: {error}") from error
+
+
+def _check_sizes(types: dict[str, tf.DType], shapes: dict[str, list[int]], stored: int) -> None:
+    """Raise ValueError for tensors that are not of numbers or texts, or more than is stored."""
+    total = 0
+    for name, shape in shapes.items():
+        if types[name] in (tf.variant, tf.resource):
+            raise ValueError(f"{name} is of type {types[name].name}")
+        size = math.prod(shape) * types[name].size
+        total += size
+        # Many tensors can lie in the same bytes; whole numbers of a V1 checkpoint take one byte.
+        if size > stored or total > 8 * stored:
+            raise ValueError(f"{name} is said to be {shape}, more than there is")

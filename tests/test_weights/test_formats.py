@@ -77,15 +77,48 @@ def test_an_npz_whose_shape_lies_is_an_error(tmp_path):
         read_tensors(tmp_path / "x.npz")
 
 
-def test_a_checkpoint_whose_shape_lies_is_an_error(monkeypatch):
+@pytest.mark.parametrize(
+    ("kind", "shapes", "words"),
+    [
+        (tf.float32, {"a": [10**6, 10**6]}, "a is said to be .* more than there is"),
+        (tf.float32, {f"a{n}": [80_000] for n in range(10)}, "a8 is said to be .* more than"),
+        (tf.variant, {"a": [1]}, "a is of type variant"),
+    ],
+)
+def test_a_checkpoint_whose_tensors_lie_is_an_error(monkeypatch, kind, shapes, words):
     reader = SimpleNamespace(
-        get_variable_to_dtype_map=lambda: {"a": tf.float32},
-        get_variable_to_shape_map=lambda: {"a": [10**6, 10**6]},
+        get_variable_to_dtype_map=lambda: dict.fromkeys(shapes, kind),
+        get_variable_to_shape_map=lambda: shapes,
         get_tensor=lambda name: pytest.fail("it was allocated"),
     )
     monkeypatch.setattr(tf.train, "load_checkpoint", lambda path: reader)
-    with pytest.raises(UserError, match="more than there is"):
+    with pytest.raises(UserError, match=words):
         read_tensors(DATA / "tf012_narrow_v1.ckpt")
+
+
+def _masked_crc32c(content):
+    """The sum that TensorFlow's tables keep of each block."""
+    crc = 0xFFFFFFFF
+    for byte in content:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    crc ^= 0xFFFFFFFF
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8 & 0xFFFFFFFF).to_bytes(4, "little")
+
+
+def test_a_type_that_there_is_not_is_an_error(tmp_path):
+    for part in DATA.glob("tf012_narrow_v2.ckpt.*"):
+        shutil.copy(part, tmp_path)
+    index = tmp_path / "tf012_narrow_v2.ckpt.index"
+    content = bytearray(index.read_bytes())
+    size = 1041  # of the block of entries
+    assert content[size + 1 : size + 5] == _masked_crc32c(content[: size + 1])
+    content[content.index(b"\x08\x01\x12") + 1] = 99
+    content[size + 1 : size + 5] = _masked_crc32c(content[: size + 1])
+    index.write_bytes(content)
+    with pytest.raises(UserError, match="99 does not correspond to a valid"):
+        read_tensors(index)
 
 
 def test_paths_that_tensorflow_would_glob_are_refused(tmp_path):
