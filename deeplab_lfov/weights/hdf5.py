@@ -13,7 +13,8 @@ import numpy as np
 
 _MOST_NAMES = 100  # VGG16 has 23 layers
 _MOST_NAME_BYTES = 1000
-_HEAP, _MOST_HEAP, _MOST_HEAPS = b"GCOL\1\0\0\0", 1 << 20, 10_000
+_HEAP, _HEAP_HEADER = b"GCOL\1", 16  # how a heap begins; bytes before it and each thing in it
+_MOST_HEAP, _MOST_HEAPS = 1 << 20, 100
 _MOST_SOFT_LINKS = 8  # on the way to one thing; one can lead to itself
 _MOST_CHUNKS = 10_000  # of one dataset that is packed
 _FREE_BYTES, _MOST_RATIO = 64 << 20, 20  # trained weights hardly pack, small arrays of zeros do
@@ -74,21 +75,37 @@ def check_heaps(path: str | Path) -> None:
     """Raise ValueError for a file with long texts: each of many names may be the same megabytes.
 
     The library gives a list of texts as a whole or not at all, so that their lengths are not known
-    before; all are in heaps, and no longer than their heap.
+    before; all are in heaps, and no longer than their heap. A damaged heap it reads without end.
     """
-    place = -1
     with (
         Path(path).open("rb") as file,
         mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
     ):
+        sizes = content[13:15] if content[8:9] < b"\2" else content[9:11]
+        if content[:4] != b"\x89HDF" or sizes != b"\x08\x08":
+            raise ValueError("it is no HDF5 file, or one of a rare kind")
+        place = content.find(_HEAP)
         for _ in range(_MOST_HEAPS):
-            place = content.find(_HEAP, place + 1)
             if place < 0:
                 return
-            start = place + len(_HEAP)
-            if int.from_bytes(content[start : start + 8], "little") > _MOST_HEAP:
+            size = int.from_bytes(content[place + 8 : place + 16], "little")
+            if size > _MOST_HEAP:
                 raise ValueError(f"it has texts of more than {_MOST_HEAP} bytes")
+            _check_heap(content[place : place + size])
+            place = content.find(_HEAP, place + 1)
     raise ValueError(f"it has texts in more than {_MOST_HEAPS} places")
+
+
+def _check_heap(heap: bytes) -> None:
+    """Raise ValueError unless each thing in a heap is followed by the next, to the end."""
+    place = _HEAP_HEADER
+    while place + _HEAP_HEADER <= len(heap):
+        number = int.from_bytes(heap[place : place + 2], "little")
+        size = int.from_bytes(heap[place + 8 : place + 16], "little")
+        step = _HEAP_HEADER + (size + 7) // 8 * 8 if number else size  # 0 is what is free
+        if step < _HEAP_HEADER or place + step > len(heap):
+            raise ValueError("a list of texts in it is damaged")
+        place += step
 
 
 class Datasets:

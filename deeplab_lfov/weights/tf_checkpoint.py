@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.files import check_no_glob
+from deeplab_lfov.weights.tf_index import check_index
 
 PREFIX = "model.ckpt"
 
@@ -43,6 +44,8 @@ def read_checkpoint(path: Path) -> dict[str, np.ndarray]:
     files = [path, *path.parent.glob(f"{glob.escape(path.name)}.data-*")]
     stored = sum(file.stat().st_size for file in files if file.is_file())
     try:
+        if index_of(path).is_file():
+            check_index(index_of(path))
         reader = tf.train.load_checkpoint(str(path))
         types = reader.get_variable_to_dtype_map()
         _check_sizes(types, reader.get_variable_to_shape_map(), stored)

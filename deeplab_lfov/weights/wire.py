@@ -33,14 +33,14 @@ class Reader:
         place = 0
         while place < len(message):
             self._count()
-            tag, start = _varint(message, place)
+            tag, start = varint(message, place)
             number, kind = tag >> 3, tag & 7
             if not number:
                 raise WireError("a field has no number")
             if kind == _VARINT:
-                value, place = _varint(message, start)
+                value, place = varint(message, start)
             elif kind == _LENGTH:
-                size, start = _varint(message, start)
+                size, start = varint(message, start)
                 value, place = _cut(message, start, size), start + size
             elif kind in _WIDTHS:
                 value, place = _run(message, place, start, _WIDTHS[kind])
@@ -53,7 +53,7 @@ class Reader:
         place = 0
         while place < len(packed):
             self._count()
-            value, place = _varint(packed, place)
+            value, place = varint(packed, place)
             yield value
 
     def _count(self) -> None:
@@ -67,13 +67,7 @@ def signed(number: int) -> int:
     return number - (1 << 64) if number >> 63 else number
 
 
-def _cut(message: memoryview, start: int, size: int) -> memoryview:
-    if start + size > len(message):
-        raise WireError("a field is longer than what it is in")
-    return message[start : start + size]
-
-
-def _varint(message: memoryview, place: int) -> tuple[int, int]:
+def varint(message: memoryview, place: int) -> tuple[int, int]:
     """Read an integer of seven bits a byte; return it and the place after it."""
     number = 0
     for shift in range(0, 70, 7):
@@ -85,6 +79,12 @@ def _varint(message: memoryview, place: int) -> tuple[int, int]:
         if byte < 128:
             return number & (1 << 64) - 1, place
     raise WireError("a number does not end")
+
+
+def _cut(message: memoryview, start: int, size: int) -> memoryview:
+    if start + size > len(message):
+        raise WireError("a field is longer than what it is in")
+    return message[start : start + size]
 
 
 def _run(message: memoryview, place: int, start: int, width: int) -> tuple[memoryview, int]:

@@ -107,17 +107,32 @@ def _masked_crc32c(content):
     return ((crc >> 15 | crc << 17) + 0xA282EAD8 & 0xFFFFFFFF).to_bytes(4, "little")
 
 
-def test_a_type_that_there_is_not_is_an_error(tmp_path):
+ENTRY = b"\x08\x01\x12\x04\x12\x02\x08\x04"  # of conv1_1/b: type 1, a shape, one size of 4
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        (b"\x08\x63" + ENTRY[2:], "99 does not correspond to a valid"),
+        (b"\x08\x01\x12\x04\x12\x7f\x08\x04", "the entry of conv1_1/b is damaged"),
+        (b"\x08\x01\x12\x04\x18\x01\x08\x04", "conv1_1/b is no whole tensor"),
+        (b"\x08\x01\x3a\x04\x0a\x02\x08\x04", "conv1_1/b is no whole tensor"),
+        (b"\x08\x01\x12\x04\x12\x02\x08\x84", "is damaged"),
+    ],
+)
+def test_an_index_with_entries_that_make_no_sense_is_an_error(tmp_path, entry, words):
+    """TensorFlow would end the process; the sums of the block are right."""
     for part in DATA.glob("tf012_narrow_v2.ckpt.*"):
         shutil.copy(part, tmp_path)
     index = tmp_path / "tf012_narrow_v2.ckpt.index"
     content = bytearray(index.read_bytes())
     size = 1041  # of the block of entries
     assert content[size + 1 : size + 5] == _masked_crc32c(content[: size + 1])
-    content[content.index(b"\x08\x01\x12") + 1] = 99
+    place = content.index(ENTRY)
+    content[place : place + len(ENTRY)] = entry
     content[size + 1 : size + 5] = _masked_crc32c(content[: size + 1])
     index.write_bytes(content)
-    with pytest.raises(UserError, match="99 does not correspond to a valid"):
+    with pytest.raises(UserError, match=words):
         read_tensors(index)
 
 

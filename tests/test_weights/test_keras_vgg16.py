@@ -239,3 +239,23 @@ def test_a_group_with_many_entries_and_itself_is_refused(h5):
         variables.file["layers"][f"dense_{number}"] = variables.file["layers"]
     variables.file.close()
     refuse(path, "/layers has 102 entries")
+
+
+def test_a_heap_that_does_not_end_is_refused(h5):
+    variables, path = h5
+    variables.file.attrs["layer_names"] = [b"one", b"two", b"three"]
+    variables.file.close()
+    content = bytearray(path.read_bytes())
+    heap = content.index(b"GCOL")
+    content[heap + 16 : heap + 32] = bytes(16)  # something free, of no size
+    path.write_bytes(content)
+    refuse(path, "list of texts in it is damaged")
+
+
+def test_a_file_whose_numbers_are_narrow_is_refused(h5):
+    variables, path = h5
+    variables.file.close()
+    content = bytearray(path.read_bytes())
+    content[13] = 4
+    path.write_bytes(content)
+    refuse(path, "of a rare kind")
