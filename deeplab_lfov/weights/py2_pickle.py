@@ -47,6 +47,8 @@ class _Array(Stateful):
         _, shape, dtype, fortran, content = state
         if type(dtype) is not _Type or type(content) not in (str, bytes, bytearray):
             raise ValueError("an array is not of floats")
+        if type(fortran) not in (bool, int):
+            raise ValueError("an array's order is no yes or no")
         if type(shape) is not tuple or len(shape) > _MOST_DIMENSIONS:
             raise ValueError("an array's shape is no short tuple")
         if not all(type(size) is int and 0 <= size < _MOST_SIZE for size in shape):

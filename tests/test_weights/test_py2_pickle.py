@@ -115,6 +115,7 @@ MEMOISED = b")q\x00" + b"h\x00h\x00h\x00\x87q\x00" * 60
         (b"}U\x01a" + ARRAY + b"(K\x01", TYPE + b"\x89U\x00tbs."),  # a shape
         (b"}U\x01a" + ARRAY + b"(K\x01(K\x01", b"t" + TYPE + b"\x89U\x00tbs."),  # a size
         (b"}U\x01a" + ARRAY + b"(K\x01)" + TYPE + b"\x89", b"tbs."),  # the content
+        (b"}U\x01a" + ARRAY + b"(K\x01)" + TYPE, b"U\x00tbs."),  # the order
         (b"}U\x01a" + ARRAY, b"bs."),  # the state
         (b"", b"(\x93."),
         (b"c_codecs\nencode\n(", b"U\x06latin1tR."),
