@@ -15,7 +15,15 @@ from deeplab_lfov.weights.tf_index import check_index
 PREFIX = "model.ckpt"
 
 # TypeError is for a number that stands for no type.
-_OF_DAMAGE = (tf.errors.OpError, IndexError, MemoryError, RuntimeError, TypeError, ValueError)
+_OF_DAMAGE = (
+    tf.errors.OpError,
+    IndexError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 
 def checkpoints_in(folder: Path) -> list[Path]:
