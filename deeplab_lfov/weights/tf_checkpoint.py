@@ -14,6 +14,12 @@ from deeplab_lfov.weights.tf_index import check_index
 
 PREFIX = "model.ckpt"
 
+# Of quantized types and references TensorFlow ends the process, and others no network has.
+_TYPES = {
+    *(tf.float16, tf.bfloat16, tf.float32, tf.float64, tf.bool, tf.string),
+    *(tf.int8, tf.int16, tf.int32, tf.int64, tf.uint8, tf.uint16, tf.uint32, tf.uint64),
+}
+
 # TypeError is for a number that stands for no type.
 _OF_DAMAGE = (
     tf.errors.OpError,
@@ -66,7 +72,7 @@ def _check_sizes(types: dict[str, tf.DType], shapes: dict[str, list[int]], store
     """Raise ValueError for tensors that are not of numbers or texts, or more than is stored."""
     total = 0
     for name, shape in shapes.items():
-        if types[name] in (tf.variant, tf.resource):
+        if types[name] not in _TYPES:
             raise ValueError(f"{name} is of type {types[name].name}")
         size = math.prod(shape) * types[name].size
         total += size

@@ -83,6 +83,7 @@ def test_an_npz_whose_shape_lies_is_an_error(tmp_path):
         (tf.float32, {"a": [10**6, 10**6]}, "a is said to be .* more than there is"),
         (tf.float32, {f"a{n}": [80_000] for n in range(10)}, "a8 is said to be .* more than"),
         (tf.variant, {"a": [1]}, "a is of type variant"),
+        (tf.as_dtype(111), {"a": [1]}, "a is of type qint8_ref"),
     ],
 )
 def test_a_checkpoint_whose_tensors_lie_is_an_error(monkeypatch, kind, shapes, words):

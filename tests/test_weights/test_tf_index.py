@@ -114,6 +114,7 @@ def test_the_first_versions_index(tmp_path, name):
     [
         (b"\x12\x7f", "the entry of a is damaged"),
         (entry(b"", dtype=99), "99 does not correspond"),
+        (entry(bytes(1), 1, dtype=types_pb2.DT_QINT8_REF), "a is of type qint8_ref"),
         (entry(b"", -1), "impossible sizes"),
         (entry(b"", 1 << 62, 1 << 62, 0), "impossible sizes"),
         (entry(b"", *[1] * 255), "no whole tensor"),
