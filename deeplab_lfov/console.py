@@ -9,12 +9,15 @@ from typing import BinaryIO
 
 from tqdm import tqdm
 
-from deeplab_lfov.errors import UserError
+from deeplab_lfov.errors import UserError, printable, shortened
+
+_MOST_OF_AN_ERROR = 490  # characters, for a line under 500: names in files can be of any length
 
 
 def print_error(error: UserError) -> None:
-    """Print the one `error:` line of a user's mistake on stderr."""
-    print("error: " + " ".join(str(error).split()), file=sys.stderr)
+    """Print the one `error:` line of a user's mistake on stderr, whatever names it quotes."""
+    line = " ".join(printable(str(error)).split())
+    print("error: " + shortened(line, _MOST_OF_AN_ERROR), file=sys.stderr)
 
 
 def progress(

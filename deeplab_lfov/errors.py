@@ -39,3 +39,11 @@ def few(things: Sequence, most: int = 3) -> str:
 def printable(text: str) -> str:
     """Replace what a terminal would obey in a text from a file: `?` for each, a space for a gap."""
     return "".join(c if c.isprintable() else " " if c.isspace() else "?" for c in text)
+
+
+def shortened(text: str, most: int) -> str:
+    """Cut the middle out of a text of more than `most` characters: its start and end say more."""
+    if len(text) <= most:
+        return text
+    kept = most - len(" ... ")
+    return f"{text[: kept - kept // 2]} ... {text[-(kept // 2) :]}"

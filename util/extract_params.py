@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from deeplab_lfov.cli import flags
 from deeplab_lfov.cli.command import Parser, run
 from deeplab_lfov.cli.startup import start_tensorflow
-from deeplab_lfov.errors import UserError
+from deeplab_lfov.errors import UserError, printable, shortened
 from deeplab_lfov.files import check_no_glob, whole_file, writable_folder
 from deeplab_lfov.network.layers import HEAD
 from deeplab_lfov.weights.conversion import (
@@ -203,7 +203,9 @@ def _may_start_afresh(tensors: dict[str, np.ndarray]) -> tuple[str, ...]:
 
 def _table(rows: list[Converted], model: DeepLabLFOVModel) -> list[str]:
     """Return a line per tensor: the source's name and shape -> our name and shape."""
-    sources = {row.name: (row.source, _shape(row.source_shape)) for row in rows}
+    sources = {
+        row.name: (shortened(printable(row.source), 60), _shape(row.source_shape)) for row in rows
+    }
     lines = []
     for name, parameter in model.parameters.items():
         kind = "Xavier" if name.endswith("/w") else "zeros"

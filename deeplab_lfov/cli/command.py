@@ -73,7 +73,7 @@ def run(main: Callable[[dict[str, object]], None], parser: Parser) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
     except OSError as error:  # a path that may not be looked at, an output that is full
-        print(f"error: {error.filename or 'output'}: {error.strerror or error}", file=sys.stderr)
+        print_error(UserError(f"{error.filename or 'output'}: {error.strerror or error}"))
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

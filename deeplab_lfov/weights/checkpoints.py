@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from deeplab_lfov.errors import UserError
+from deeplab_lfov.errors import UserError, few
 from deeplab_lfov.network.layers import HEAD, WIDTH_UNIT, parameter_shapes
 from deeplab_lfov.network.model import DeepLabLFOVModel
 from deeplab_lfov.voc import CLASS_NAMES, class_names_of
@@ -47,8 +47,8 @@ def export_weights(model: DeepLabLFOVModel, path: str | Path) -> None:
 def load_weights(model: DeepLabLFOVModel, path: str | Path, skip_head: bool = False) -> None:
     """Set the model's parameters from a file of any known format (see `read_tensors`).
 
-    skip_head leaves fc8_voc12 as it is. Raises UserError, with every tensor that is missing, extra
-    or misshapen, and then changes nothing.
+    skip_head leaves fc8_voc12 as it is. Raises UserError, with the first tensors that are missing,
+    extra or misshapen, and then changes nothing.
     """
     set_parameters(model, read_tensors(path), path, skip=(HEAD,) if skip_head else ())
 
@@ -102,7 +102,7 @@ def check_fit(
     where: str | Path,
     skip: Collection[str] = (),
 ) -> None:
-    """Raise UserError, with every misfit, unless tensors are those of all layers but `skip`."""
+    """Raise UserError, with the first misfits, unless tensors are of all layers but `skip`."""
     shapes = parameter_shapes(num_classes, width)
     wanted = {name: shape for name, shape in shapes.items() if name[:-2] not in skip}
     found = {name: tensors[name] for name in wanted if name in tensors}
@@ -122,7 +122,7 @@ def check_fit(
     if misfits:
         hint = "; train.py's --not_restore_last starts the head afresh"
         hint = hint if _only_head(misfits) else ""
-        raise UserError(f"{where} does not fit the network: {', '.join(misfits)}{hint}")
+        raise UserError(f"{where} does not fit the network: {few(misfits)}{hint}")
 
 
 def is_bookkeeping(name: str) -> bool:

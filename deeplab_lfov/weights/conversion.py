@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from deeplab_lfov.errors import UserError
+from deeplab_lfov.errors import UserError, few
 from deeplab_lfov.network.layers import CONVOLUTIONS, HEAD, LAYERS, Layer
 from deeplab_lfov.voc import CLASS_NAMES
 
@@ -115,7 +115,7 @@ def _cut_down(
 def _head(layers: Blobs, where: str | Path) -> str | None:
     heads = [name for name in layers if name.startswith("fc8")]
     if len(heads) > 1 and HEAD not in heads:
-        raise UserError(f"{where} has several last layers: {', '.join(heads)}")
+        raise UserError(f"{where} has several last layers: {few(heads)}")
     return HEAD if HEAD in heads else next(iter(heads), None)
 
 

@@ -10,19 +10,69 @@ import numpy as np
 from deeplab_lfov.errors import UserError
 
 _MOST_BYTES = 4 << 30  # unpacked; this network's weights with all slots are 0.25 GB
+_MOST_MEMBERS = 10_000
+_MOST_DIRECTORY = 4 << 20  # bytes of the table of members, which zipfile makes objects of
+_MOST_RATIO = 1040  # deflate packs no tighter than 1032 to 1
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the two of numpy, and the two with a limit
+_ENCRYPTED = 1
+_KINDS = "biufSU"  # numbers and text: no objects, and no structures of structures
+
+
+class _Archive(io.FileIO):
+    """A zip file that gives no more than the limit in one piece before its members are known."""
+
+    most = _MOST_DIRECTORY
+
+    def read(self, size: int = -1) -> bytes:
+        """Read as any file does; raises ValueError for more than the limit."""
+        if self.most is not None and size > self.most:
+            raise ValueError(f"its table of members is said to be {size} bytes")
+        return super().read(size)
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
     """Read all arrays of a .npz by name; raises UserError for a file that is damaged or no .npz."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with _Archive(path) as file, zipfile.ZipFile(file) as archive:
+            file.most = None
             members = archive.infolist()
-            if sum(member.file_size for member in members) > _MOST_BYTES:
-                raise ValueError(f"it would unpack to more than {_MOST_BYTES >> 30} GiB")
-            return {m.filename.removesuffix(".npy"): _read_npy(archive.read(m)) for m in members}
+            _check(members)
+            return {_name(member): _read_npy(_unpack(archive, member)) for member in members}
     # zipfile, zlib and numpy's header parser each have errors of their own for damaged files.
     except Exception as error:
         raise UserError(f"{path} is damaged or no .npz of arrays: {error}") from error
+
+
+def _name(member: zipfile.ZipInfo) -> str:
+    return member.filename.removesuffix(".npy")
+
+
+def _check(members: list[zipfile.ZipInfo]) -> None:
+    """Raise ValueError unless all members can be unpacked within the limits, each for a name."""
+    if len(members) > _MOST_MEMBERS or sum(m.file_size for m in members) > _MOST_BYTES:
+        raise ValueError(f"it would unpack to more than {_MOST_BYTES >> 30} GiB or 10,000 arrays")
+    names = set()
+    for member in members:
+        name = _name(member)
+        if name in names:
+            raise ValueError(f"it holds two arrays {name}")
+        names.add(name)
+        if member.flag_bits & _ENCRYPTED:
+            raise ValueError(f"{name} is encrypted")
+        if member.compress_type not in _METHODS:
+            raise ValueError(f"{name} is packed in a way that numpy does not write")
+        if member.file_size > _MOST_RATIO * member.compress_size:
+            raise ValueError(f"{name} is said to unpack to {member.file_size} bytes")
+
+
+def _unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    """Read a member, and never more than its header says."""
+    with archive.open(member) as stream:
+        # Without a size, read() would unpack all that is there before it looks at the header's.
+        content = stream.read(member.file_size)
+    if len(content) != member.file_size:
+        raise ValueError(f"{_name(member)} does not unpack to {member.file_size} bytes")
+    return content
 
 
 def _read_npy(content: bytes) -> np.ndarray:
@@ -34,7 +84,9 @@ def _read_npy(content: bytes) -> np.ndarray:
         (2, 0): np.lib.format.read_array_header_2_0,
     }[version]
     shape, fortran, dtype = read_header(stream)
-    if dtype.hasobject or math.prod(shape) * dtype.itemsize != len(content) - stream.tell():
+    if dtype.kind not in _KINDS:
+        raise ValueError("an array holds neither numbers nor text")
+    if math.prod(shape) * dtype.itemsize != len(content) - stream.tell():
         raise ValueError(f"an array of {dtype} {shape} has {len(content) - stream.tell()} bytes")
     values = np.frombuffer(content, dtype, offset=stream.tell())
     return values.reshape(shape, order="F" if fortran else "C")

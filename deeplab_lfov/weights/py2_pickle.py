@@ -1,44 +1,67 @@
 """The reader of the first TensorFlow version's weights: Python 2 pickles of numpy arrays.
 
-A pickle is a program. This reader lets it build lists, dicts, strings, numbers and arrays, and runs
-none of numpy's own constructors on what the file says before the sizes have been compared.
+A pickle is a program. This reader runs it on a machine of its own, which can call nothing but the
+stand-ins below. They look at every part of an array when they are given it, and run none of numpy's
+own constructors before the sizes have been compared.
 """
 
-import io
 import math
-import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from deeplab_lfov.errors import UserError
+from deeplab_lfov.weights.pickle_machine import Machine, Stateful
 
 _DTYPES = ("f2", "f4", "f8")
+_MOST_DIMENSIONS = 32
+_MOST_SIZE = 1 << 40
 
 
-class _Type:
+class _Type(Stateful):
     """A stand-in for numpy.dtype that keeps the type's name and byte order."""
 
-    def __init__(self, name: str, *_: object):
+    def __init__(self, name: object = "", *_: object):
+        if type(name) is not str or len(name) > 8:
+            raise ValueError("an array's type has no short name")
         self.name, self.order = name, "<"
 
-    def __setstate__(self, state: tuple) -> None:
+    def set_state(self, state: object) -> None:
+        """Keep the byte order of what numpy would have been given."""
+        if type(state) is not tuple or len(state) < 2 or state[1] not in ("<", ">", "|", "="):
+            raise ValueError("an array's type has no byte order")
         self.order = state[1]
 
 
-class _Array:
+class _Array(Stateful):
     """A stand-in for numpy.ndarray that keeps the state that numpy would have been given."""
 
-    def __setstate__(self, state: tuple) -> None:
-        _, self.shape, self.dtype, self.fortran, self.content = state
+    def __init__(self):
+        self.dtype, self.shape, self.fortran, self.content = _Type(), (), False, b""
+
+    def set_state(self, state: object) -> None:
+        """Keep type, shape and content; raises ValueError unless each is flat and of its kind."""
+        if type(state) is not tuple or len(state) != 5:
+            raise ValueError("an array has no state of five parts")
+        _, shape, dtype, fortran, content = state
+        if type(dtype) is not _Type or type(content) not in (str, bytes, bytearray):
+            raise ValueError("an array is not of floats")
+        if type(fortran) not in (bool, int):
+            raise ValueError("an array's order is no yes or no")
+        if type(shape) is not tuple or len(shape) > _MOST_DIMENSIONS:
+            raise ValueError("an array's shape is no short tuple")
+        if not all(type(size) is int and 0 <= size < _MOST_SIZE for size in shape):
+            raise ValueError("an array's shape is not of sizes")
+        self.dtype, self.shape, self.fortran, self.content = dtype, shape, bool(fortran), content
 
     def numpy(self) -> np.ndarray:
         """Make the array; raises ValueError where shape, type and content do not agree."""
-        if self.dtype.name not in _DTYPES or self.dtype.order not in "<>|=":
+        if self.dtype.name not in _DTYPES:
             raise ValueError(f"an array is of type {self.dtype.name!r} and not of floats")
         dtype = np.dtype(self.dtype.order + self.dtype.name)
         content = self.content.encode("latin1") if isinstance(self.content, str) else self.content
-        if min(self.shape, default=1) < 0 or math.prod(self.shape) * dtype.itemsize != len(content):
+        if math.prod(self.shape) * dtype.itemsize != len(content):
             raise ValueError(f"an array of shape {self.shape} has {len(content)} bytes")
         order = "F" if self.fortran else "C"
         values = np.frombuffer(content, dtype).reshape(self.shape, order=order)
@@ -49,50 +72,39 @@ def _reconstruct(*_: object) -> _Array:
     return _Array()
 
 
-def _encode(text: str, _: str) -> bytes:
-    return text.encode("latin1")
+def _from_buffer(content: object, dtype: object, shape: object, order: object) -> _Array:
+    """Make what protocol 5 makes in one call, in place of state after state."""
+    array = _Array()
+    array.set_state((1, shape, dtype, order == "F", content))
+    return array
 
 
-_ALLOWED = {
-    ("_codecs", "encode"): _encode,  # how Python 3 writes bytes for Python 2
-    ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
-    ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
-    ("numpy", "ndarray"): _Array,
-    ("numpy", "dtype"): _Type,
-}
+class _Encoder:
+    """What `_codecs.encode` is to a file: it encodes as many characters as the file has bytes."""
+
+    def __init__(self, most: int):
+        self._left = most
+
+    def __call__(self, text: object, _: object) -> bytes:
+        if type(text) is not str:
+            raise ValueError("it encodes what is no text")
+        self._left -= len(text)
+        if self._left < 0:
+            raise ValueError("it encodes more text than there is in it")
+        return text.encode("latin1")
 
 
-class _Unpickler(pickle._Unpickler):
-    """The unpickler written in Python: the one in C lets a file ask for a memo of any size.
-
-    Keys of dicts are texts, as hashing nested tuples takes time and stack that a file could choose.
-    """
-
-    dispatch = {  # noqa: RUF012
-        code: load
-        for code, load in pickle._Unpickler.dispatch.items()
-        if code not in (pickle.ADDITEMS[0], pickle.FROZENSET[0])
+def _functions(size: int) -> dict[str, Callable[..., object]]:
+    """Name all that a pickle of `size` bytes may call, as GLOBAL writes module and name."""
+    return {
+        "_codecs encode": _Encoder(size),  # how Python 3 writes bytes for Python 2
+        "numpy.core.multiarray _reconstruct": _reconstruct,
+        "numpy._core.multiarray _reconstruct": _reconstruct,
+        "numpy.core.numeric _frombuffer": _from_buffer,
+        "numpy._core.numeric _frombuffer": _from_buffer,
+        "numpy ndarray": _reconstruct,
+        "numpy dtype": _Type,
     }
-
-    def load_setitem(self) -> None:
-        self._check_keys(self.stack[-2:-1])
-        super().load_setitem()
-
-    def load_setitems(self) -> None:
-        self._check_keys(self.stack[::2])
-        super().load_setitems()
-
-    def _check_keys(self, keys: list) -> None:
-        if not all(isinstance(key, str | bytes) for key in keys):
-            raise pickle.UnpicklingError("a key is no text")
-
-    dispatch[pickle.SETITEM[0]] = load_setitem
-    dispatch[pickle.SETITEMS[0]] = load_setitems
-
-    def find_class(self, module: str, name: str) -> object:
-        if (module, name) not in _ALLOWED:
-            raise pickle.UnpicklingError(f"it calls {module}.{name}, which no weights need")
-        return _ALLOWED[module, name]
 
 
 def read_pickle(path: str | Path) -> dict[str, np.ndarray]:
@@ -102,9 +114,12 @@ def read_pickle(path: str | Path) -> dict[str, np.ndarray]:
     constructors, and with a hint for net_skeleton, which holds names and shapes only.
     """
     try:
-        content = _Unpickler(io.BytesIO(Path(path).read_bytes()), encoding="latin1").load()
-        if isinstance(content, dict) and all(isinstance(a, _Array) for a in content.values()):
-            return {str(name): array.numpy() for name, array in content.items()}
+        pickled = Path(path).read_bytes()
+        content = Machine(_functions(len(pickled))).run(pickled)
+        if type(content) is dict and all(type(array) is _Array for array in content.values()):
+            if sum(len(array.content) for array in content.values()) > len(pickled):
+                raise ValueError("its arrays share their bytes")
+            return {name: array.numpy() for name, array in content.items()}
     # Each opcode of a damaged pickle fails in its own way, and nothing of ours runs but the above.
     except Exception as error:
         raise UserError(f"{path} is a damaged pickle: {error}") from error

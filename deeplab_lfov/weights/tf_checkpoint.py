@@ -10,8 +10,26 @@ import tensorflow as tf
 
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.files import check_no_glob
+from deeplab_lfov.weights.tf_index import check_index
 
 PREFIX = "model.ckpt"
+
+# Of quantized types and references TensorFlow ends the process, and others no network has.
+_TYPES = {
+    *(tf.float16, tf.bfloat16, tf.float32, tf.float64, tf.bool, tf.string),
+    *(tf.int8, tf.int16, tf.int32, tf.int64, tf.uint8, tf.uint16, tf.uint32, tf.uint64),
+}
+
+# TypeError is for a number that stands for no type.
+_OF_DAMAGE = (
+    tf.errors.OpError,
+    IndexError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 
 def checkpoints_in(folder: Path) -> list[Path]:
@@ -40,11 +58,24 @@ def read_checkpoint(path: Path) -> dict[str, np.ndarray]:
     files = [path, *path.parent.glob(f"{glob.escape(path.name)}.data-*")]
     stored = sum(file.stat().st_size for file in files if file.is_file())
     try:
+        if index_of(path).is_file():
+            check_index(index_of(path))
         reader = tf.train.load_checkpoint(str(path))
         types = reader.get_variable_to_dtype_map()
-        for name, shape in reader.get_variable_to_shape_map().items():
-            if math.prod(shape) * types[name].size > stored:
-                raise ValueError(f"{name} is said to be {shape}, more than there is")
+        _check_sizes(types, reader.get_variable_to_shape_map(), stored)
         return {name: np.asarray(reader.get_tensor(name)) for name in types}
-    except (tf.errors.OpError, IndexError, ValueError, RuntimeError, MemoryError) as error:
+    except _OF_DAMAGE as error:
         raise UserError(f"{path} is damaged or no checkpoint: {error}") from error
+
+
+def _check_sizes(types: dict[str, tf.DType], shapes: dict[str, list[int]], stored: int) -> None:
+    """Raise ValueError for tensors that are not of numbers or texts, or more than is stored."""
+    total = 0
+    for name, shape in shapes.items():
+        if types[name] not in _TYPES:
+            raise ValueError(f"{name} is of type {types[name].name}")
+        size = math.prod(shape) * types[name].size
+        total += size
+        # Many tensors can lie in the same bytes; whole numbers of a V1 checkpoint take one byte.
+        if size > stored or total > 8 * stored:
+            raise ValueError(f"{name} is said to be {shape}, more than there is")

@@ -32,6 +32,16 @@ def test_largefov_is_kept_whole(extract, tmp_path, reference_model):
     assert skeleton[0] == ["conv1_1/w", [3, 3, 3, 4]] and len(skeleton) == 32
 
 
+def test_names_from_a_file_cannot_steer_the_terminal(extract, tmp_path):
+    content = (DATA / "caffe_narrow.caffemodel").read_bytes()
+    assert content.count(b"fc8_voc12") > 0
+    (tmp_path / "net").write_bytes(content.replace(b"fc8_voc12", b"fc8\x1b[2J\r\n"))
+    result = extract(tmp_path / "net")
+    assert result.status == 0, result.err
+    assert "fc8?[2J? [0]" in result.out and len(result.out.splitlines()) == 33
+    assert all(line.isprintable() for line in result.out.split("\n"))
+
+
 def test_a_fresh_head_for_other_classes(extract, tmp_path, reference_model):
     flags = ["--head", "init", "--num_classes", 5]
     result = extract(DATA / "caffe_narrow_v1.caffemodel", *flags)

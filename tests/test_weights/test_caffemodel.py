@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -99,3 +101,72 @@ def test_dimensions_without_end_and_layers_twice_are_errors(tmp_path):
     path.write_bytes(net(shape(3) + field(5, VALUES.tobytes())) * 2)
     with pytest.raises(UserError, match="two layers named conv"):
         read_caffemodel(path)
+
+
+EMPTY_LAYER, EMPTY_LEGACY, EMPTY_BLOB = field(100, b""), field(2, b""), field(7, b"")
+GROUP = varint(9 << 3 | 3)
+MANY = 3_000_000
+BOMBS = {
+    "layers": EMPTY_LAYER * MANY,
+    "legacy layers": EMPTY_LEGACY * MANY,
+    "blobs": field(100, field(1, b"conv") + EMPTY_BLOB * MANY),
+    "dims": net(field(7, field(1, b"\1" * MANY))),
+    "dims that are not packed": net(field(7, b"\x08\1" * MANY)),
+    "shapes": net(EMPTY_BLOB * MANY),
+    "names": field(100, field(1, b"") * MANY),
+    "unknown": b"\x08\1" * MANY,
+    "groups": net(GROUP * MANY),
+    "pieces": net(shape(3) + field(5, b"") * MANY),
+    "alternating": net(shape(3) + (UNPACKED[:5] + UNPACKED_DOUBLE[:9]) * (MANY // 10)),
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_fields_without_end_are_refused(tmp_path, bomb):
+    path = tmp_path / "net.caffemodel"
+    path.write_bytes(BOMBS[bomb])
+    with pytest.raises(UserError, match=r"net.caffemodel.*(more than 100,000 fields|of kind 3)"):
+        read_caffemodel(path)
+
+
+def test_layers_that_are_empty_take_little_memory(tmp_path):
+    path = tmp_path / "net.caffemodel"
+    path.write_bytes(BOMBS["layers"])
+    tracemalloc.start()
+    with pytest.raises(UserError):
+        read_caffemodel(path)
+    assert tracemalloc.get_traced_memory()[1] < 2 * path.stat().st_size + (50 << 20)
+    tracemalloc.stop()
+
+
+def test_numbers_that_are_not_packed_take_no_more_than_their_bytes(tmp_path):
+    values = np.arange(2_000_000, dtype="<f4")
+    fields = np.empty(len(values), [("tag", "u1"), ("value", "<f4")])
+    fields["tag"], fields["value"] = 5 << 3 | 5, values
+    diff = fields.copy()
+    diff["tag"] = 6 << 3 | 5
+    path = tmp_path / "net.caffemodel"
+    path.write_bytes(
+        net(fields.tobytes()[:500] + diff.tobytes() + fields.tobytes()[500:] + shape(len(values)))
+    )
+    tracemalloc.start()
+    np.testing.assert_array_equal(read_caffemodel(path)["conv"][0], values)
+    assert tracemalloc.get_traced_memory()[1] < 4 * path.stat().st_size
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xff" * 11,
+        b"\xff",
+        varint(100 << 3 | 2),
+        b"\x00\x00",
+        field(100, b"\x2d\0"),
+        varint(100 << 3) + b"\1",
+    ],
+)
+def test_damage_on_the_wire_is_an_error(tmp_path, content):
+    (tmp_path / "net.caffemodel").write_bytes(content)
+    with pytest.raises(UserError, match="damaged or no caffemodel"):
+        read_caffemodel(tmp_path / "net.caffemodel")

@@ -80,7 +80,7 @@ def test_only_the_newest_are_kept_and_indexed(tmp_path, reference_model):
     assert tf.train.latest_checkpoint(tmp_path) == str(paths[2])
 
 
-def test_every_misfit_is_named_and_nothing_is_loaded(npz):
+def test_misfits_are_named_and_nothing_is_loaded(npz):
     path = npz(drop=["conv1_2/b"], **{"fc9/w": np.zeros(3), "fc7/w": np.zeros((1, 1, 64, 65))})
     model = DeepLabLFOVModel(width=NARROW, seed=0)
     before = model.parameters["conv1_1/w"].numpy()
@@ -93,6 +93,12 @@ def test_every_misfit_is_named_and_nothing_is_loaded(npz):
     ):
         assert misfit in str(raised.value)
     np.testing.assert_array_equal(model.parameters["conv1_1/w"], before)
+
+
+def test_of_many_misfits_the_first_are_named_and_the_rest_counted(npz):
+    path = npz(drop=["conv1_2/b"], **{f"name {n}/w": np.zeros(3) for n in range(500)})
+    with pytest.raises(UserError, match=r"conv1_2/b is missing, name 0/w .* and 498 more"):
+        load_weights(DeepLabLFOVModel(width=NARROW, seed=0), path)
 
 
 def test_another_number_of_classes_needs_skip_head(npz, reference_model):

@@ -77,14 +77,23 @@ def test_an_npz_whose_shape_lies_is_an_error(tmp_path):
         read_tensors(tmp_path / "x.npz")
 
 
-def test_a_checkpoint_whose_shape_lies_is_an_error(monkeypatch):
+@pytest.mark.parametrize(
+    ("kind", "shapes", "words"),
+    [
+        (tf.float32, {"a": [10**6, 10**6]}, "a is said to be .* more than there is"),
+        (tf.float32, {f"a{n}": [80_000] for n in range(10)}, "a8 is said to be .* more than"),
+        (tf.variant, {"a": [1]}, "a is of type variant"),
+        (tf.as_dtype(111), {"a": [1]}, "a is of type qint8_ref"),
+    ],
+)
+def test_a_checkpoint_whose_tensors_lie_is_an_error(monkeypatch, kind, shapes, words):
     reader = SimpleNamespace(
-        get_variable_to_dtype_map=lambda: {"a": tf.float32},
-        get_variable_to_shape_map=lambda: {"a": [10**6, 10**6]},
+        get_variable_to_dtype_map=lambda: dict.fromkeys(shapes, kind),
+        get_variable_to_shape_map=lambda: shapes,
         get_tensor=lambda name: pytest.fail("it was allocated"),
     )
     monkeypatch.setattr(tf.train, "load_checkpoint", lambda path: reader)
-    with pytest.raises(UserError, match="more than there is"):
+    with pytest.raises(UserError, match=words):
         read_tensors(DATA / "tf012_narrow_v1.ckpt")
 
 
