@@ -37,8 +37,8 @@ def few(things: Sequence, most: int = 3) -> str:
 
 
 def printable(text: str) -> str:
-    """Replace what a terminal would obey in a text from a file: `?` for each, a space for a gap."""
-    return "".join(c if c.isprintable() else " " if c.isspace() else "?" for c in text)
+    """Put `?` for what a terminal would obey and not show, and a space for newlines and tabs."""
+    return "".join(c if c.isprintable() else " " if c in "\n\t" else "?" for c in text)
 
 
 def shortened(text: str, most: int) -> str:
