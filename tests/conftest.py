@@ -17,8 +17,39 @@ from deeplab_lfov.network.model import DeepLabLFOVModel  # noqa: E402
 from deeplab_lfov.training.snapshots import Snapshots  # noqa: E402
 from deeplab_lfov.voc import CLASS_NAMES  # noqa: E402
 from deeplab_lfov.weights.checkpoints import load_weights  # noqa: E402
-from helpers import DATA, NARROW, TRAIN  # noqa: E402
+from helpers import COUNTS, DATA, NARROW, TRAIN  # noqa: E402
 from util import make_shapes  # noqa: E402
+
+
+def pytest_addoption(parser):
+    """Add how long `pytest -m hunt` runs, and the seed of what it tries."""
+    parser.addoption("--hunt_minutes", type=float, default=10)
+    parser.addoption("--hunt_seed", type=int, default=2)
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """Print the table of a hunt: how many cases of each class came out how."""
+    if config.option.markexpr != "hunt":
+        return
+    outcomes = sorted({outcome for counts in COUNTS.values() for outcome in counts})
+    rows = [
+        [what, *map(str, map(COUNTS[what].get, outcomes, [0] * len(outcomes)))] for what in COUNTS
+    ]
+    terminalreporter.section(f"hunt, seed {config.option.hunt_seed}")
+    for what, *numbers in [["", *outcomes], *sorted(rows)]:
+        terminalreporter.write_line(f"{what:<28}" + "".join(f"{n:>12}" for n in numbers))
+
+
+@pytest.fixture
+def hunt_minutes(request):
+    """How long a hunt goes on."""
+    return request.config.option.hunt_minutes
+
+
+@pytest.fixture
+def hunt_seed(request):
+    """The seed of a hunt."""
+    return request.config.option.hunt_seed
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """What tests of several folders share: places, the reference network's width, and comparisons."""
 
+import collections
 import contextlib
 import json
 import socket
@@ -19,6 +20,15 @@ ROOT = Path(__file__).parents[1]
 NARROW = 1 / 16
 TRAIN = "ImageSets/Segmentation/train.txt"
 VAL = "ImageSets/Segmentation/val.txt"
+
+
+COUNTS = collections.defaultdict(collections.Counter)
+"""What became of the cases of a hunt, by class; printed when it ends."""
+
+
+def hunted(what, outcome):
+    """Count a case of a class for the table of the hunt."""
+    COUNTS[what][outcome] += 1
 
 
 def assert_same_run(one, two):

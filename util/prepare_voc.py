@@ -93,7 +93,7 @@ def _unpack(source: Path, wanted: dict[str, str], folder: Path) -> Iterator[bool
                 if match := re.search(rf"(?:^|/){pattern}\Z", path):
                     found = True
                     target = folder / subfolder / match.group(1)
-                    if not target.exists():
+                    if not _is_whole(target):
                         _write(target, read())
                         new.append(target)
                     yield target in new[-1:]
@@ -105,6 +105,11 @@ def _unpack(source: Path, wanted: dict[str, str], folder: Path) -> Iterator[bool
         raise UserError(f"{source} is damaged or no archive: {error}") from error
     if not found:
         raise UserError(f"{source} holds none of the files expected; is it the right download?")
+
+
+def _is_whole(target: Path) -> bool:
+    """Tell whether a file is there; an empty one is what a power cut may leave of a new file."""
+    return target.exists() and target.stat().st_size > 0
 
 
 def _write(target: Path, content: bytes) -> None:
@@ -141,7 +146,7 @@ def _ids(path: Path) -> set[str]:
 def _write_masks(folder: Path, ids: list[str]) -> int:
     """Write SegmentationClassAug/<id>.png for all ids, on all cores; return how many are new."""
     masks = writable_folder(folder / "SegmentationClassAug")
-    todo = [name for name in ids if not (masks / f"{name}.png").exists()]
+    todo = [name for name in ids if not _is_whole(masks / f"{name}.png")]
     with ProcessPoolExecutor() as workers:
         done = workers.map(_write_mask, [folder] * len(todo), todo, chunksize=16)
         return sum(1 for _ in progress(done, len(todo), "masks"))

@@ -1,0 +1,246 @@
+"""Damaged files of every format that is read: each is read, or refused by a UserError, in seconds.
+
+A few of each in the suite; `pytest -m hunt --hunt_minutes 30` goes on for as long.
+"""
+
+import io
+import pickle
+import signal
+import tarfile
+import time
+
+import h5py
+import numpy as np
+import pytest
+import scipy.io
+from PIL import Image
+
+from deeplab_lfov.data.image_files import image_size, is_output, mask_mode, read_image, read_mask
+from deeplab_lfov.errors import UserError
+from deeplab_lfov.weights.formats import read_tensors
+from deeplab_lfov.weights.keras_vgg16 import read_h5
+from helpers import DATA, hunted
+from util.sbd_masks import read_sbd_labels
+from util.voc_archives import files_in
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # of Pillow's, about EXIF data
+
+FILES = 40
+"""Damaged files of each kind in the suite."""
+
+ARRAYS = {"conv1_1/w": np.ones((3, 3, 3, 4), np.float32), "conv1_1/b": np.zeros(4, np.float32)}
+
+
+def pictures():
+    """Content of small pictures in all formats, by suffix."""
+    rng = np.random.default_rng(0)
+    color = Image.fromarray(rng.integers(0, 256, (17, 23, 3), np.uint8))
+    indices = Image.fromarray(rng.integers(0, 21, (17, 23), np.uint8))
+    indices.putpalette(bytes(range(63)))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    made = {}
+    for suffix, format_ in zip(
+        ("jpg", "png", "bmp", "webp", "tif", "gif", "ppm"),
+        ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM"),
+        strict=True,
+    ):
+        for number, picture in enumerate((color, indices, color.convert("L"))):
+            if number == 1 and format_ in ("JPEG", "WEBP", "PPM"):
+                picture = color
+            options = {"exif": exif} if format_ in ("JPEG", "PNG", "WEBP") else {}
+            picture.save(content := io.BytesIO(), format_, **options)
+            made[f"picture {suffix} {number}"] = content.getvalue()
+    return made
+
+
+def keras_file(numbered):
+    with h5py.File(content := io.BytesIO(), "w") as file:
+        if numbered:
+            for name in ("conv2d", "conv2d_1"):
+                file[f"layers/{name}/vars/0"] = ARRAYS["conv1_1/w"]
+                file[f"layers/{name}/vars/1"] = ARRAYS["conv1_1/b"]
+        else:
+            file.attrs["layer_names"] = [b"a"]
+            file.create_group("a").attrs["weight_names"] = [b"k:0", b"b:0"]
+            file["a/k:0"], file["a/b:0"] = ARRAYS.values()
+    return content.getvalue()
+
+
+def archive(mode):
+    with tarfile.open(fileobj=(content := io.BytesIO()), mode=mode) as tar:
+        for name in ("VOC2012/JPEGImages/a.jpg", "VOC2012/JPEGImages/" + 20 * "long/" + "b.jpg"):
+            tar.addfile(member := tarfile.TarInfo(name), io.BytesIO())
+            member.size, member.name = 700, name + "x"
+            tar.addfile(member, io.BytesIO(bytes(range(200)) * 4))
+    return content.getvalue()
+
+
+def mat():
+    kind = [("Segmentation", object)]
+    struct = np.zeros((1, 1), kind)
+    struct[0, 0]["Segmentation"] = np.arange(20, dtype=np.uint8).reshape(4, 5)
+    scipy.io.savemat(content := io.BytesIO(), {"GTcls": struct}, do_compression=True)
+    return content.getvalue()
+
+
+def npz(save):
+    save(content := io.BytesIO(), **ARRAYS, class_names=np.array(["a", "b"]))
+    return content.getvalue()
+
+
+def originals():
+    """Content of whole files by kind, whose first word names the reader."""
+    files = {
+        "weights V1": "tf012_narrow_v1.ckpt",
+        "weights pickle py2": "py2_net_weights.ckpt",
+        "weights pickle skeleton": "py2_net_skeleton.ckpt",
+        "weights caffe": "caffe_narrow.caffemodel",
+        "weights caffe V1": "caffe_narrow_v1.caffemodel",
+        "weights caffe VGG": "vgg16_narrow_v1.caffemodel",
+    }
+    made = {kind: (DATA / name).read_bytes() for kind, name in files.items()}
+    for part in ("index", "data-00000-of-00001"):
+        made[f"checkpoint {part}"] = (DATA / f"tf012_narrow_v2.ckpt.{part}").read_bytes()
+    for protocol in (2, 3, 4, 5):
+        made[f"weights pickle {protocol}"] = pickle.dumps(ARRAYS, protocol)
+    made |= {"weights npz": npz(np.savez), "weights npz deflated": npz(np.savez_compressed)}
+    made |= {"keras 2": keras_file(False), "keras 3": keras_file(True)}
+    made |= {f"archive {mode[2:] or 'tar'}": archive(mode) for mode in ("w:", "w:gz", "w:xz")}
+    return made | {"mat SBD": mat()} | pictures()
+
+
+KINDS = sorted(originals())
+
+
+def read_archive(path):
+    try:
+        return [read() for _, read in files_in(path)]
+    except (tarfile.TarError, OSError) as error:
+        raise UserError("refused") from error
+
+
+def read_picture_and_mask(path):
+    size = image = None
+    for read in (image_size, read_image, lambda path: read_mask(path, 21), mask_mode, is_output):
+        try:
+            result = read(path)
+        except UserError:
+            continue
+        size = result if read is image_size else size
+        image = result if read is read_image else image
+    if image is None:
+        raise UserError("refused")
+    assert size == image.shape[:2]
+
+
+def read_checkpoint_part(path):
+    for part in DATA.glob("tf012_narrow_v2.ckpt.*"):
+        if part.name != path.name:
+            (path.parent / part.name).write_bytes(part.read_bytes())
+    return read_tensors(path.with_name("tf012_narrow_v2.ckpt"))
+
+
+READERS = {
+    "weights": read_tensors,
+    "checkpoint": read_checkpoint_part,
+    "keras": read_h5,
+    "archive": read_archive,
+    "mat": read_sbd_labels,
+    "picture": read_picture_and_mask,
+}
+
+
+def damaged(content, rng, others):
+    """Flip bits, overwrite, cut, repeat, drop and splice in a few places, most near an end."""
+    content = bytearray(content)
+    for _ in range(rng.integers(1, 5)):
+        size = len(content)
+        near = int(abs(rng.normal(0, 300)))
+        place = int(rng.choice([rng.integers(size), near, size - 1 - near])) % size
+        length = int(rng.integers(1, 200))
+        what = rng.integers(8)
+        if what < 2:
+            content[place] ^= 1 << int(rng.integers(8))
+        elif what == 2:
+            content[place] = int(rng.integers(256))
+        elif what == 3:
+            value = int(rng.choice([0, 1, 2**16, 2**31 - 1, 2**31, 2**32 - 1, 2**62]))
+            content[place : place + 8] = value.to_bytes(8, str(rng.choice(["little", "big"])))
+        elif what == 4:
+            other = others[rng.integers(len(others))]
+            content[place : place + length] = other[-length:]
+        elif what == 5:
+            content[place:place] = content[near : near + length] * int(rng.integers(1, 4))
+        elif what == 6 and size > length + 1:
+            del content[place : place + length]
+        elif rng.random() < 0.3:
+            del content[place + 1 :]
+    return bytes(content) or b"\0"
+
+
+class TooLate(BaseException):
+    """A file took more than ten seconds."""
+
+
+def too_late(*_):
+    raise TooLate
+
+
+def read_or_refuse(kind, path):
+    """Return what becomes of a file: `read` or `refused`; other errors go on."""
+    before = signal.signal(signal.SIGALRM, too_late)
+    signal.alarm(10)
+    try:
+        READERS[kind.split()[0]](path)
+        return "read"
+    except UserError as error:
+        assert len(str(error)) < 10_000
+        return "refused"
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def name_of(kind):
+    first, *_, last = kind.split()
+    return f"tf012_narrow_v2.ckpt.{last}" if first == "checkpoint" else "file.tmp"
+
+
+def hunt(kind, folder, seed, until, most):
+    """Read damaged files until a time or a number of them, and count what became of them."""
+    whole = originals()
+    others = list(whole.values())
+    path = folder / name_of(kind)
+    for number in range(most):
+        rng = np.random.default_rng([seed, KINDS.index(kind), number])
+        path.write_bytes(damaged(whole[kind], rng, others))
+        try:
+            hunted(" ".join(kind.split()[:2]), read_or_refuse(kind, path))
+        except BaseException:
+            path.rename(kept := folder / f"wrong_{number}")
+            print(f"{kind}, seed {seed}, number {number}: {kept}")
+            hunted(" ".join(kind.split()[:2]), "wrong")
+            raise
+        if time.monotonic() > until:
+            return
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_whole_file_is_read(kind, tmp_path):
+    path = tmp_path / name_of(kind)
+    path.write_bytes(originals()[kind])
+    wanted = "refused" if "skeleton" in kind or "VGG" in kind else "read"
+    assert read_or_refuse(kind, path) == wanted
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_damaged_files_are_read_or_refused(kind, tmp_path):
+    hunt(kind, tmp_path, 1, float("inf"), FILES)
+
+
+@pytest.mark.hunt
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_long_hunt_finds_nothing(kind, tmp_path, hunt_minutes, hunt_seed):
+    share = 60 * hunt_minutes / 2 / len(KINDS)
+    hunt(kind, tmp_path, hunt_seed, time.monotonic() + share, 10**9)

@@ -1,0 +1,136 @@
+"""train.py killed in every phase, and starved of disk: it goes on to the undisturbed run's end."""
+
+import csv
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from deeplab_lfov.weights.formats import read_tensors
+from helpers import ROOT, TRAIN, VAL, hunted
+
+FLAGS = ["--width", 1 / 64, "--input_size", "33,33", "--batch_size", 2, "--learning_rate", 1e-3]
+FLAGS += ["--num_steps", 30, "--save_pred_every", 5, "--val_list", VAL, "--val_every", 10]
+FLAGS += ["--deterministic", "--random_mirror"]
+
+DRIVER = """
+import os, random, resource, signal, sys, threading
+kind, where = sys.argv.pop(1), sys.argv.pop(1)
+calls, seconds = int(sys.argv.pop(1)), float(sys.argv.pop(1))
+import train
+from deeplab_lfov.cli import command, startup
+startup.start_tensorflow()
+from deeplab_lfov.training import record, snapshots, trainer
+def end():
+    os.kill(os.getpid(), signal.SIGKILL)
+if kind == "disk":
+    resource.setrlimit(resource.RLIMIT_FSIZE, (calls, calls))
+elif where == "starting":
+    threading.Timer(seconds * 20, end).start()
+else:
+    place, name = {"saving": (snapshots.Snapshots, "_save"), "drawing": (record, "save_rows"),
+                   "validating": (record.Record, "validate")}[where]
+    work, done = getattr(place, name), []
+    def cut(*arguments, **options):
+        done.append(1)
+        if len(done) == calls:
+            threading.Timer(seconds, end).start()
+        return work(*arguments, **options)
+    setattr(place, name, cut)
+command.run(train.main, train.parser())
+"""
+
+
+def run(flags, kind="none", where="saving", calls=0, seconds=0.0):
+    driver = [sys.executable, "-c", DRIVER, kind, where, calls, seconds]
+    return subprocess.run(
+        [*map(str, [*driver, *flags])], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def flags(shapes):
+    return ["--data_dir", shapes, "--data_list", TRAIN, *FLAGS]
+
+
+@pytest.fixture(scope="module")
+def whole(flags, tmp_path_factory):
+    """The folder of the undisturbed run."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    done = run([*flags, "--snapshot_dir", folder])
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def assert_same_end(one, two):
+    """Compare names of files, the history without its speeds, and all tensors, bit by bit."""
+    names = [
+        {path.relative_to(run) for path in run.rglob("*") if "events." not in path.name}
+        for run in (one, two)
+    ]
+    assert names[0] == names[1]
+    rows = [
+        [
+            {**row, "images_per_second": ""}
+            for row in csv.DictReader((run / "history.csv").read_text().splitlines())
+        ]
+        for run in (one, two)
+    ]
+    assert rows[0] == rows[1]
+    for name in ("model.ckpt-30", "model.ckpt-20", "model.ckpt-best"):
+        before, after = (read_tensors(run / name) for run in (one, two))
+        assert set(before) == set(after)
+        for key, tensor in before.items():
+            if key != "settings":
+                assert tensor.tobytes() == after[key].tobytes() or tensor.dtype == object, key
+    for figure in (one / "images").iterdir():
+        assert figure.read_bytes() == (two / "images" / figure.name).read_bytes()
+
+
+def go_on(flags, folder):
+    """Resume a run that has a checkpoint, and start another again, to the end."""
+    more = ["--resume"] if list(folder.glob("model.ckpt-[0-9]*.index")) else []
+    done = run([*flags, "--snapshot_dir", folder, *more])
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.hunt
+@pytest.mark.parametrize("where", ["starting", "saving", "validating", "drawing"])
+def test_killed_runs_end_as_the_undisturbed_run(
+    flags, whole, tmp_path, where, hunt_minutes, hunt_seed
+):
+    rng, until = random.Random(f"{hunt_seed} {where}"), time.monotonic() + 60 * hunt_minutes / 12
+    number = 0
+    while time.monotonic() < until:
+        folder, number = tmp_path / f"run{number}", number + 1
+        for _ in range(rng.randint(1, 2)):
+            more = ["--resume"] if list(folder.glob("model.ckpt-[0-9]*.index")) else []
+            place = rng.randint(1, 7 if where == "saving" else 3), rng.uniform(0, 0.06)
+            done = run([*flags, "--snapshot_dir", folder, *more], "kill", where, *place)
+            assert done.returncode in (0, -signal.SIGKILL), done.stderr
+            hunted(f"kills while {where}", "killed" if done.returncode else "ended before")
+        go_on(flags, folder)
+        assert_same_end(whole, folder)
+        hunted(f"kills while {where}", "same end")
+
+
+@pytest.mark.hunt
+def test_full_disks_end_in_one_line_and_lose_nothing(
+    flags, whole, tmp_path, hunt_minutes, hunt_seed
+):
+    rng, until = random.Random(hunt_seed), time.monotonic() + 60 * hunt_minutes / 6
+    number = 0
+    while time.monotonic() < until:
+        folder, number = tmp_path / f"run{number}", number + 1
+        size = int(2 ** rng.uniform(7, 18))
+        done = run([*flags, "--snapshot_dir", folder], "disk", calls=size)
+        assert done.returncode in (0, 2), (size, done.stderr)
+        errors = [line for line in done.stderr.splitlines() if "error" in line.lower()]
+        assert len(errors) == bool(done.returncode) and "Traceback" not in done.stderr, done.stderr
+        hunted("full disks", "one line" if done.returncode else "fitted")
+        go_on(flags, folder)
+        assert_same_end(whole, folder)
+        hunted("full disks", "same end")
