@@ -159,6 +159,7 @@ def _write_mask(folder: Path, name: str) -> None:
     image = folder / f"JPEGImages/{name}.jpg"
     check_sizes(Sample(image, mask), image_size(image), labels.shape)
     target = folder / f"SegmentationClassAug/{name}.png"
+    target.unlink(missing_ok=True)  # it is empty, or not there
     write_mask(target, labels, DATA_SET)
 
 

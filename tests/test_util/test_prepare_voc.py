@@ -89,6 +89,17 @@ def test_again_and_after_a_kill(prepare, sources, tmp_path):
     assert prepare(*sources).out.count("0 new") == 3
 
 
+def test_again_after_a_power_cut_that_left_empty_files(prepare, sources, tmp_path):
+    assert prepare(*sources).status == 0
+    left = [tmp_path / "out" / name for name in ("SegmentationClassAug/s_1.png", "SBD/s_1.mat")]
+    before = [path.read_bytes() for path in left]
+    for path in left:
+        path.write_bytes(b"")
+    result = prepare(*sources)
+    assert result.status == 0 and "1 new masks" in result.out and "1 new files" in result.out
+    assert [path.read_bytes() for path in left] == before
+
+
 def test_train_and_evaluate_take_the_folder_as_it_is(prepare, sources, script, tmp_path):
     assert prepare(*sources).status == 0
     data = ["--data_dir", tmp_path / "out"]
