@@ -109,7 +109,7 @@ def writable_json(path: str | Path, key: str) -> Path:
 def _is_json_with(path: Path, key: str) -> bool:
     try:
         return key in json.loads(path.read_bytes())
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return False
 
 

@@ -27,7 +27,7 @@ class VocSubmission:
         self.path = Path(path)
         if self.path.suffix.lower() != ".zip":
             raise UserError(f"{path} does not end in .zip; the test server takes zip files")
-        if self.path.exists() and not _is_submission(self.path):
+        if self.path.exists() and not (self.path.is_file() and _is_submission(self.path)):
             raise UserError(f"{path} exists and is no earlier submission; save elsewhere")
         writable_folder(self.path.parent)
         target = self.path.resolve()

@@ -71,7 +71,7 @@ def test_a_run_that_ends_before_any_rename_goes_on_to_the_same_end(
     renames = kill_before_rename(0)
     assert train(*FLAGS).status == 0
     whole = (tmp_path / "run").rename(tmp_path / "whole")
-    for number in range(1, next(renames)):
+    for number in range(1, min(next(renames), 13)):  # the second save of two, and its best
         kill_before_rename(number)
         with pytest.raises(Killed):
             train(*FLAGS)
