@@ -72,20 +72,20 @@ def _is_running(process: int) -> bool:
     return True
 
 
-def writable_folder(path: str | Path) -> Path:
-    """Create the folder `path` if need be and prove that files can be written to it.
+def writable_folder(path: str | Path, advice: str = "choose another") -> Path:
+    """Create the folder `path` if need be and prove that files of some size can be written to it.
 
-    Raises UserError when they cannot.
+    Raises UserError with advice when they cannot.
     """
     path = Path(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
+        with tempfile.TemporaryFile(dir=path) as file:
+            file.write(bytes(1 << 16))
+            file.flush()
             return path
     except OSError as error:
-        raise UserError(
-            f"cannot write to the folder {path}: {error.strerror}; choose another"
-        ) from error
+        raise UserError(f"cannot write to the folder {path}: {error.strerror}; {advice}") from error
 
 
 def check_no_glob(path: str | Path) -> None:

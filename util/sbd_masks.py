@@ -45,9 +45,12 @@ def read_sbd_labels(path: Path) -> np.ndarray:
 
 def _segmentation(content: bytes) -> np.ndarray:
     order = {b"IM": "<", b"MI": ">"}[content[126:128]]
+    left = MOST_UNPACKED
     for kind, body in _elements(content[128:], order):
         if kind == _COMPRESSED:
-            kind, body = next(_elements(_unpacked(body), order))
+            unpacked = _unpacked(body, left)
+            left -= len(unpacked)
+            kind, body = next(_elements(unpacked, order))
         if kind == _MATRIX:
             array_class, _, name, parts = _matrix(body, order)
             if name == b"GTcls" and array_class == _STRUCT:
@@ -55,9 +58,9 @@ def _segmentation(content: bytes) -> np.ndarray:
     raise ValueError("there is no GTcls in it")
 
 
-def _unpacked(content: bytes) -> bytes:
+def _unpacked(content: bytes, most: int) -> bytes:
     unpacker = zlib.decompressobj()
-    unpacked = unpacker.decompress(content, MOST_UNPACKED)
+    unpacked = unpacker.decompress(content, most + 1)[:most]
     if not unpacker.eof:
         raise ValueError(f"it ends early, or unpacks to over {MOST_UNPACKED:,} bytes")
     return unpacked

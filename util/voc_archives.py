@@ -141,14 +141,17 @@ def _pax(content: bytes) -> dict[str, bytes]:
             raise tarfile.ReadError("a header in it is damaged")
         end = start + int(number)
         key, _, value = content[start + len(number) + 1 : end - 1].partition(b"=")
-        told[key.decode("utf-8", "replace")] = value
+        if key.startswith(b"GNU.sparse"):
+            told["sparse"] = b""
+        elif key in (b"path", b"size"):
+            told[key.decode()] = value
         start = end
     return told
 
 
 def _place(member: tarfile.TarInfo, told: dict[str, bytes]) -> tuple[str, int]:
     """Return a member's path and the bytes of its content in the archive."""
-    if member.type == tarfile.GNUTYPE_SPARSE or any(key.startswith("GNU.sparse") for key in told):
+    if member.type == tarfile.GNUTYPE_SPARSE or "sparse" in told:
         raise tarfile.ReadError("a file in it is stored with holes; pack it without --sparse")
     name, size = member.name, member.size
     if "path" in told:

@@ -2,10 +2,12 @@
 
 import gc
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from deeplab_lfov.console import quiet_stderr, wants_chatter
+from deeplab_lfov.files import writable_folder
 
 
 def start_tensorflow(alone: bool = True) -> str:
@@ -13,8 +15,10 @@ def start_tensorflow(alone: bool = True) -> str:
 
     alone: whether this process is the only worker. With several, TensorFlow's errors are kept quiet
     too, as our own message says when a worker has gone. TF_CPP_MIN_LOG_LEVEL=0 in the
-    environment brings the chatter back.
+    environment brings the chatter back. Raises UserError where there is no room for temporary
+    files: TensorFlow writes code there, and goes wrong without a word where it cannot.
     """
+    writable_folder(tempfile.gettempdir(), "TMPDIR names another")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # off by default on older x86: 4x slower
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if alone else "3")
     with quiet_stderr(), _without_garbage_collection():

@@ -15,7 +15,7 @@ from contextlib import suppress
 
 from deeplab_lfov.distributed.cluster import Cluster
 from deeplab_lfov.distributed.line import Line
-from deeplab_lfov.errors import UserError, WorkerGoneError
+from deeplab_lfov.errors import UserError, WorkerGoneError, printable, shortened
 
 MINUTES = 10
 """How long a worker waits for the others to start."""
@@ -64,7 +64,7 @@ class Meeting:
         if len(self.cluster.workers) == 1:
             return
         print(
-            f"worker   {self.cluster}; waiting at most {MINUTES} minutes for the others",
+            printable(f"worker   {self.cluster}; waiting at most {MINUTES} minutes for the others"),
             file=sys.stderr,
         )
         until = time.monotonic() + 60 * MINUTES
@@ -159,6 +159,9 @@ class Meeting:
         self._find_the_chief(until)
 
     def _tell_all(self, **message: object) -> None:
+        message = {
+            key: shortened(each, 1000) if key == "error" else each for key, each in message.items()
+        }
         for line in self._lines.values():
             line.say(**message)
 
@@ -181,7 +184,7 @@ class Meeting:
             self._call_the_chief()
 
     def _call_the_chief(self) -> None:
-        with suppress(OSError):
+        with suppress(OSError, UnicodeError):  # the latter of a name that is none
             self._lines[_CHIEF] = Line.to(self.cluster.workers[_CHIEF])
             self._lines[_CHIEF].say(worker=self.cluster.index)
 

@@ -3,7 +3,6 @@
 import faulthandler
 import os
 import signal
-from pathlib import Path
 
 import tensorflow as tf
 
@@ -11,19 +10,20 @@ from deeplab_lfov.console import quiet_stderr
 from deeplab_lfov.distributed.cluster import Cluster
 from deeplab_lfov.errors import UserError
 
-_SECONDS = 120  # for workers that are all there; then the process ends with status 1
+_SECONDS = 120  # for workers that are all there; then the process says where it is, and ends
 
 
 def connect(cluster: Cluster) -> tf.distribute.Strategy:
     """Connect to the other workers, and return the strategy that joins them.
 
-    TensorFlow lets no line of Python run meanwhile, so signals wait until it is done. Raises
-    UserError where they cannot connect.
+    TensorFlow lets no line of Python run meanwhile, which is a second or two, and may take a
+    SIGTERM for itself. Raises UserError where the workers cannot connect.
     """
-    signals = {signal.SIGINT, signal.SIGTERM}
-    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-    with quiet_stderr(), Path(os.devnull).open("w") as nowhere:
-        faulthandler.dump_traceback_later(_SECONDS, exit=True, file=nowhere)
+    interrupt = signal.getsignal(signal.SIGINT)
+    if interrupt != signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    with os.fdopen(os.dup(2), "w") as stderr, quiet_stderr():
+        faulthandler.dump_traceback_later(_SECONDS, exit=True, file=stderr)
         try:
             return tf.distribute.MultiWorkerMirroredStrategy()
         except (tf.errors.OpError, RuntimeError) as error:
@@ -34,5 +34,5 @@ def connect(cluster: Cluster) -> tf.distribute.Strategy:
             ) from error
         finally:
             faulthandler.cancel_dump_traceback_later()
+            signal.signal(signal.SIGINT, interrupt)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)  # TensorFlow has caught it
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)

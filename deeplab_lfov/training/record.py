@@ -8,6 +8,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from deeplab_lfov.data.image_files import is_output
 from deeplab_lfov.data.image_reader import ImageReader
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.evaluation.metrics import ConfusionMatrix
@@ -143,10 +144,15 @@ def make_record(
     snapshots.clear()
     for folder in (snapshots.folder, save_dir):
         clear_partials(folder)
+    first_step = int(solver.global_step.numpy())
+    for figure in save_dir.glob("step-*.png"):  # the run goes through the later steps again
+        step = figure.stem.removeprefix("step-")
+        if step.isdecimal() and int(step) > first_step and is_output(figure):
+            figure.unlink()
     return Record(
         solver.model,
         snapshots,
-        History(snapshots.folder, int(solver.global_step.numpy())),
+        History(snapshots.folder, first_step),
         class_names=class_names,
         save_dir=save_dir,
         save_num_images=settings.save_num_images,

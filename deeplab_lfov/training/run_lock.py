@@ -34,6 +34,7 @@ def locked(folder: str | Path) -> Iterator[None]:
     except (OSError, NotImplementedError) as error:
         raise UserError(f"cannot lock the folder {folder}: {error}; choose another") from error
     try:
+        holder.unlink(missing_ok=True)  # it names a process that has died
         holder.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
         yield
     finally:
@@ -43,6 +44,6 @@ def locked(folder: str | Path) -> Iterator[None]:
 
 def _read(holder: Path) -> str:
     try:
-        return holder.read_text(encoding="utf-8")[:200]
+        return holder.read_text(encoding="utf-8")[:200] or "another process"
     except (OSError, UnicodeDecodeError):
         return "another process"

@@ -43,7 +43,7 @@ class Snapshots:
     def save(self, step: int) -> Path:
         """Write `model.ckpt-<step>` and return its path; raises UserError when it cannot."""
         path = self._save(f"{PREFIX}-{step}")
-        with _whole_or_nothing(path):
+        with _whole_or_nothing(self.folder / "checkpoint"):
             so_far = [each for each in _numbered(self.folder) if step_of(each) <= step]
             kept = [each.name for each in so_far[-self._max_to_keep :]]
             folder = str(self.folder.resolve())
@@ -69,9 +69,15 @@ class Snapshots:
             variable.assign(run.tensors[name])
 
     def clear(self) -> None:
-        """Remove what a killed save left behind, and finish its change of the best."""
-        _put_in_place(self.folder / BEST)
-        for pattern in (f"{PREFIX}-*.tempstate*", f"{_incoming(Path(PREFIX))}*"):
+        """Remove what a killed save left behind, and finish its change of the best.
+
+        As long as the old best has its index, the change has not begun: the new one may not be on
+        the disk yet, and is dropped.
+        """
+        if not index_of(self.folder / BEST).exists():
+            _put_in_place(self.folder / BEST)
+        leftovers = (f"{_incoming(Path(PREFIX))}*", f"{PREFIX}-*.tempstate*", "checkpoint.tmp*")
+        for pattern in leftovers:
             for leftover in self.folder.glob(pattern):
                 leftover.unlink()
         for data in self.folder.glob(f"{PREFIX}-[0-9]*{_SUFFIXES[0]}"):
@@ -100,7 +106,15 @@ class Run(NamedTuple):
         """The settings that were given to Snapshots; raises UserError where there are none."""
         if "settings" not in self.tensors:
             raise UserError(f"{self.path} is no checkpoint of a run; start one --restore_from it")
-        return json.loads(self.tensors["settings"].item())
+        try:
+            settings = json.loads(self.tensors["settings"].item())
+            if not isinstance(settings, dict):
+                raise ValueError("they are no settings")
+        except (ValueError, TypeError, RecursionError) as error:
+            raise UserError(
+                f"the settings of the run in {self.path} are damaged: {error}"
+            ) from error
+        return settings
 
 
 def find_run(folder: str | Path) -> Run:

@@ -78,9 +78,10 @@ def fit_of(tensors: Tensors, path: str | Path) -> Fit:
             f"{path} holds {num_classes} classes and {sizes['conv1_1/b']} channels in conv1_1; "
             f"256 and {MOST_WIDTH * WIDTH_UNIT} are the most"
         )
-    names = tensors.get("class_names", np.empty(0)).ravel().tolist()
-    if len(names) != num_classes:
+    stored = tensors.get("class_names", np.empty(0))
+    if stored.size != num_classes:
         return Fit(num_classes, sizes["conv1_1/b"] / WIDTH_UNIT, class_names_of(num_classes))
+    names = stored.ravel().tolist()
     names = tuple(n.decode("utf-8", "replace") if isinstance(n, bytes) else str(n) for n in names)
     return Fit(num_classes, sizes["conv1_1/b"] / WIDTH_UNIT, names)
 

@@ -16,6 +16,7 @@ _MOST_NAME_BYTES = 1000
 _HEAP, _HEAP_HEADER = b"GCOL\1", 16  # how a heap begins; bytes before it and each thing in it
 _MOST_HEAP, _MOST_HEAPS = 1 << 20, 100
 _MOST_SOFT_LINKS = 8  # on the way to one thing; one can lead to itself
+_BYTES_PER_CHUNK = 1 << 12  # that it counts for, as finding one takes time
 _MOST_CHUNKS = 10_000  # of one dataset that is packed
 _FREE_BYTES, _MOST_RATIO = 64 << 20, 20  # trained weights hardly pack, small arrays of zeros do
 _FILTERS = {h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_DEFLATE}
@@ -141,7 +142,8 @@ class Datasets:
             raise ValueError(
                 f"{dataset.name} is said to be {dataset.nbytes} bytes; {stored} are there"
             )
-        self._left -= max(dataset.nbytes, _chunk_bytes(dataset))
+        chunks = dataset.id.get_num_chunks() if dataset.chunks else 0
+        self._left -= max(dataset.nbytes, _chunk_bytes(dataset)) + chunks * _BYTES_PER_CHUNK
         if self._left < 0:
             raise ValueError("its datasets are many times larger than the file")
 

@@ -15,6 +15,7 @@ from deeplab_lfov.weights.wire import WireError, varint
 
 _FOOTER, _TRAILER = 48, 5  # bytes at the end of the table, and of each block: kind, check sum
 _CRC = 4  # bytes of the check sum between the lengths of texts and the texts
+_MOST_OF_AN_ENTRY = 1 << 12  # bytes of a name, or of what is said of a tensor
 _MOST_ENTRIES = 100_000
 _MOST_TEXTS, _MOST_TEXT_BYTES = 100_000, 16 << 20  # of all tensors
 _MOST_DIMENSIONS = 254
@@ -120,6 +121,8 @@ def _in_block(block: memoryview) -> Iterator[tuple[bytes, memoryview]]:
         start = place + added
         if shared > len(key) or start + size > end:
             raise WireError("an entry is longer than its block")
+        if max(shared + added, size) > _MOST_OF_AN_ENTRY:  # it may come again without its bytes
+            raise WireError("a name or an entry is longer than any tensor's")
         key = key[:shared] + bytes(block[place:start])
         place = start + size
         yield key, block[start:place]

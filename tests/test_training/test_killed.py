@@ -7,12 +7,15 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from deeplab_lfov.errors import UserError
 from deeplab_lfov.training import trainer
+from deeplab_lfov.training.snapshots import Snapshots
 from deeplab_lfov.weights.formats import read_tensors
 from helpers import ROOT, VAL
 
@@ -143,3 +146,25 @@ def test_a_folder_that_cannot_be_locked_is_a_user_error(train, tmp_path):
     (tmp_path / "run/.lock").mkdir(parents=True)
     result = train("--num_steps", 1)
     assert result.status == 2 and "cannot lock the folder" in result.err
+
+
+def test_two_ends_before_the_first_checkpoint_leave_the_folder_free(train, tmp_path, monkeypatch):
+    def full(*_):
+        raise UserError("the disk is full")
+
+    for step in (1, 2):
+        with monkeypatch.context() as patch:
+            patch.setattr(Snapshots, "save", full)
+            result = train("--num_steps", 4, "--save_pred_every", step)
+            assert result.status == 2 and "the disk is full" in result.err
+        assert [path.name for path in (tmp_path / "run/images").iterdir()] == [f"step-{step}.png"]
+    result = train("--num_steps", 4, "--save_pred_every", 4)
+    assert result.status == 0, result.err
+    assert [path.name for path in (tmp_path / "run/images").iterdir()] == ["step-4.png"]
+
+
+def test_a_temporary_folder_without_room_is_named(train, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "file/tmp"))
+    (tmp_path / "file").touch()
+    result = train("--num_steps", 1)
+    assert result.status == 2 and "file/tmp: " in result.err and "TMPDIR" in result.err

@@ -20,6 +20,11 @@ def element(kind, body):
     return struct.pack("<II", kind, len(body)) + body + bytes(-len(body) % 8)
 
 
+def packed(content):
+    content = zlib.compress(content)
+    return struct.pack("<II", 15, len(content)) + content  # these alone are not padded
+
+
 def matrix(array_class, sides, name, *parts):
     head = element(6, struct.pack("<II", array_class, 0))
     head += element(5, struct.pack(f"<{len(sides)}i", *sides)) + element(1, name)
@@ -90,6 +95,7 @@ def nested(depth):
         ([struct.pack("<II", 14, 2**32 - 8)], "ends early"),
         ([element(15, b"no zlib")], "damaged"),
         ([element(15, zlib.compress(bytes(1 << 25), 9))], "unpacks to over 16,777,216 bytes"),
+        ([packed(element(1, bytes(1 << 22)))] * 4, "over 16,777,216 bytes"),
         ([], "no GTcls"),
     ],
 )

@@ -4,6 +4,7 @@ import gzip
 import io
 import os
 import tarfile
+import tracemalloc
 
 import pytest
 
@@ -93,6 +94,20 @@ def test_headers_without_end(tmp_path, monkeypatch):
         path = write(tmp_path / "a.tgz", member("a", kind=kind) * 5000)
         with pytest.raises(tarfile.ReadError, match="over 5,000 members"):
             read(path)
+
+
+def test_what_global_headers_say_takes_no_memory(tmp_path):
+    """Sixteen megabytes of keys that nobody needs, and one path that is needed."""
+    line = b"21 %06d=1234567890\n"
+    headers = [
+        member("x", b"".join(line % (1000 * i + j) for j in range(1000)), kind=b"g")
+        for i in range(800)
+    ]
+    path = write(tmp_path / "a.tar", *headers, member("x", b"14 path=b.jpg\n", b"x"), member("a"))
+    tracemalloc.start()
+    assert read(path) == [("b.jpg", b"")]
+    assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    tracemalloc.stop()
 
 
 def test_what_is_passed_over_counts_and_takes_no_memory(tmp_path):

@@ -144,6 +144,10 @@ def test_tables_that_are_packed_cut_off_or_without_end_are_errors(tmp_path, read
         read({}, kind=b"\1")
     with pytest.raises(UserError, match="more than 100,000 entries"):
         read({b"%06d" % number: b"" for number in range(100_001)})
+    with pytest.raises(UserError, match="longer than any tensor's"):
+        read({b"a" * 5000: b""})
+    with pytest.raises(UserError, match="longer than any tensor's"):
+        read({b"a": bytes(5000)})
     index = tmp_path / "x.ckpt.index"
     content = table({b"a": entry(b"", 0).SerializeToString()})
     for damaged in (b"", content[-47:], content[-48:], content[1:]):
