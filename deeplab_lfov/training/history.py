@@ -2,6 +2,8 @@
 
 import csv
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -27,10 +29,8 @@ class History:
     def __init__(self, folder: Path, first_step: int = 0):
         self._folder, self._csv = folder, folder / "history.csv"
         self.rows = [row for row in self._read() if row["step"] <= first_step]
-        try:
-            self._writer = tf.summary.create_file_writer(str(folder / "events"))
-        except tf.errors.OpError as error:
-            raise UserError(f"cannot write to {folder / 'events'}: {error.message}") from error
+        with self._events() as path:
+            self._writer = tf.summary.create_file_writer(str(path))
         self.save()
 
     def add(self, step: int, **values: float) -> None:
@@ -54,10 +54,8 @@ class History:
             writer = csv.DictWriter(file, COLUMNS)
             writer.writeheader()
             writer.writerows(self.rows)
-        try:
+        with self._events():
             self._writer.flush()
-        except tf.errors.OpError as error:
-            raise UserError(f"cannot write {self._folder / 'events'}: {error.message}") from error
 
     def best(self) -> float:
         """Return the highest val mean IoU so far, -1 before the first."""
@@ -110,5 +108,14 @@ class History:
         """Write what tf.summary.scalar and .image would, which need TensorBoard installed."""
         proto = tf.compat.v1.SummaryMetadata
         metadata = proto(plugin_data=proto.PluginData(plugin_name=plugin), data_class=data_class)
-        with self._writer.as_default(step=step):
+        with self._events(), self._writer.as_default(step=step):  # which may flush them
             tf.summary.write(name, value, metadata=metadata)
+
+    @contextmanager
+    def _events(self) -> Iterator[Path]:
+        """Give the folder of TensorBoard's events; errors in writing them become UserError."""
+        folder = self._folder / "events"
+        try:
+            yield folder
+        except tf.errors.OpError as error:
+            raise UserError(f"cannot write to {folder}: {error.message}") from error

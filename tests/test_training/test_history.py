@@ -1,3 +1,5 @@
+import resource
+
 import pytest
 import tensorflow as tf
 from PIL import Image
@@ -66,3 +68,13 @@ def test_a_folder_without_room_for_events_is_a_user_error(tmp_path):
     (tmp_path / "events").touch()
     with pytest.raises(UserError, match="events"):
         History(tmp_path)
+
+
+def test_a_disk_that_fills_between_saves_is_a_user_error(tmp_path):
+    history, (soft, hard) = History(tmp_path), resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+        with pytest.raises(UserError, match="cannot write to .*events: "):
+            history.add(1, loss=0.5)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
