@@ -76,14 +76,17 @@ def mask_mode(path: str | Path) -> str:
         return "RGB" if picture.mode == "RGBA" else picture.mode
 
 
-def write_mask(path: str | Path, labels: np.ndarray, origin: str = SOFTWARE) -> None:
-    """Write labels uint8 [H, W] as a palette PNG: indices inside, VOC colours to look at.
+def write_mask(
+    path: str | Path, labels: np.ndarray, origin: str = SOFTWARE, colors: np.ndarray = PALETTE
+) -> None:
+    """Write labels uint8 [H, W] as a palette PNG: indices inside, colours to look at.
 
+    colors: uint8 RGB [256, 3], of every label.
     Masks of a data set have an origin of their own, so that no prediction takes their place.
     Raises UserError as `write_png` does.
     """
     picture = Image.fromarray(labels)
-    picture.putpalette(PALETTE.tobytes())
+    picture.putpalette(colors.tobytes())
     write_png(path, picture, origin)
 
 

@@ -6,9 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from deeplab_lfov.classes import Classes, Color
 from deeplab_lfov.data.list_files import read_class_names, read_lines
 from deeplab_lfov.errors import UserError, few
 from deeplab_lfov.voc import PALETTE, VOID
+
+_LINE = re.compile(r"(.+?)[\s,:]+(\d{1,3})[\s,]+(\d{1,3})[\s,]+(\d{1,3})")
+
+_NUMBERS = re.compile(r"\d[\s,]+\d+$")
 
 
 class Palette(NamedTuple):
@@ -17,6 +22,15 @@ class Palette(NamedTuple):
     colors: np.ndarray
     labels: np.ndarray
     class_names: tuple[str, ...] = ()
+
+    @property
+    def classes(self) -> Classes:
+        """The classes' names and colours, and the colours of void."""
+        void = self.labels == VOID
+        colors = (
+            tuple(map(tuple, part.tolist())) for part in (self.colors[~void], self.colors[void])
+        )
+        return Classes(self.class_names, *colors)
 
     def labels_of(self, pixels: np.ndarray) -> np.ndarray:
         """Look up the labels of colours: uint8 RGB [H, W, 3] -> uint8 [H, W].
@@ -34,29 +48,48 @@ class Palette(NamedTuple):
 
 
 VOC_PALETTE = Palette(PALETTE, np.arange(256, dtype=np.uint8))
+NO_PALETTE = Palette(np.empty((0, 3), np.uint8), np.empty(0, np.uint8))
+"""Of data sets whose masks hold labels: no colour stands for one."""
+
+
+def palette_of(classes: Classes) -> Palette:
+    """Return the palette that has the colours of classes; none where they have no own."""
+    if not classes.colors:
+        return NO_PALETTE._replace(class_names=classes.names)
+    labels = [*range(len(classes.colors)), *[VOID] * len(classes.void_colors)]
+    colors = np.array(classes.colors + classes.void_colors, np.uint8)
+    return Palette(colors, np.array(labels, np.uint8), classes.names)
 
 
 def read_palette(path: str | Path | None) -> Palette:
     """Read a file with a name and a colour in each line, `road 128 64 128`, label 0 first.
 
-    None means VOC's palette. The name void stands for void and takes no label; blank lines and
-    lines that start with # are skipped. Raises UserError for lines of another form and for a colour
-    or name given twice.
+    None and `voc` mean VOC's palette. Where no line has a colour they are names alone. The name
+    void stands for void and takes no label; blank lines and lines that start with # are skipped.
+    Raises UserError for lines of another form and for a colour or name given twice.
     """
-    if path is None:
+    if path in (None, "voc"):
         return VOC_PALETTE
-    names, colors, labels = [], [], []
-    for number, line in enumerate(read_lines(Path(path)), 1):
-        if line and not line.startswith("#"):
-            name, color = _parse(line, f"line {number} of {path}")
-            labels.append(VOID if name == "void" else len(names))
-            names += [] if name == "void" else [name]
-            colors.append(color)
+    lines = [(number, line) for number, line in enumerate(read_lines(Path(path)), 1)]
+    lines = [(number, line) for number, line in lines if line and not line.startswith("#")]
+    if not any(_NUMBERS.search(line) for _, line in lines):
+        names = [line for _, line in lines if line != "void"]
+        return NO_PALETTE._replace(class_names=_checked_names(names, path))
+    rows = [_parse(line, f"line {number} of {path}") for number, line in lines]
+    names = _checked_names([name for name, _ in rows if name != "void"], path)
+    colors = [color for name, color in rows if name != "void"]
+    void_colors = [color for name, color in rows if name == "void"]
+    if len(set(colors + void_colors)) < len(rows):
+        raise UserError(f"{path} gives a colour twice")
+    return palette_of(Classes(names, tuple(colors), tuple(void_colors)))
+
+
+def _checked_names(names: list[str], path: str | Path) -> tuple[str, ...]:
     if not 0 < len(names) < VOID:
         raise UserError(f"{path} names {len(names)} classes; it should name 1 to {VOID - 1}")
-    if len(set(names)) < len(names) or len(set(colors)) < len(colors):
-        raise UserError(f"{path} gives a name or a colour twice")
-    return Palette(np.array(colors, np.uint8), np.array(labels, np.uint8), tuple(names))
+    if repeated := [name for name in names if names.count(name) > 1]:
+        raise UserError(f"{path} names the class {repeated[0]!r} twice")
+    return tuple(names)
 
 
 def class_names_from(
@@ -76,8 +109,8 @@ def class_names_from(
     return palette.class_names
 
 
-def _parse(line: str, where: str) -> tuple[str, tuple[int, int, int]]:
-    match = re.fullmatch(r"(.+?)[\s,:]+(\d{1,3})[\s,]+(\d{1,3})[\s,]+(\d{1,3})", line)
+def _parse(line: str, where: str) -> tuple[str, Color]:
+    match = _LINE.fullmatch(line)
     color = tuple(map(int, match.groups()[1:])) if match else (256,)
     if max(color) > 255:
         raise UserError(f"{where} is not a name and a colour such as `road 128 64 128`: {line!r}")

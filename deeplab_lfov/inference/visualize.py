@@ -11,14 +11,18 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from PIL import Image, ImageDraw, ImageFont
 
+from deeplab_lfov.classes import Classes
 from deeplab_lfov.data.image_files import write_png
 from deeplab_lfov.voc import PALETTE, VOID
 
 
-def decode_labels(labels: np.ndarray) -> np.ndarray:
-    """Colour labels: uint8 [..., H, W] or [..., H, W, 1] -> uint8 RGB [..., H, W, 3]."""
+def decode_labels(labels: np.ndarray, colors: np.ndarray = PALETTE) -> np.ndarray:
+    """Colour labels: uint8 [..., H, W] or [..., H, W, 1] -> uint8 RGB [..., H, W, 3].
+
+    colors: uint8 RGB [256, 3], of every label; VOC's if not given.
+    """
     labels = np.asarray(labels)
-    return PALETTE[labels[..., 0] if labels.ndim > 2 and labels.shape[-1] == 1 else labels]
+    return colors[labels[..., 0] if labels.ndim > 2 and labels.shape[-1] == 1 else labels]
 
 
 def save_overlay(
@@ -26,17 +30,27 @@ def save_overlay(
     image: np.ndarray,
     labels: np.ndarray,
     share: float,
-    class_names: Sequence[str] = (),
+    classes: Classes,
+    legend: bool = False,
 ) -> None:
-    """Write a PNG of uint8 RGB [H, W, 3] under the colours of labels uint8 [H, W].
+    """Write the `overlay` of a picture as a PNG; raises UserError when it cannot be written.
 
-    share: of the colours, 0 shows the picture and 1 the mask. With class_names there is a legend
-    of the classes that occur below. Raises UserError when the file cannot be written.
+    legend: name the classes that occur below.
     """
-    picture = Image.blend(Image.fromarray(image), Image.fromarray(PALETTE[labels]), share)
-    if class_names:
-        picture = _with_legend(picture, np.unique(labels), class_names)
-    write_png(path, picture)
+    picture = Image.fromarray(overlay(image, labels, share, classes))
+    write_png(path, with_legend(picture, np.unique(labels), classes) if legend else picture)
+
+
+def overlay(image: np.ndarray, labels: np.ndarray, share: float, classes: Classes) -> np.ndarray:
+    """Lay colours over a picture, uint8 RGB [H, W, 3], but over its background.
+
+    labels: uint8 [H, W]; share: of the colours, 0 shows the picture and 1 the mask.
+    """
+    colored = Image.fromarray(decode_labels(labels, classes.table))
+    blended = np.array(Image.blend(Image.fromarray(image), colored, share))
+    if classes.has_background:
+        blended[labels == 0] = image[labels == 0]
+    return blended
 
 
 def save_rows(
@@ -44,7 +58,7 @@ def save_rows(
     images: np.ndarray,
     labels: np.ndarray,
     predictions: np.ndarray,
-    class_names: Sequence[str],
+    classes: Classes,
 ) -> None:
     """Write a PNG with a row picture | mask | prediction per sample, and a legend.
 
@@ -56,28 +70,27 @@ def save_rows(
     axes = figure.subplots(len(images), 3, squeeze=False)
     for row, *pixels in zip(axes, images, labels, predictions, strict=True):
         for axis, picture in zip(row, pixels, strict=True):
-            axis.imshow(picture if picture.ndim == 3 else decode_labels(picture))
+            axis.imshow(picture if picture.ndim == 3 else decode_labels(picture, classes.table))
             axis.set_axis_off()
     for axis, title in zip(axes[0], ("picture", "mask", "prediction"), strict=True):
         axis.set_title(title)
-    _add_legend(figure, [*shown, VOID], [*(class_names[label] for label in shown), "void"])
+    _add_legend(figure, [*shown, VOID], classes)
     write_figure(path, figure)
 
 
-def save_color_scheme(path: str | Path, class_names: Sequence[str]) -> None:
+def save_color_scheme(path: str | Path, classes: Classes) -> None:
     """Write a PNG that shows the colour of every class and of void."""
-    figure = Figure(figsize=(9, 0.3 + 0.22 * (len(class_names) // 6 + 1)), dpi=100)
-    _add_legend(figure, [*range(len(class_names)), VOID], [*class_names, "void"])
+    figure = Figure(figsize=(9, 0.3 + 0.22 * (len(classes.names) // 6 + 1)), dpi=100)
+    _add_legend(figure, [*range(len(classes.names)), VOID], classes)
     write_figure(path, figure)
 
 
-def _with_legend(
-    picture: Image.Image, labels: Sequence[int], class_names: Sequence[str]
-) -> Image.Image:
-    """Put the picture above rows of coloured squares with names, on white."""
+def with_legend(picture: Image.Image, labels: Sequence[int], classes: Classes) -> Image.Image:
+    """Put the picture above rows of coloured squares with the labels' names, on white."""
     size = max(14, round(14 / 500 * math.sqrt(picture.width * picture.height)))  # pixels of type
     font, gap = ImageFont.truetype(_font(), size), round(0.4 * size)
-    entries = [(label, class_names[label], font.getlength(class_names[label])) for label in labels]
+    names = [_name(label, classes) for label in labels]
+    entries = [(*each, font.getlength(each[1])) for each in zip(labels, names, strict=True)]
     width = max(picture.width, *(int(length) + size + 3 * gap for *_, length in entries))
     places, x, y = [], gap, picture.height + gap
     for _, _, length in entries:
@@ -89,10 +102,14 @@ def _with_legend(
     canvas.paste(picture)
     draw = ImageDraw.Draw(canvas)
     for (label, name, _), (x, y) in zip(entries, places, strict=True):
-        color = tuple(map(int, PALETTE[label]))
+        color = tuple(map(int, classes.table[label]))
         draw.rectangle((x, y, x + size, y + size), fill=color, outline="grey")
         draw.text((x + size + gap, y), name, fill="black", font=font)
     return canvas
+
+
+def _name(label: int, classes: Classes) -> str:
+    return "void" if label == VOID else classes.names[label]
 
 
 def _font() -> str:
@@ -100,10 +117,10 @@ def _font() -> str:
     return str(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf"))
 
 
-def _add_legend(figure: Figure, labels: Sequence[int], names: Sequence[str]) -> None:
+def _add_legend(figure: Figure, labels: Sequence[int], classes: Classes) -> None:
     patches = [
-        Patch(facecolor=PALETTE[label] / 255, edgecolor="grey", label=name)
-        for label, name in zip(labels, names, strict=True)
+        Patch(facecolor=classes.table[label] / 255, edgecolor="grey", label=_name(label, classes))
+        for label in labels
     ]
     legend = figure.legend(handles=patches, loc="outside lower center", ncols=6, frameon=False)
     for text in legend.get_texts():

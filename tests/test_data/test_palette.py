@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from deeplab_lfov import UserError
-from deeplab_lfov.data.palette import VOC_PALETTE, class_names_from, read_palette
+from deeplab_lfov.data.palette import VOC_PALETTE, class_names_from, palette_of, read_palette
+from deeplab_lfov.voc import PALETTE
 
 
 def test_a_file_names_classes_and_colors(tmp_path):
@@ -47,3 +48,20 @@ def test_the_number_of_names_must_be_that_of_the_classes(tmp_path):
     assert class_names_from(None, read_palette(None), 7) == ()
     with pytest.raises(UserError, match="names 2 classes, not 3"):
         class_names_from(None, palette, 3)
+
+
+def test_names_alone_have_no_colors(tmp_path):
+    (tmp_path / "classes.txt").write_text("# mine\nsky\ntraffic light 2\nvoid\n")
+    palette = read_palette(tmp_path / "classes.txt")
+    assert palette.class_names == ("sky", "traffic light 2") and not len(palette.colors)
+    with pytest.raises(UserError, match=r"not in the palette: \(0, 0, 0\)"):
+        palette.labels_of(np.zeros((1, 1, 3), np.uint8))
+
+
+def test_classes_and_palettes_are_made_of_each_other(tmp_path):
+    (tmp_path / "palette.txt").write_text("void 0 0 0\nsky 1 2 3\nroad 4 5 6\n")
+    classes = read_palette(tmp_path / "palette.txt").classes
+    assert classes == (("sky", "road"), ((1, 2, 3), (4, 5, 6)), ((0, 0, 0),))
+    assert palette_of(classes).classes == classes
+    assert classes.table[:3].tolist() == [[1, 2, 3], [4, 5, 6], PALETTE[2].tolist()]
+    assert read_palette("voc") is VOC_PALETTE
