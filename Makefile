@@ -37,8 +37,8 @@ images: demo
 	cp demo/snapshots/images/step-$(DEMO_STEPS).png images/train.png
 	cp demo/output/$(UNSEEN)_mask.png images/mask.png
 	$(BIN)/python -c 'from deeplab_lfov.inference.visualize import save_color_scheme; \
-	    from deeplab_lfov.voc import CLASS_NAMES; \
-	    save_color_scheme("images/colour_scheme.png", CLASS_NAMES)'
+	    from deeplab_lfov.classes import voc_classes; \
+	    save_color_scheme("images/colour_scheme.png", voc_classes(21))'
 
 clean:
 	rm -rf .venv .venv-lowest demo

@@ -18,7 +18,8 @@ from deeplab_lfov.cli.startup import start_tensorflow
 from deeplab_lfov.console import print_error
 from deeplab_lfov.data.decoding import check_regular
 from deeplab_lfov.data.image_files import is_output, read_image
-from deeplab_lfov.data.list_files import pictures_in, read_class_names
+from deeplab_lfov.data.list_files import pictures_in
+from deeplab_lfov.data.palette import read_classes
 from deeplab_lfov.errors import UserError, printable
 from deeplab_lfov.inference.outputs import Outputs, check_scores_replaceable, plan_outputs
 from deeplab_lfov.overlap import overlapped
@@ -84,8 +85,8 @@ def _predictor(settings: InferenceSettings) -> Predictor:
 
     predictor = Predictor(settings.ckpt, **settings.options())
     if settings.class_names:
-        num_classes = predictor.model.num_classes
-        predictor.class_names = read_class_names(settings.class_names, num_classes)
+        num_classes, stored = predictor.model.num_classes, predictor.classes
+        predictor.classes = read_classes(settings.class_names, num_classes, stored)
     return predictor
 
 
@@ -115,8 +116,9 @@ def _segment(
         path, outputs = picture
         with _naming(path):
             labels = segmentation.labels()
-            legend = predictor.class_names if settings.legend else ()
-            outputs.write(segmentation, labels, settings.overlay, legend)
+            outputs.write(
+                segmentation, labels, settings.overlay, predictor.classes, settings.legend
+            )
         written = ", ".join(str(file) for file in outputs if file)
         return printable(f"{path} -> {written}: {_shares(labels, predictor.class_names)}")
 

@@ -12,7 +12,7 @@ from deeplab_lfov.distributed.cluster import find_cluster
 from deeplab_lfov.distributed.fingerprint import fingerprint
 from deeplab_lfov.distributed.meeting import Meeting
 from deeplab_lfov.errors import printable
-from deeplab_lfov.training.settings import TrainSettings, decisive
+from deeplab_lfov.training.settings import EXTENDING, TrainSettings, decisive
 
 if TYPE_CHECKING:
     from deeplab_lfov.distributed.replicas import Replicas
@@ -57,32 +57,32 @@ def _train(settings: TrainSettings, start: Start, meeting: Meeting) -> None:
     replicas.check_batch(settings.batch_size)
     if settings.deterministic:
         compute_deterministically()
-    class_names = assembly.find_class_names(settings, start)
+    classes = assembly.find_classes(settings, start)
     assembly.check_weights(settings, start)
 
     readers = data_set.make_readers(settings)
     snapshot_dir, save_dir = output_folders(settings, chief)
     summary = None
     if settings.check_data and not start.run:
-        summary = data_set.first_look(readers, class_names, show=chief)
+        summary = data_set.first_look(readers, classes.names, show=chief)
     class_weights = data_set.find_class_weights(settings, readers, summary, show=chief)
     stored = settings.as_stored(readers.train.fingerprint, class_weights)
     if start.run:
         settings.check_contents(start.run.settings, stored)
-    meeting.wait(fingerprint(decisive(stored), class_names, start.tensors))
+    meeting.wait(fingerprint(decisive(stored), classes, start.tensors))
     replicas.connect()
 
     with replicas.scope():
         model = assembly.make_network(settings, start)
         solver = assembly.make_solver(settings, model, class_weights)
     variables = model.parameters | solver.variables
-    snapshots = Snapshots(snapshot_dir, variables, class_names, settings.max_to_keep, stored)
+    snapshots = Snapshots(snapshot_dir, variables, classes, settings.max_to_keep, stored)
     if start.run:
         snapshots.restore(start.run)
 
     record = NoRecord(snapshot_dir)
     if chief:
-        record = make_record(settings, solver, snapshots, class_names, save_dir, readers.val)
+        record = make_record(settings, solver, snapshots, classes, save_dir, readers.val)
         print("\n".join(map(printable, _plan(settings, start, solver, replicas))), flush=True)
     trainer = Trainer(
         solver=solver,
@@ -108,12 +108,31 @@ def _plan(settings: TrainSettings, start: Start, solver: Solver, replicas: Repli
         f"data     {settings.data_list} in {settings.data_dir}",
         f"network  {solver.model}, from {origin}",
         f"steps    {first} to {settings.num_steps} of {settings.batch_size} x "
-        f"{settings.iter_size} crops, {height} x {width} pixels, seed {settings.seed}",
+        f"{settings.iter_size} crops, {height} x {width} pixels, seed {settings.seed}; an epoch is "
+        f"{settings.steps_per_epoch:.4g} steps",
         f"solver   {settings.optimizer}, {solver.rate_policy}",
     ]
     for names, rate, decay in solver.rate_groups():
         lines.append(f"         {names}: rate x {rate:g}, weight decay {decay:g}")
-    return [*lines, f"device   {replicas}"]
+    return [*lines, f"device   {replicas}", *_changes(settings, start, first)]
+
+
+def _changes(settings: TrainSettings, start: Start, first: int) -> list[str]:
+    """Say what a resumed run does otherwise than it began, and how a finished one goes on."""
+    before = start.run.settings if start.run else {}
+    lines = [
+        f"changed  {name} {before[name]} -> {getattr(settings, name)}, from step {first} on"
+        for name in sorted(EXTENDING & before.keys())
+        if before[name] != getattr(settings, name)
+    ]
+    if settings.lr_policy == "poly" and any("num_steps" in line for line in lines):
+        lines.append("         the rate follows the poly curve that ends there")
+    if first > settings.num_steps:
+        lines.append(
+            f"finished {settings.num_steps} steps are done; --resume --num_steps "
+            f"{2 * settings.num_steps} goes on, for example"
+        )
+    return lines
 
 
 if __name__ == "__main__":

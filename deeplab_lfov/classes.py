@@ -1,11 +1,12 @@
 """Classes: what a data set calls the classes of its labels, and the colours that it gives them."""
 
-from collections.abc import Sequence
+import itertools
 from typing import NamedTuple
 
 import numpy as np
 
-from deeplab_lfov.voc import PALETTE, class_names_of
+from deeplab_lfov.errors import UserError
+from deeplab_lfov.voc import CLASS_NAMES, PALETTE, class_names_of
 
 Color = tuple[int, int, int]
 """RGB, each from 0 to 255."""
@@ -34,9 +35,29 @@ class Classes(NamedTuple):
         """Whether label 0 is what is no object, by its name."""
         return bool(self.names) and self.names[0].strip("_ ").lower() == "background"
 
-    def named(self, names: Sequence[str]) -> "Classes":
-        """Return the classes under other names, of which there are as many."""
-        return self._replace(names=tuple(names))
+    @property
+    def are_named(self) -> bool:
+        """Whether the names were given by somebody, and are not just `class 0`, `class 1`, ..."""
+        return self.names == CLASS_NAMES or self.names != class_names_of(len(self.names))
+
+    def without_voc_colors(self) -> "Classes":
+        """Return the classes without colours where those are VOC's, as those without are drawn."""
+        voc = tuple(map(tuple, PALETTE[: len(self.colors)].tolist()))
+        return self._replace(colors=(), void_colors=()) if self.colors == voc else self
+
+    def check_same(self, others: "Classes", here: object, there: object) -> None:
+        """Raise UserError unless the other classes have the same names, in the same order.
+
+        here and there: where the two were found, for the message.
+        """
+        pairs = itertools.zip_longest(self.names, others.names)
+        for label, (name, other) in enumerate(pairs):
+            if name != other:
+                name, other = (repr(each) if each else "no class" for each in (name, other))
+                raise UserError(
+                    f"label {label} is {name} in {here} and {other} in {there}; correct that, or "
+                    "say with --class_names FILE what the labels are"
+                )
 
 
 def voc_classes(num_classes: int) -> Classes:

@@ -12,10 +12,10 @@ from deeplab_lfov.cli.startup import start_tensorflow
 
 start_tensorflow()
 
+from deeplab_lfov.classes import voc_classes  # noqa: E402
 from deeplab_lfov.network import engine  # noqa: E402
 from deeplab_lfov.network.model import DeepLabLFOVModel  # noqa: E402
 from deeplab_lfov.training.snapshots import Snapshots  # noqa: E402
-from deeplab_lfov.voc import CLASS_NAMES  # noqa: E402
 from deeplab_lfov.weights.checkpoints import load_weights  # noqa: E402
 from helpers import COUNTS, DATA, NARROW, TRAIN  # noqa: E402
 from util import make_shapes  # noqa: E402
@@ -91,7 +91,7 @@ def shapes(tmp_path_factory):
 def checkpoint(tmp_path_factory, reference_model):
     """A checkpoint of the reference network."""
     folder = tmp_path_factory.mktemp("checkpoint")
-    return Snapshots(folder, reference_model.parameters, CLASS_NAMES).save(7)
+    return Snapshots(folder, reference_model.parameters, voc_classes(21)).save(7)
 
 
 @pytest.fixture

@@ -13,8 +13,9 @@ from deeplab_lfov.cli.command import Parser, run
 from deeplab_lfov.console import progress
 from deeplab_lfov.data.dataset_check import DatasetSummary, in_both, look_at
 from deeplab_lfov.data.image_files import read_mask
+from deeplab_lfov.data.layout import list_of, palette_in
 from deeplab_lfov.data.list_files import parse_list
-from deeplab_lfov.data.palette import class_names_from, read_palette
+from deeplab_lfov.data.palette import classes_from
 from deeplab_lfov.errors import UserError, few, printable
 from deeplab_lfov.voc import VOID, class_names_of
 
@@ -23,7 +24,7 @@ from deeplab_lfov.voc import VOID, class_names_of
 class Settings:
     """The flags of check_dataset.py by name."""
 
-    data_list: str
+    data_list: str | None = None
     data_dir: str = "."
     num_classes: int | None = None
     ignore_label: int = VOID
@@ -36,7 +37,9 @@ def parser() -> Parser:
     """Make the parser of check_dataset.py."""
     description = "Tell what is in a list; exit status 0 where training would run, 2 otherwise."
     p = Parser(description, flags.defaults_of(Settings))
-    p.add_argument("data_list", metavar="LIST", help="as for train.py's --data_list")
+    p.add_argument(
+        "data_list", nargs="?", metavar="LIST", help="default: as for train.py's --data_list"
+    )
     p.add_argument("--data_dir", type=flags.PATH, help="folder that the list's lines start from")
     p.add_argument("--num_classes", type=flags.NUM_CLASSES, help="default: the names', else 21")
     flags.add_label_flags(p)
@@ -52,10 +55,11 @@ def parser() -> Parser:
 def main(given: dict[str, object]) -> None:
     """Read lists, names and pictures, and report."""
     settings = Settings(**given)
-    samples = parse_list(settings.data_dir, settings.data_list)
+    data_list = settings.data_list or list_of(settings.data_dir, "train")
+    samples = parse_list(settings.data_dir, data_list)
     others = parse_list(settings.data_dir, settings.against) if settings.against else []
-    palette = read_palette(settings.palette)
-    names = class_names_from(settings.class_names, palette, settings.num_classes)
+    palette = palette_in(settings.data_dir, settings.palette)
+    names = classes_from(settings.class_names, palette, settings.num_classes).names
     names = names or class_names_of(settings.num_classes or 21)
 
     def labels_of(mask: Path) -> np.ndarray:

@@ -10,7 +10,7 @@ from deeplab_lfov.cli import flags
 from deeplab_lfov.cli.command import Parser, run
 from deeplab_lfov.cli.startup import start_tensorflow
 from deeplab_lfov.console import quiet_stderr
-from deeplab_lfov.data.list_files import read_class_names
+from deeplab_lfov.data.palette import read_classes
 from deeplab_lfov.files import writable_folder
 
 
@@ -49,7 +49,7 @@ def main(given: dict[str, object]) -> None:
     tflite = check_free(folder / "model.tflite") if settings.tflite else None
     model, class_names = load_model(settings.ckpt)
     if settings.class_names:
-        class_names = read_class_names(settings.class_names, model.num_classes)
+        class_names = read_classes(settings.class_names, model.num_classes).names
     writable_folder(folder)  # not before: a mistake should leave no empty folder
     print(f"network  {model}, from {locate(settings.ckpt)}")
 

@@ -12,7 +12,7 @@ def parser() -> Parser:
     """Make the parser of evaluate.py."""
     description = "Measure the mean IoU of a checkpoint on pictures with masks."
     p = Parser(description, flags.defaults_of(EvaluationSettings) | {"crf": False})
-    flags.add_list_flags(p)
+    flags.add_list_flags(p, "val.txt", "val.txt")
     flags.add_label_flags(p)
     p.add_argument(
         "--restore_from",

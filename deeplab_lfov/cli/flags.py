@@ -24,13 +24,16 @@ def add_flag(group: argparse._ArgumentGroup, name: str, help: str) -> None:
     group.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, help=help)
 
 
-def add_list_flags(group: argparse._ArgumentGroup) -> None:
+def add_list_flags(group: argparse._ArgumentGroup, own: str, voc: str) -> None:
     """Add --data_dir and --data_list."""
-    group.add_argument("--data_dir", type=PATH, help="folder that the list's lines start from")
+    group.add_argument(
+        "--data_dir", type=PATH, help="folder of the data set, that the list's lines start from"
+    )
     group.add_argument(
         "--data_list",
         type=PATH,
-        help="lines '/image.jpg /mask.png' or VOC ids; looked for as named, then in data_dir",
+        help="lines '/image.jpg /mask.png' or VOC ids; looked for as named, then in data_dir; "
+        f"default: {own} if data_dir has it, else VOC's {voc}",
     )
 
 
@@ -40,7 +43,8 @@ def add_label_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--palette",
         type=PATH,
-        help="file with a class and its colour in each line: road 128 64 128",
+        help="file with a class and its colour in each line: road 128 64 128, or voc; default: "
+        "the data set's classes.txt, VOC's in VOC's folders",
     )
     group.add_argument("--class_names", type=PATH, help="file that names a class in each line")
 

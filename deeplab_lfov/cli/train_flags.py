@@ -19,7 +19,7 @@ def parser() -> Parser:
 
 
 def _add_data_flags(group: argparse._ArgumentGroup) -> None:
-    flags.add_list_flags(group)
+    flags.add_list_flags(group, "train.txt", "train_aug.txt")
     flags.add_label_flags(group)
     group.add_argument(
         "--num_classes", type=flags.NUM_CLASSES, help="default: as in the weights, else 21"
@@ -32,7 +32,10 @@ def _add_data_flags(group: argparse._ArgumentGroup) -> None:
         group, "random_mirror", "swap left and right of every second picture; see --recipe"
     )
     group.add_argument(
-        "--val_list", type=flags.PATH, help="list to measure the mean IoU on during training"
+        "--val_list",
+        type=flags.PATH,
+        help="list to measure the mean IoU on during training; default: val.txt beside a train.txt "
+        "that was found, else none",
     )
     group.add_argument("--val_every", type=flags.COUNT, help="steps between two measurements")
 
@@ -73,7 +76,11 @@ def _add_solver_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--optimizer", choices=("adam", "sgd"), help="adam, or sgd with momentum")
     group.add_argument("--learning_rate", type=flags.RATE, help="before policy and multipliers")
     group.add_argument("--lr_policy", choices=("fixed", "step", "poly"), help="how the rate falls")
-    group.add_argument("--num_steps", type=flags.COUNT, help="updates to train")
+    steps = group.add_mutually_exclusive_group()
+    steps.add_argument("--num_steps", type=flags.COUNT, help="updates to train")
+    steps.add_argument(
+        "--epochs", type=flags.RATE, help="instead: how often to go through the list"
+    )
     group.add_argument("--batch_size", type=flags.COUNT, help="crops in a pass, over all devices")
     group.add_argument("--iter_size", type=flags.COUNT, help="passes in an update, to save memory")
     group.add_argument("--power", type=flags.RATE, help="exponent of the policy poly")
@@ -115,7 +122,12 @@ def _add_output_flags(group: argparse._ArgumentGroup) -> None:
         type=flags.PATH,
         help="folder for checkpoints, history and events",
     )
-    flags.add_flag(group, "resume", "go on with the run in snapshot_dir, with its settings")
+    flags.add_flag(
+        group,
+        "resume",
+        "go on with the run in snapshot_dir, with its settings; --num_steps, --epochs and "
+        "--learning_rate may be others",
+    )
     group.add_argument("--save_pred_every", type=flags.COUNT, help="steps between checkpoints")
     group.add_argument("--max_to_keep", type=flags.COUNT, help="how many of the newest are kept")
     group.add_argument(

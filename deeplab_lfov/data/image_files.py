@@ -137,7 +137,7 @@ def _checked(
     labels: np.ndarray, path: str | Path, num_classes: int, ignore_label: int, palette: Palette
 ) -> np.ndarray:
     void = labels == ignore_label
-    if palette is not VOC_PALETTE:  # it may have a colour for void
+    if palette.class_names:  # it may have a colour for void
         void |= labels == VOID
     known = void | (labels < min(num_classes, VOID))
     if not known.all():

@@ -11,6 +11,7 @@ from PIL import Image
 
 from deeplab_lfov.data import augmentation
 from deeplab_lfov.data.image_files import read_image, read_mask, read_picture
+from deeplab_lfov.data.layout import palette_in
 from deeplab_lfov.data.list_files import Sample, check_sizes, read_list
 from deeplab_lfov.data.palette import VOC_PALETTE, Palette
 from deeplab_lfov.errors import UserError
@@ -23,8 +24,8 @@ class ImageReader:
     """The pictures and masks that a list file names, `samples`, in the list's order.
 
     data_dir and data_list as for `data_list.read_list`. Labels are 0 ... num_classes - 1;
-    ignore_label is read as void, colours as `palette` says. scale_range and random_mirror are for
-    training batches.
+    ignore_label is read as void, colours as `palette` says, or without one as the data set's folder
+    does (`layout.palette_in`). scale_range and random_mirror are for training batches.
     Raises UserError for a missing list and for missing files, and while reading for a file that
     cannot be decoded, a mask that does not fit its picture and labels out of range.
     """
@@ -36,21 +37,27 @@ class ImageReader:
         *,
         num_classes: int = 21,
         ignore_label: int = VOID,
-        palette: Palette = VOC_PALETTE,
+        palette: Palette | None = None,
         scale_range: tuple[float, float] = (1.0, 1.0),
         random_mirror: bool = False,
         seed: int = 0,
     ):
         self.samples = read_list(data_dir, data_list)
-        self.num_classes, self.ignore_label, self.palette = num_classes, ignore_label, palette
+        self.num_classes, self.ignore_label = num_classes, ignore_label
+        self.palette = palette or palette_in(data_dir)
+        self._given_palette = palette
         self.scale_range, self.random_mirror, self.seed = scale_range, random_mirror, seed
         self._failure: UserError | None = None
 
     @property
     def fingerprint(self) -> str:
-        """Number and checksum of the samples' names and the palette: a run knows its data by it."""
+        """Number and checksum of the samples' names and the palette: a run knows its data by it.
+
+        Without a palette VOC's stands in, as all runs of version 1.0 had it.
+        """
         names = "\n".join(f"{s.image.name} {s.mask.name}" for s in self.samples)
-        colors = self.palette.colors.tobytes() + self.palette.labels.tobytes()
+        palette = self._given_palette or VOC_PALETTE
+        colors = palette.colors.tobytes() + palette.labels.tobytes()
         return f"{len(self.samples)} {zlib.crc32(names.encode() + colors):08x}"
 
     def batches(

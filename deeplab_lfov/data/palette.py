@@ -92,21 +92,38 @@ def _checked_names(names: list[str], path: str | Path) -> tuple[str, ...]:
     return tuple(names)
 
 
-def class_names_from(
+def read_classes(
+    path: str | Path, num_classes: int | None = None, others: Classes | None = None
+) -> Classes:
+    """Read a file of names, as `read_class_names` does, or of names and colours.
+
+    Names alone take the colours of `others`. Raises UserError for another number than num_classes.
+    """
+    if any(_LINE.fullmatch(line) for line in read_lines(Path(path))):
+        classes = read_palette(path).classes
+        if num_classes not in (None, len(classes.names)):
+            raise UserError(f"{path} names {len(classes.names)} classes, not {num_classes}")
+        return classes
+    names = read_class_names(path, num_classes)
+    keeps_colors = others and len(others.colors) == len(names)
+    return others._replace(names=names) if keeps_colors else Classes(names)
+
+
+def classes_from(
     class_names: str | Path | None, palette: Palette, num_classes: int | None
-) -> tuple[str, ...]:
-    """Return the classes' names from the file class_names, else from the palette, else ().
+) -> Classes:
+    """Return the classes of the file class_names, else of the palette, else without names.
 
     Raises UserError where their number is not num_classes, if that is given.
     """
     if class_names is not None:
-        return read_class_names(class_names, num_classes)
+        return read_classes(class_names, num_classes, palette.classes)
     if palette.class_names and num_classes not in (None, len(palette.class_names)):
         raise UserError(
-            f"the palette names {len(palette.class_names)} classes, not {num_classes}; leave "
-            "--num_classes out or correct the palette"
+            f"the palette or classes.txt names {len(palette.class_names)} classes, not "
+            f"{num_classes}; leave --num_classes out or correct the file"
         )
-    return palette.class_names
+    return palette.classes if palette.class_names else Classes(())
 
 
 def _parse(line: str, where: str) -> tuple[str, Color]:

@@ -8,9 +8,12 @@ import numpy as np
 
 
 def fingerprint(
-    settings: Mapping[str, object], names: Sequence[str], tensors: Mapping[str, np.ndarray]
+    settings: Mapping[str, object], names: Sequence[object], tensors: Mapping[str, np.ndarray]
 ) -> int:
-    """Return a checksum of 32 bits of settings (JSON), names of classes or files, and weights."""
+    """Return a checksum of 32 bits of settings, names of classes or files, and weights.
+
+    All but the weights are what JSON holds.
+    """
     checksum = zlib.crc32(json.dumps([settings, list(names)], sort_keys=True).encode())
     for name in sorted(tensors):
         if tensors[name].dtype != object:

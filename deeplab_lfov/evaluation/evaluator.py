@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from deeplab_lfov.classes import Classes
 from deeplab_lfov.data.list_files import Sample
 from deeplab_lfov.distributed.replicas import Replicas
 from deeplab_lfov.evaluation.metrics import ConfusionMatrix
@@ -20,13 +21,13 @@ class Evaluation:
 
     def __init__(
         self,
-        class_names: Sequence[str],
+        classes: Classes,
         trimap_widths: Sequence[int] | None = None,
         report: str | Path | None = None,
     ):
-        self.matrix = ConfusionMatrix(class_names)
-        self.trimap = TrimapMatrices(class_names, trimap_widths) if trimap_widths else None
-        self.report = Report(report) if report else None
+        self.matrix = ConfusionMatrix(classes.names)
+        self.trimap = TrimapMatrices(classes.names, trimap_widths) if trimap_widths else None
+        self.report = Report(report, classes) if report else None
 
     def add(self, sample: Sample, truth: np.ndarray, prediction: np.ndarray) -> None:
         """Add labels uint8 [H, W]; raises ValueError as `ConfusionMatrix.update` does."""

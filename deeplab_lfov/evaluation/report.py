@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from deeplab_lfov.classes import Classes
 from deeplab_lfov.data.image_files import read_image
 from deeplab_lfov.data.list_files import Sample
 from deeplab_lfov.distributed.replicas import Replicas
@@ -20,7 +21,7 @@ from deeplab_lfov.errors import UserError
 from deeplab_lfov.evaluation.metrics import ConfusionMatrix
 from deeplab_lfov.evaluation.trimap import TrimapMatrices
 from deeplab_lfov.files import whole_file, writable_folder
-from deeplab_lfov.voc import PALETTE, VOID
+from deeplab_lfov.voc import VOID
 
 TEMPLATE = Path(__file__).with_name("report_template.html")
 GENERATOR = b'<meta name="generator" content="deeplab_lfov">'
@@ -46,10 +47,12 @@ class Seen(NamedTuple):
 class Report:
     """Collects pictures with `add`, and writes them with the numbers to <folder>/index.html.
 
-    Raises UserError where that cannot be written, or is no earlier report.
+    classes: their names and colours. Raises UserError where that cannot be written, or is no
+    earlier report.
     """
 
-    def __init__(self, folder: str | Path):
+    def __init__(self, folder: str | Path, classes: Classes):
+        self.classes = classes
         self.path = writable_folder(folder) / "index.html"
         if self.path.exists() and not _is_report(self.path):
             raise UserError(f"{self.path} exists and is no earlier report; choose another folder")
@@ -103,11 +106,11 @@ class Report:
             absent_note=f", {absent} absent classes left out" if absent else "",
             numbers=_numbers(matrix),
             facts="".join(f"<dt>{_text(k)}</dt><dd>{_text(v)}</dd>" for k, v in facts.items()),
-            bars=_bars(matrix),
+            bars=_bars(matrix, self.classes),
             trimap=_trimap(trimap) if trimap else "",
-            heat=_heat(matrix),
+            heat=_heat(matrix, self.classes),
             pictures="".join(
-                _section(title, seen, matrix.class_names) for title, seen in self.chosen().items()
+                _section(title, seen, self.classes) for title, seen in self.chosen().items()
             ),
         )
         with whole_file(self.path) as partial:
@@ -141,8 +144,8 @@ def _percent(share: float) -> str:
     return "none" if np.isnan(share) else f"{100 * share:.1f} %"
 
 
-def _chip(label: int) -> str:
-    red, green, blue = PALETTE[label]
+def _chip(label: int, classes: Classes) -> str:
+    red, green, blue = classes.table[label]
     return f'<span class="chip" style="background:rgb({red},{green},{blue})"></span>'
 
 
@@ -157,10 +160,10 @@ def _numbers(matrix: ConfusionMatrix) -> str:
     )
 
 
-def _bars(matrix: ConfusionMatrix) -> str:
+def _bars(matrix: ConfusionMatrix, classes: Classes) -> str:
     rows = []
-    for label, (name, iou) in enumerate(zip(matrix.class_names, matrix.iou, strict=True)):
-        head = f'<tr><th scope="row">{_chip(label)}{_text(name)}</th>'
+    for label, (name, iou) in enumerate(zip(classes.names, matrix.iou, strict=True)):
+        head = f'<tr><th scope="row">{_chip(label, classes)}{_text(name)}</th>'
         if np.isnan(iou):
             rows.append(f'{head}<td colspan="2" class="absent">absent</td></tr>')
             continue
@@ -169,9 +172,9 @@ def _bars(matrix: ConfusionMatrix) -> str:
     return "".join(rows)
 
 
-def _heat(matrix: ConfusionMatrix) -> str:
+def _heat(matrix: ConfusionMatrix, classes: Classes) -> str:
     occurs = np.flatnonzero(matrix.counts.sum(axis=0) + matrix.counts.sum(axis=1))
-    names = [_text(matrix.class_names[label]) for label in occurs]
+    names = [_text(classes.names[label]) for label in occurs]
     head = "".join(f'<th scope="col"><span>{name}</span></th>' for name in names)
     rows = [f"<tr><td></td>{head}</tr>"]
     for truth, name in zip(occurs, names, strict=True):
@@ -180,7 +183,7 @@ def _heat(matrix: ConfusionMatrix) -> str:
             _cell(int(matrix.counts[truth, label]), int(total), name, other)
             for label, other in zip(occurs, names, strict=True)
         ]
-        rows.append(f'<tr><th scope="row">{_chip(truth)}{name}</th>{"".join(cells)}</tr>')
+        rows.append(f'<tr><th scope="row">{_chip(truth, classes)}{name}</th>{"".join(cells)}</tr>')
     return "".join(rows)
 
 
@@ -205,12 +208,12 @@ def _trimap(trimap: TrimapMatrices) -> str:
     )
 
 
-def _section(title: str, seen: list[Seen], class_names: tuple[str, ...]) -> str:
-    figures = "".join(_figure(picture, class_names) for picture in seen)
+def _section(title: str, seen: list[Seen], classes: Classes) -> str:
+    figures = "".join(_figure(picture, classes) for picture in seen)
     return f"<h2>{title}</h2>{figures}" if figures else ""
 
 
-def _figure(seen: Seen, class_names: tuple[str, ...]) -> str:
+def _figure(seen: Seen, classes: Classes) -> str:
     image, (truth, prediction) = read_image(seen.path), seen.truth_and_prediction
     views = {
         "picture": image,
@@ -218,13 +221,16 @@ def _figure(seen: Seen, class_names: tuple[str, ...]) -> str:
         "prediction": prediction,
         "errors, red": _errors(image, truth, prediction),
     }
+    name = _text(seen.name)
     strip = "".join(
-        f'<div><img src="{_data_uri(pixels)}" alt="{title} of {_text(seen.name)}">{title}</div>'
+        f'<div><img src="{_data_uri(pixels, classes)}" alt="{title} of {name}">{title}</div>'
         for title, pixels in views.items()
     )
     found = [label for label in np.unique([truth, prediction]) if label != VOID]
-    names = "".join(f"<span>{_chip(label)}{_text(class_names[label])}</span>" for label in found)
-    head = f"<header><b>{_text(seen.name)}</b>mean IoU {_percent(seen.mean_iou)}</header>"
+    names = "".join(
+        f"<span>{_chip(label, classes)}{_text(classes.names[label])}</span>" for label in found
+    )
+    head = f"<header><b>{name}</b>mean IoU {_percent(seen.mean_iou)}</header>"
     return (
         f'<figure>{head}<div class="strip">{strip}</div><figcaption>{names}</figcaption></figure>'
     )
@@ -240,11 +246,11 @@ def _errors(image: np.ndarray, truth: np.ndarray, prediction: np.ndarray) -> np.
     return np.where((truth == VOID)[..., np.newaxis], stripes, pixels).astype(np.uint8)
 
 
-def _data_uri(pixels: np.ndarray) -> str:
+def _data_uri(pixels: np.ndarray, classes: Classes) -> str:
     """Embed RGB as JPEG and labels as PNG, which keeps borders sharp; both shrunk if large."""
     picture, file = Image.fromarray(pixels), io.BytesIO()
     if pixels.ndim == 2:
-        picture.putpalette(PALETTE.tobytes())
+        picture.putpalette(classes.table.tobytes())
         picture.thumbnail((SIDE, SIDE), Image.Resampling.NEAREST)
         picture.save(file, "PNG")
     else:

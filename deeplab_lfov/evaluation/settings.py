@@ -4,6 +4,7 @@ import dataclasses
 import json
 from dataclasses import dataclass
 
+from deeplab_lfov.data.layout import list_of
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.inference.settings import PredictionSettings
 from deeplab_lfov.voc import VOID
@@ -13,12 +14,13 @@ from deeplab_lfov.voc import VOID
 class EvaluationSettings(PredictionSettings):
     """What evaluate.py measures, on which list and with which weights.
 
-    num_steps: how many pictures to take, None for all. crf_search, a factor, and voc_submission, a
+    data_list: None for the data set's own val.txt, or VOC's val list where it has none. num_steps:
+    how many pictures to take, None for all. crf_search, a factor, and voc_submission, a
     zip file, are done instead of the metric. Raises UserError for settings that exclude each other.
     """
 
     data_dir: str = "."
-    data_list: str = "ImageSets/Segmentation/val.txt"
+    data_list: str | None = None
     ignore_label: int = VOID
     palette: str | None = None
     class_names: str | None = None
@@ -32,6 +34,8 @@ class EvaluationSettings(PredictionSettings):
     voc_submission: str | None = None
 
     def __post_init__(self):
+        if self.data_list is None:
+            object.__setattr__(self, "data_list", list_of(self.data_dir, "val"))  # it is frozen
         metric = {name for name in ("json", "report", "trimap") if getattr(self, name)}
         if self.voc_submission and (metric or self.crf_search):
             flag = "crf_search" if self.crf_search else min(metric)

@@ -11,8 +11,9 @@ import numpy as np
 from deeplab_lfov.console import progress
 from deeplab_lfov.data.image_files import check_replaceable, image_size, read_image, write_mask
 from deeplab_lfov.data.image_reader import ImageReader
-from deeplab_lfov.data.list_files import Sample, read_class_names, read_list
-from deeplab_lfov.data.palette import read_palette
+from deeplab_lfov.data.layout import palette_in
+from deeplab_lfov.data.list_files import Sample, read_list
+from deeplab_lfov.data.palette import Palette, classes_from, palette_of
 from deeplab_lfov.distributed.devices import first_device
 from deeplab_lfov.distributed.fingerprint import fingerprint
 from deeplab_lfov.distributed.meeting import Meeting
@@ -48,12 +49,18 @@ def connect(meeting: Meeting, settings: EvaluationSettings) -> Replicas:
 
 
 def make_predictor(settings: EvaluationSettings) -> Predictor:
-    """Load the network, with the class names that the settings give; raises UserError."""
+    """Load the network, with the classes of the settings or the data set, if these name them.
+
+    Raises UserError as `Predictor` does, and where the data set has other classes than the network.
+    """
     options = settings.options() | ({"crf": None} if settings.crf_search else {})
     predictor = Predictor(settings.restore_from, **options)
-    if settings.class_names:
-        num_classes = predictor.model.num_classes
-        predictor.class_names = read_class_names(settings.class_names, num_classes)
+    palette, stored = palette_in(settings.data_dir, settings.palette), predictor.classes
+    classes = classes_from(settings.class_names, palette, predictor.model.num_classes)
+    if classes.names and stored.are_named and not settings.class_names:
+        classes.check_same(stored, settings.palette or settings.data_dir, settings.restore_from)
+    if classes.names:
+        predictor.classes = classes._replace(colors=classes.colors or stored.colors)
     return predictor
 
 
@@ -63,7 +70,7 @@ def measure(settings: EvaluationSettings, predictor: Predictor, replicas: Replic
     masks = replicas.share(_mask_paths(settings.save_dir, samples))
     if settings.json:
         writable_json(settings.json, "mean_iou")
-    evaluation = Evaluation(predictor.class_names, settings.trimap, settings.report)
+    evaluation = Evaluation(predictor.classes, settings.trimap, settings.report)
     _print_plan(settings, f"{len(samples)} pictures with masks", predictor, replicas)
 
     def begin(item: tuple[Picture, Path | None]) -> Segmentation:
@@ -74,7 +81,7 @@ def measure(settings: EvaluationSettings, predictor: Predictor, replicas: Replic
         ((sample, _, truth), mask), prediction = item, segmentation.labels()
         evaluation.add(sample, truth, prediction)
         if mask:
-            write_mask(mask, prediction)
+            write_mask(mask, prediction, colors=predictor.classes.table)
         return evaluation.matrix.mean_iou
 
     pictures = zip(reader.pictures(), masks, strict=True)
@@ -166,12 +173,18 @@ def _reader(
         settings.data_list,
         num_classes=predictor.model.num_classes,
         ignore_label=settings.ignore_label,
-        palette=read_palette(settings.palette),
+        palette=_palette(settings, predictor),
     )
     samples = reader.samples[: settings.num_steps]
     _check_sizes(settings, predictor, samples)
     reader.samples = replicas.share(samples)
     return reader, samples
+
+
+def _palette(settings: EvaluationSettings, predictor: Predictor) -> Palette:
+    """Return the colours of the truth: the data set's, else those the network was trained with."""
+    palette = palette_in(settings.data_dir, settings.palette)
+    return palette if len(palette.colors) else palette_of(predictor.classes)
 
 
 def _check_sizes(

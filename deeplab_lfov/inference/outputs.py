@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from deeplab_lfov.classes import Classes
 from deeplab_lfov.data.decoding import check_regular
 from deeplab_lfov.data.image_files import check_replaceable, write_mask
 from deeplab_lfov.errors import UserError
@@ -30,18 +31,19 @@ class Outputs(NamedTuple):
         segmentation: Segmentation,
         labels: np.ndarray,
         share: float | None,
-        legend: Sequence[str],
+        classes: Classes,
+        legend: bool,
     ) -> None:
         """Write the files of a picture whose labels are uint8 [H, W].
 
-        share: of the colors in the overlay; legend: names of the classes, or none of them. Raises
-        UserError when a file cannot be written.
+        share: of the colours in the overlay; legend: name the classes below it. Raises UserError
+        when a file cannot be written.
         """
-        write_mask(self.mask, labels)
+        write_mask(self.mask, labels, colors=classes.table)
         if self.overlay:
             from deeplab_lfov.inference.visualize import save_overlay  # matplotlib takes a while
 
-            save_overlay(self.overlay, segmentation.image, labels, share, legend)
+            save_overlay(self.overlay, segmentation.image, labels, share, classes, legend)
         if self.scores:
             write_scores(self.scores, segmentation)
 

@@ -7,14 +7,14 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_lfov import limits
+from deeplab_lfov.classes import voc_classes
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.inference.prepared_network import LiveNetwork, PreparedNetwork
 from deeplab_lfov.inference.segmentation import Refine, Segmentation, View
 from deeplab_lfov.inference.tiles import tiles
 from deeplab_lfov.network.layers import STRIDE, num_cells
 from deeplab_lfov.network.model import DeepLabLFOVModel
-from deeplab_lfov.voc import class_names_of
-from deeplab_lfov.weights.checkpoints import load_model
+from deeplab_lfov.weights.checkpoints import load_model_and_classes
 
 
 class Predictor:
@@ -46,15 +46,20 @@ class Predictor:
         scales = _checked_scales(scales)
         _check_options(input_size, max_side, tile, crf)
         if isinstance(network, DeepLabLFOVModel):
-            self.model, self.class_names = network, class_names_of(network.num_classes)
+            self.model, self.classes = network, voc_classes(network.num_classes)
             self._network = LiveNetwork(network)
         else:
-            self.model, self.class_names = load_model(network, precision=precision)
+            self.model, self.classes = load_model_and_classes(network, precision=precision)
             self._network = PreparedNetwork(self.model)
         if crf and self.model.num_classes == 1:
             raise UserError("a CRF needs two classes or more and the network has one; leave it out")
         self.views = [View(s, mirrored) for s in scales for mirrored in (False, True)[: 1 + flip]]
         self.input_size, self.max_side, self.tile, self.crf = input_size, max_side, tile, crf
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes' names, label 0 first; `classes` has their colours too."""
+        return self.classes.names
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Label every pixel with the most probable class: uint8 RGB [H, W, 3] -> uint8 [H, W]."""

@@ -1,30 +1,40 @@
-"""Makes of settings what trains: the classes' names, the network and the solver."""
+"""Makes of settings what trains: the classes, the network and the solver."""
 
 from collections.abc import Sequence
 
-from deeplab_lfov.data.palette import class_names_from, read_palette
+from deeplab_lfov.classes import Classes, voc_classes
+from deeplab_lfov.data.layout import palette_in
+from deeplab_lfov.data.palette import classes_from
 from deeplab_lfov.network.layers import HEAD
 from deeplab_lfov.network.model import DeepLabLFOVModel
 from deeplab_lfov.solver.solver import Solver
 from deeplab_lfov.training.settings import TrainSettings
 from deeplab_lfov.training.start import Start
-from deeplab_lfov.voc import class_names_of
 from deeplab_lfov.weights.checkpoints import check_fit, set_parameters
 
 
-def find_class_names(settings: TrainSettings, start: Start) -> tuple[str, ...]:
-    """Name the classes: as the settings' files do, else as the weights do, else as VOC does.
+def find_classes(settings: TrainSettings, start: Start) -> Classes:
+    """Name and colour the classes: as the data set does, else as the weights do, else as VOC does.
 
-    Raises UserError for files that do not fit.
+    Raises UserError for files that do not fit, and where weights whose last layer is kept call the
+    classes otherwise.
     """
-    names = ()
-    if not start.run:
-        palette = read_palette(settings.palette)
-        names = class_names_from(settings.class_names, palette, settings.num_classes)
+    stored = _stored_classes(settings, start)
+    if start.run and "class_colors" not in start.tensors:  # of version 1.0: by the run alone
+        return stored
+    palette = palette_in(settings.data_dir, settings.palette)
+    classes = classes_from(settings.class_names, palette, settings.num_classes)
+    if not classes.names:
+        return stored or voc_classes(settings.num_classes)
+    if stored and stored.are_named and not settings.class_names:
+        classes.check_same(stored, settings.palette or settings.data_dir, start.path)
+    return stored if start.run else classes
+
+
+def _stored_classes(settings: TrainSettings, start: Start) -> Classes | None:
+    """Return the classes of weights whose last layer is kept."""
     fit, keeps_head = start.fit, start.run or not settings.not_restore_last
-    if not names and fit and keeps_head and fit.num_classes == settings.num_classes:
-        names = fit.class_names
-    return names or class_names_of(settings.num_classes)
+    return fit.classes if fit and keeps_head and fit.num_classes == settings.num_classes else None
 
 
 def check_weights(settings: TrainSettings, start: Start) -> None:

@@ -25,7 +25,7 @@ def make_readers(settings: TrainSettings) -> Readers:
     masks = {
         "num_classes": settings.num_classes,
         "ignore_label": settings.ignore_label,
-        "palette": read_palette(settings.palette),
+        "palette": read_palette(settings.palette) if settings.palette else None,
     }
     train = ImageReader(
         settings.data_dir,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from deeplab_lfov.classes import Classes
 from deeplab_lfov.data.image_files import is_output
 from deeplab_lfov.data.image_reader import ImageReader
 from deeplab_lfov.errors import UserError
@@ -39,13 +40,13 @@ class Record:
         snapshots: Snapshots,
         history: History,
         *,
-        class_names: tuple[str, ...],
+        classes: Classes,
         save_dir: Path,
         save_num_images: int = 2,
         val_reader: ImageReader | None = None,
     ):
         self.model, self.snapshots, self.history = model, snapshots, history
-        self.class_names, self.val_reader = class_names, val_reader
+        self.classes, self.val_reader = classes, val_reader
         self.save_dir, self.save_num_images = save_dir, save_num_images
         self._predictor = Predictor(model)
 
@@ -74,7 +75,7 @@ class Record:
             picture(images).numpy(),
             labels.numpy()[..., 0],
             likeliest_labels(upsample_scores(scores, *images.shape[1:3])).numpy(),
-            self.class_names,
+            self.classes,
         )
         self.history.add_figure(figure, step)
         return f"saved {self.save_checkpoint(step)} and {figure}"
@@ -96,7 +97,7 @@ class Record:
 
         Returns None when it was stopped before the end.
         """
-        matrix, best = ConfusionMatrix(self.class_names), self.history.best()
+        matrix, best = ConfusionMatrix(self.classes.names), self.history.best()
         for _, image, labels in self.val_reader.pictures():
             matrix.update(labels, self._predictor(image))
             if is_stopped():
@@ -133,7 +134,7 @@ def make_record(
     settings: TrainSettings,
     solver: Solver,
     snapshots: Snapshots,
-    class_names: tuple[str, ...],
+    classes: Classes,
     save_dir: Path,
     val_reader: ImageReader | None,
 ) -> Record:
@@ -153,7 +154,7 @@ def make_record(
         solver.model,
         snapshots,
         History(snapshots.folder, first_step),
-        class_names=class_names,
+        classes=classes,
         save_dir=save_dir,
         save_num_images=settings.save_num_images,
         val_reader=val_reader,

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from deeplab_lfov.data.palette import class_names_from, read_palette
+from deeplab_lfov.data.layout import list_of, own_list, palette_in
+from deeplab_lfov.data.list_files import parse_list
+from deeplab_lfov.data.palette import classes_from
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.voc import VOID
 
@@ -57,6 +60,9 @@ FREE = {
 }
 """What may differ when a run is resumed: where things are and how often they are looked at."""
 
+EXTENDING = {"num_steps", "learning_rate"}
+"""What a resumed run may be told anew; from then on it is another run's continuation."""
+
 NOT_STORED = {"devices"}
 """What is no part of a run: any number of replicas computes the same."""
 
@@ -66,11 +72,12 @@ class TrainSettings:
     """Everything that decides a run, one field for each flag of train.py, under the same name.
 
     `complete` makes one of the flags that were given. Those without a default here come from the
-    recipe, and num_classes and width from the weights. Sizes are (height, width) in pixels.
+    recipe, the lists from the data set's folder, and num_classes and width from the weights. Sizes
+    are (height, width) in pixels.
     """
 
     data_dir: str = "."
-    data_list: str = "ImageSets/Segmentation/train_aug.txt"
+    data_list: str
     ignore_label: int = VOID
     palette: str | None = None
     class_names: str | None = None
@@ -116,13 +123,27 @@ class TrainSettings:
     def complete(cls, flags: Mapping[str, object], start: Start) -> TrainSettings:
         """Complete the flags that were given, by name, for a run that begins with `start`.
 
-        Raises UserError for flags that would change the run that is resumed, and for names and
-        numbers of classes that do not fit together.
+        `epochs` stands for as many num_steps as go through the list so often. Raises UserError for
+        flags that would change the run that is resumed, and for names and numbers of classes that
+        do not fit together.
         """
+        given = {name: value for name, value in flags.items() if name != "epochs"}
         if start.run:
-            return cls(**_of_run(flags, start.run.settings))
-        recipe = RECIPES[flags.get("recipe", cls.recipe)]
-        return cls(**recipe | dict(flags) | _shape(flags, start))
+            values = _of_run(given, start.run.settings)
+        else:
+            recipe = RECIPES[given.get("recipe", cls.recipe)]
+            values = recipe | _lists(given) | given | _shape(given, start)
+        settings = cls(**values)
+        return settings.lasting(flags["epochs"]) if "epochs" in flags else settings
+
+    def lasting(self, epochs: float) -> TrainSettings:
+        """Return the settings with the num_steps that go through the training list so often."""
+        return dataclasses.replace(self, num_steps=max(1, math.ceil(epochs * self.steps_per_epoch)))
+
+    @property
+    def steps_per_epoch(self) -> float:
+        """How many updates go once through the training list; raises UserError without one."""
+        return len(parse_list(self.data_dir, self.data_list)) / self.crops_per_step
 
     @property
     def crops_per_step(self) -> int:
@@ -161,7 +182,9 @@ def decisive(stored: Mapping[str, object]) -> dict[str, object]:
 def _of_run(flags: Mapping[str, object], stored: dict) -> dict[str, object]:
     """Return a run's settings with those flags changed that may be; refuse the others by name."""
     given = _through_json({name: value for name, value in flags.items() if name not in NOT_STORED})
-    changed = [name for name in sorted(set(given) - FREE) if given[name] != stored.get(name)]
+    changed = [
+        name for name in sorted(set(given) - FREE - EXTENDING) if given[name] != stored.get(name)
+    ]
     if changed:
         changes = (f"--{name} is {stored.get(name)} and not {given[name]}" for name in changed)
         folder = flags.get("snapshot_dir", TrainSettings.snapshot_dir)
@@ -178,11 +201,18 @@ def _of_run(flags: Mapping[str, object], stored: dict) -> dict[str, object]:
     return kept | dict(flags)
 
 
+def _lists(flags: Mapping[str, object]) -> dict[str, object]:
+    """Return the lists of a new run: the data set's own, if it has them, else VOC's."""
+    data_dir = flags.get("data_dir", TrainSettings.data_dir)
+    if "data_list" in flags or not own_list(data_dir, "train"):
+        return {"data_list": list_of(data_dir, "train")}
+    return {"data_list": own_list(data_dir, "train"), "val_list": own_list(data_dir, "val")}
+
+
 def _shape(flags: Mapping[str, object], start: Start) -> dict[str, object]:
     """Return num_classes and width of a new run's network."""
-    names = class_names_from(
-        flags.get("class_names"), read_palette(flags.get("palette")), flags.get("num_classes")
-    )
+    palette = palette_in(flags.get("data_dir", TrainSettings.data_dir), flags.get("palette"))
+    names = classes_from(flags.get("class_names"), palette, flags.get("num_classes")).names
     fit, keeps_head = start.fit, not flags.get("not_restore_last")
     num_classes = fit.num_classes if fit and keeps_head else 21
     return {

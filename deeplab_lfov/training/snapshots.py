@@ -1,13 +1,15 @@
 """The checkpoints of a run: written atomically, kept up to a number, and resumed from."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
+from deeplab_lfov.classes import Classes
 from deeplab_lfov.distributed.replicas import copy_here
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.files import flush_to_disk
@@ -21,7 +23,7 @@ _SUFFIXES = (".data-00000-of-00001", ".index")
 class Snapshots:
     """The writer of a run's checkpoints `model.ckpt-<steps done>`, which keeps the newest.
 
-    variables are by name; class_names and the run's settings (a dict for JSON) are stored with
+    variables are by name; the classes and the run's settings (a dict for JSON) are stored with
     them. A checkpoint appears under its name only when all of it is on the disk itself, and older
     ones go after that: neither a kill nor a power cut leaves less than there was before.
     """
@@ -30,14 +32,19 @@ class Snapshots:
         self,
         folder: Path,
         variables: dict[str, tf.Variable],
-        class_names: Sequence[str],
+        classes: Classes,
         max_to_keep: int = 5,
         settings: dict | None = None,
     ):
         self.folder, self._variables, self._max_to_keep = Path(folder), variables, max_to_keep
-        texts = {"class_names": list(class_names), "settings": json.dumps(settings or {})}
-        texts = {name: tf.Variable(text, trainable=False) for name, text in texts.items()}
-        stored = {name: copy_here(variable) for name, variable in variables.items()} | texts
+        facts = {
+            "class_names": list(classes.names),
+            "class_colors": classes.table[: len(classes.names)],
+            "void_colors": np.array(classes.void_colors, np.uint8).reshape(-1, 3),
+            "settings": json.dumps(settings or {}),
+        }
+        facts = {name: tf.Variable(value, trainable=False) for name, value in facts.items()}
+        stored = {name: copy_here(variable) for name, variable in variables.items()} | facts
         self._saver = tf.compat.v1.train.Saver(stored, max_to_keep=0)
 
     def save(self, step: int) -> Path:

@@ -2,7 +2,8 @@
 
 A checkpoint is TensorFlow's V2 format, `model.ckpt-<steps done>`, keyed by name: `conv1_1/w` ...
 `fc8_voc12/b` as the first TensorFlow version wrote them; beside them what `snapshots` adds for a
-run: the optimizer's slots (`conv1_1/w/Adam`), `global_step`, `class_names` and `settings`.
+run: the optimizer's slots (`conv1_1/w/Adam`), `global_step`, `class_names`, `class_colors` and
+`void_colors` (uint8 RGB [n, 3]) and `settings`.
 """
 
 from collections.abc import Collection
@@ -12,14 +13,20 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from deeplab_lfov.classes import Classes, Color, voc_classes
 from deeplab_lfov.errors import UserError, few
 from deeplab_lfov.network.layers import HEAD, WIDTH_UNIT, parameter_shapes
 from deeplab_lfov.network.model import DeepLabLFOVModel
-from deeplab_lfov.voc import CLASS_NAMES, class_names_of
+from deeplab_lfov.voc import CLASS_NAMES
 from deeplab_lfov.weights.formats import Tensors, read_tensors
 
 _BOOKKEEPING = {"global_step", "class_names", "settings", "loss_scale", "loss_scale_steps"}
-_BOOKKEEPING |= {"beta1_power", "beta2_power"}  # of TensorFlow 1's Adam
+_BOOKKEEPING |= {
+    "class_colors",
+    "void_colors",
+    "beta1_power",
+    "beta2_power",
+}  # of TensorFlow 1's Adam
 
 _SLOTTED = set(parameter_shapes(1, 1.0))
 MOST_WIDTH = 8  # times VGG-16's channels; a file that asks for more is damaged
@@ -30,7 +37,7 @@ class Fit(NamedTuple):
 
     num_classes: int
     width: float
-    class_names: tuple[str, ...]
+    classes: Classes
 
 
 def export_weights(model: DeepLabLFOVModel, path: str | Path) -> None:
@@ -58,10 +65,16 @@ def load_model(path: str | Path, **options) -> tuple[DeepLabLFOVModel, tuple[str
 
     options go to DeepLabLFOVModel. Raises UserError as `load_weights` does.
     """
+    model, classes = load_model_and_classes(path, **options)
+    return model, classes.names
+
+
+def load_model_and_classes(path: str | Path, **options) -> tuple[DeepLabLFOVModel, Classes]:
+    """Load as `load_model` does, with the classes' colours too."""
     tensors = read_tensors(path)
     fit = fit_of(tensors, path)
     check_fit(tensors, fit.num_classes, fit.width, path)
-    return DeepLabLFOVModel(fit.num_classes, fit.width, initial=tensors, **options), fit.class_names
+    return DeepLabLFOVModel(fit.num_classes, fit.width, initial=tensors, **options), fit.classes
 
 
 def fit_of(tensors: Tensors, path: str | Path) -> Fit:
@@ -78,12 +91,28 @@ def fit_of(tensors: Tensors, path: str | Path) -> Fit:
             f"{path} holds {num_classes} classes and {sizes['conv1_1/b']} channels in conv1_1; "
             f"256 and {MOST_WIDTH * WIDTH_UNIT} are the most"
         )
+    return Fit(num_classes, sizes["conv1_1/b"] / WIDTH_UNIT, _classes_of(tensors, num_classes))
+
+
+def _classes_of(tensors: Tensors, num_classes: int) -> Classes:
+    """Return the names and colours that are stored with weights, and VOC's in place of others."""
     stored = tensors.get("class_names", np.empty(0))
-    if stored.size != num_classes:
-        return Fit(num_classes, sizes["conv1_1/b"] / WIDTH_UNIT, class_names_of(num_classes))
-    names = stored.ravel().tolist()
-    names = tuple(n.decode("utf-8", "replace") if isinstance(n, bytes) else str(n) for n in names)
-    return Fit(num_classes, sizes["conv1_1/b"] / WIDTH_UNIT, names)
+    classes = voc_classes(num_classes)
+    if stored.size == num_classes:
+        names = stored.ravel().tolist()
+        names = [n.decode("utf-8", "replace") if isinstance(n, bytes) else str(n) for n in names]
+        classes = Classes(tuple(names))
+    colors, void_colors = (_colors_of(tensors, name) for name in ("class_colors", "void_colors"))
+    if len(colors) == num_classes:
+        classes = classes._replace(colors=colors, void_colors=void_colors)
+    return classes.without_voc_colors()
+
+
+def _colors_of(tensors: Tensors, name: str) -> tuple[Color, ...]:
+    colors = tensors.get(name, np.empty(0))
+    if colors.dtype != np.uint8 or colors.ndim != 2 or colors.shape[1] != 3 or len(colors) > 256:
+        return ()
+    return tuple(map(tuple, colors.tolist()))
 
 
 def set_parameters(

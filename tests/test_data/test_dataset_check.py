@@ -74,7 +74,7 @@ def test_masks_that_look_wrong_are_noted(check, add, tmp_path):
     add("void", labels(255))
     add("rgb", None)
     Image.fromarray(PALETTE[labels(0, 15)]).save(tmp_path / "rgb.png")
-    result = check()
+    result = check("--palette", "voc")
     assert result.status == 0
     assert f"1 masks that are all background (label 0): {tmp_path}/black.png" in result.out
     assert f"1 masks that are all void: {tmp_path}/void.png" in result.out

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from deeplab_lfov import UserError
-from deeplab_lfov.data.palette import VOC_PALETTE, class_names_from, palette_of, read_palette
+from deeplab_lfov.data.palette import VOC_PALETTE, classes_from, palette_of, read_palette
 from deeplab_lfov.voc import PALETTE
 
 
@@ -43,11 +43,11 @@ def test_other_files_are_errors(tmp_path, text, message):
 def test_the_number_of_names_must_be_that_of_the_classes(tmp_path):
     (tmp_path / "palette.txt").write_text("sky 1 2 3\nroad 4 5 6\n")
     palette = read_palette(tmp_path / "palette.txt")
-    assert class_names_from(None, palette, 2) == ("sky", "road")
-    assert class_names_from(None, palette, None) == ("sky", "road")
-    assert class_names_from(None, read_palette(None), 7) == ()
+    assert classes_from(None, palette, 2) == palette.classes
+    assert classes_from(None, palette, None).names == ("sky", "road")
+    assert classes_from(None, read_palette(None), 7).names == ()
     with pytest.raises(UserError, match="names 2 classes, not 3"):
-        class_names_from(None, palette, 3)
+        classes_from(None, palette, 3)
 
 
 def test_names_alone_have_no_colors(tmp_path):

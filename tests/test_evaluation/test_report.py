@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from deeplab_lfov import ConfusionMatrix, UserError
+from deeplab_lfov.classes import Classes
 from deeplab_lfov.evaluation.report import TEMPLATE, Report
 from deeplab_lfov.evaluation.trimap import TrimapMatrices
 
@@ -34,7 +35,7 @@ def write(tmp_path):
     """Write a report of pictures whose first `wrong` of 100 pixels are wrong; returns the page."""
 
     def call(wrongs, trimap=None, names=NAMES):
-        report, matrix = Report(tmp_path / "report"), ConfusionMatrix(names)
+        report, matrix = Report(tmp_path / "report", Classes(names)), ConfusionMatrix(names)
         for number, wrong in enumerate(wrongs):
             image = tmp_path / f"p{number}.png"
             Image.new("RGB", (10, 10), (9 * number, 90, 9)).save(image)
@@ -113,7 +114,7 @@ def test_no_picture_comes_twice(write, wrongs, expected):
 
 
 def test_a_picture_of_void_alone_is_left_out(tmp_path):
-    report = Report(tmp_path)
+    report = Report(tmp_path, Classes(NAMES))
     report.add("v", tmp_path / "v.png", np.full((4, 4), 255, np.uint8), np.zeros((4, 4), np.uint8))
     page = report.write(ConfusionMatrix(NAMES), {}).read_text()
     assert "none</h1>" in page and "<figure>" not in page
@@ -131,17 +132,17 @@ def test_an_earlier_report_is_replaced_and_nothing_else(write, tmp_path):
     write([2])
     (tmp_path / "report/index.html").write_text("<html>precious")
     with pytest.raises(UserError, match="no earlier report"):
-        Report(tmp_path / "report")
+        Report(tmp_path / "report", Classes(NAMES))
     with pytest.raises(UserError):
-        Report("/dev/null/x")
+        Report("/dev/null/x", Classes(NAMES))
     (tmp_path / "other/index.html").mkdir(parents=True)
     with pytest.raises(UserError, match="index.html exists .* choose another folder"):
-        Report(tmp_path / "other")
+        Report(tmp_path / "other", Classes(NAMES))
     assert (tmp_path / "report/index.html").read_text() == "<html>precious"
 
 
 def test_masks_are_kept_small(tmp_path):
-    report = Report(tmp_path)
+    report = Report(tmp_path, Classes(NAMES))
     labels = np.zeros((500, 500), np.uint8)
     report.add("a", tmp_path / "a.png", labels, labels)
     assert len(report.seen[0].masks) < 5000

@@ -44,8 +44,8 @@ def test_nothing_is_left_of_a_submission_that_stopped(tmp_path):
 def test_a_full_disk_is_named_and_leaves_nothing(tmp_path):
     """A limit on the size of files stands for the disk."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    labels = np.random.default_rng(0).integers(0, 21, (200, 200), np.uint8)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+    labels = np.random.default_rng(0).integers(0, 21, (500, 500), np.uint8)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (80_000, limits[1]))
     try:
         with pytest.raises(UserError, match="cannot write .*out.zip: File too large"):
             write(tmp_path / "out.zip", labels)

@@ -3,10 +3,13 @@ import pytest
 from PIL import Image
 
 from deeplab_lfov import decode_labels
+from deeplab_lfov.classes import Classes, voc_classes
 from deeplab_lfov.data.image_files import read_image
 from deeplab_lfov.inference import visualize
 from deeplab_lfov.inference.visualize import save_overlay
-from deeplab_lfov.voc import CLASS_NAMES, PALETTE
+from deeplab_lfov.voc import PALETTE
+
+VOC = voc_classes(21)
 
 
 @pytest.mark.parametrize("shape", [(2, 3), (6, 1), (2, 3, 1), (6, 1, 1), (1, 2, 3, 1)])
@@ -22,21 +25,21 @@ def test_rows_show_picture_mask_and_prediction(tmp_path):
     labels = np.full((2, 40, 40), 15, np.uint8)
     predictions = np.full((2, 40, 40), 7, np.uint8)
     path = tmp_path / "rows.png"
-    visualize.save_rows(path, images.astype(np.uint8), labels, predictions, CLASS_NAMES)
+    visualize.save_rows(path, images.astype(np.uint8), labels, predictions, VOC)
     pixels = np.asarray(Image.open(path).convert("RGB")).reshape(-1, 3)
     for color in ((90, 180, 30), PALETTE[15], PALETTE[7]):
         assert (pixels == color).all(axis=1).sum() > 10_000
 
 
 def test_color_scheme_shows_every_class(tmp_path):
-    visualize.save_color_scheme(tmp_path / "scheme.png", CLASS_NAMES)
+    visualize.save_color_scheme(tmp_path / "scheme.png", VOC)
     pixels = np.asarray(Image.open(tmp_path / "scheme.png").convert("RGB")).reshape(-1, 3)
     colors = {tuple(color) for color in pixels.tolist()}
     assert {tuple(color) for color in PALETTE[[*range(21), 255]].tolist()} <= colors
 
 
 def test_a_class_may_have_any_name(tmp_path):
-    visualize.save_color_scheme(tmp_path / "scheme.png", ["US$^$", "a_b", "$"])
+    visualize.save_color_scheme(tmp_path / "scheme.png", Classes(("US$^$", "a_b", "$")))
     with Image.open(tmp_path / "scheme.png") as scheme:
         assert scheme.size[0] == 900
 
@@ -44,7 +47,7 @@ def test_a_class_may_have_any_name(tmp_path):
 def test_an_overlay_is_the_picture_under_the_colors(tmp_path):
     image, labels = np.full((4, 30, 3), 100, np.uint8), np.zeros((4, 30), np.uint8)
     labels[:, 15:] = 15  # person, (192, 128, 128)
-    save_overlay(tmp_path / "a.png", image, labels, 0.5)
+    save_overlay(tmp_path / "a.png", image, labels, 0.5, Classes(tuple("abcdefghijklmnop")))
     pixels = read_image(tmp_path / "a.png")
     assert pixels[0, 0].tolist() == [50, 50, 50] and pixels[0, 20].tolist() == [146, 114, 114]
 
@@ -52,7 +55,7 @@ def test_an_overlay_is_the_picture_under_the_colors(tmp_path):
 def test_a_legend_lies_below_and_shows_the_colors(tmp_path):
     image, labels = np.full((4, 300, 3), 100, np.uint8), np.zeros((4, 300), np.uint8)
     labels[:, 15:] = 15
-    save_overlay(tmp_path / "a.png", image, labels, 1, CLASS_NAMES)
+    save_overlay(tmp_path / "a.png", image, labels, 1, Classes(VOC.names[1:] + ("x",)), legend=True)
     pixels = read_image(tmp_path / "a.png")
     assert pixels.shape[1] == 300 and (pixels[:4, 20] == (192, 128, 128)).all()
     legend = pixels[4:].reshape(-1, 3).tolist()
@@ -63,7 +66,7 @@ def legend(path, side, names):
     """The rows below a square picture of class 0 and 1, RGB [H, W, 3]."""
     labels = np.arange(side * side, dtype=np.uint64).reshape(side, side) % 2
     image = np.zeros((side, side, 3), np.uint8)
-    save_overlay(path, image, labels.astype(np.uint8), 1, names)
+    save_overlay(path, image, labels.astype(np.uint8), 1, Classes(tuple(names)), legend=True)
     return read_image(path)[side:]
 
 
@@ -78,3 +81,12 @@ def test_a_legend_has_letters_of_other_alphabets(tmp_path):
     """Letters that a font lacks would all be the same box."""
     rows = [legend(tmp_path / "a.png", 500, [name, "b"]) for name in "\u0436\u03b1\u05d0"]
     assert len({row.tobytes() for row in rows}) == len(rows)
+
+
+def test_the_background_stays_clear_and_own_colors_are_used(tmp_path):
+    image, labels = np.full((1, 3, 3), 100, np.uint8), np.array([[0, 1, 255]], np.uint8)
+    classes = Classes(("background", "road"), ((9, 9, 9), (200, 0, 100)))
+    pixels = visualize.overlay(image, labels, 0.5, classes)
+    assert pixels[0].tolist() == [[100] * 3, [150, 50, 100], [162, 162, 146]]
+    pixels = visualize.overlay(image, labels, 0.5, classes._replace(names=("sky", "road")))
+    assert pixels[0, 0].tolist() == [54] * 3

@@ -6,6 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from deeplab_lfov.classes import Classes
 from deeplab_lfov.data.image_files import read_image, write_mask
 
 VAL = "ImageSets/Segmentation/val.txt"
@@ -156,7 +157,7 @@ def test_a_crf_needs_two_classes(evaluate, tmp_path):
     from deeplab_lfov import DeepLabLFOVModel
     from deeplab_lfov.training.snapshots import Snapshots
 
-    ckpt = Snapshots(tmp_path, DeepLabLFOVModel(1, 1 / 64).parameters, ("one",)).save(0)
+    ckpt = Snapshots(tmp_path, DeepLabLFOVModel(1, 1 / 64).parameters, Classes(("one",))).save(0)
     for flags in (["--crf"], ["--crf_search", 2]):
         result = evaluate(*flags, restore_from=ckpt)
         assert result.status == 2 and "two classes" in result.err

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from deeplab_lfov import UserError
+from deeplab_lfov.classes import Classes
 from deeplab_lfov.training.snapshots import Run, Snapshots, find_run
 from deeplab_lfov.weights.formats import read_tensors
 from deeplab_lfov.weights.tf_checkpoint import checkpoints_in
@@ -19,7 +20,7 @@ def variables():
 
 @pytest.fixture
 def snapshots(tmp_path, variables):
-    return Snapshots(tmp_path, variables, ["x", "y"], max_to_keep=2, settings={"seed": 5})
+    return Snapshots(tmp_path, variables, Classes(("x", "y")), max_to_keep=2, settings={"seed": 5})
 
 
 def test_a_run_is_found_and_restored(tmp_path, snapshots, variables):
@@ -49,7 +50,7 @@ def test_leftovers_are_cleared_and_older_checkpoints_go(tmp_path, variables, sna
     (tmp_path / "incoming-model.ckpt-4.index").touch()
     (tmp_path / "checkpoint.tmp0123456789abcdef").touch()
     (tmp_path / "model.ckpt-4.data-00000-of-00001").touch()
-    later = Snapshots(tmp_path, variables, ["x"], max_to_keep=2)
+    later = Snapshots(tmp_path, variables, Classes(("x",)), max_to_keep=2)
     later.restore(find_run(tmp_path))
     later.clear()
     later.save(3)
@@ -72,7 +73,7 @@ def test_an_older_checkpoint_goes_when_the_new_one_is_on_the_disk(tmp_path, vari
         unlink(path, missing_ok=missing_ok)
 
     suffixes = (".data-00000-of-00001", ".index")
-    snapshots = Snapshots(tmp_path, variables, ["x"], max_to_keep=1)
+    snapshots = Snapshots(tmp_path, variables, Classes(("x",)), max_to_keep=1)
     snapshots.save(1)
     monkeypatch.setattr(os, "fsync", noted_fsync)
     monkeypatch.setattr(Path, "unlink", checked_unlink)
@@ -82,7 +83,7 @@ def test_an_older_checkpoint_goes_when_the_new_one_is_on_the_disk(tmp_path, vari
 
 def test_a_run_of_another_network_is_refused(tmp_path, snapshots):
     snapshots.save(3)
-    other = Snapshots(tmp_path, {"b/w": tf.Variable([0.0])}, ["x"])
+    other = Snapshots(tmp_path, {"b/w": tf.Variable([0.0])}, Classes(("x",)))
     with pytest.raises(UserError, match="b/w is missing"):
         other.restore(find_run(tmp_path))
 
@@ -128,7 +129,7 @@ def test_a_change_of_the_best_that_was_cut_short_is_finished_or_undone(
 
 def test_places_that_cannot_be_written_are_user_errors(tmp_path, variables):
     (tmp_path / "file").touch()
-    snapshots = Snapshots(tmp_path / "file", variables, ["x"])
+    snapshots = Snapshots(tmp_path / "file", variables, Classes(("x",)))
     for save in (lambda: snapshots.save(1), snapshots.save_best):
         with pytest.raises(UserError, match=r"cannot write .*file/model.ckpt-"):
             save()

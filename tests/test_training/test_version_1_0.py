@@ -27,7 +27,7 @@ def test_a_run_goes_on_to_the_same_end(script, shapes, tmp_path, recipe):
     before, after = (
         read_tensors(run / "model.ckpt-12") for run in (RUNS / recipe, tmp_path / "run")
     )
-    assert set(before) == set(after)
+    assert set(before) == set(after) - {"class_colors", "void_colors"}
     for name, tensor in before.items():
         if tensor.dtype == np.float32:  # rounding differs between processors
             np.testing.assert_allclose(after[name], tensor, rtol=0, atol=2e-5, err_msg=name)

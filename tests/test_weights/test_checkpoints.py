@@ -7,12 +7,14 @@ import pytest
 import tensorflow as tf
 
 from deeplab_lfov import DeepLabLFOVModel, UserError, load_model, load_weights
+from deeplab_lfov.classes import Classes
 from deeplab_lfov.training.snapshots import Snapshots
 from deeplab_lfov.weights import checkpoints
 from deeplab_lfov.weights.formats import read_tensors
 from deeplab_lfov.weights.tf_checkpoint import checkpoints_in
 from helpers import DATA, NARROW, ROOT
 
+FACTS = {"class_names", "class_colors", "void_colors", "settings"}
 NAMES = tuple(f"thing {number}" for number in range(21))
 
 
@@ -51,7 +53,7 @@ def test_npz(npz, reference_model):
 def test_saved_is_restored_after_an_overwrite(tmp_path, reference_model):
     model = DeepLabLFOVModel(width=NARROW, seed=0)
     load_weights(model, DATA / "tf012_narrow_v1.ckpt")
-    path = Snapshots(tmp_path, model.parameters, NAMES).save(12)
+    path = Snapshots(tmp_path, model.parameters, Classes(NAMES)).save(12)
     assert path == tmp_path / "model.ckpt-12"
     for parameter in model.parameters.values():
         parameter.assign(tf.zeros_like(parameter))
@@ -63,18 +65,18 @@ def test_saved_is_restored_after_an_overwrite(tmp_path, reference_model):
 def test_names_in_the_file_are_the_first_versions(checkpoint):
     names = {name for name, _ in tf.train.list_variables(str(checkpoint))}
     first = {name for name, _ in tf.train.list_variables(str(DATA / "tf012_narrow_v1.ckpt"))}
-    assert names == first | {"class_names", "settings"}
+    assert names == first | FACTS
 
 
 def test_slots_and_bookkeeping_are_no_misfits(tmp_path, reference_model):
     slots = {f"{name}/Adam": tf.Variable(p) for name, p in reference_model.parameters.items()}
     variables = reference_model.parameters | slots | {"global_step": tf.Variable(3, dtype=tf.int64)}
-    model, _ = load_model(Snapshots(tmp_path, variables, NAMES).save(3))
+    model, _ = load_model(Snapshots(tmp_path, variables, Classes(NAMES)).save(3))
     assert_same(model, reference_model)
 
 
 def test_only_the_newest_are_kept_and_indexed(tmp_path, reference_model):
-    snapshots = Snapshots(tmp_path, reference_model.parameters, NAMES, max_to_keep=2)
+    snapshots = Snapshots(tmp_path, reference_model.parameters, Classes(NAMES), max_to_keep=2)
     paths = [snapshots.save(step) for step in (9, 10, 100)]
     assert checkpoints_in(tmp_path) == paths[1:]
     assert tf.train.latest_checkpoint(tmp_path) == str(paths[2])
@@ -161,9 +163,10 @@ from pathlib import Path
 from deeplab_lfov.cli.startup import start_tensorflow
 start_tensorflow()
 import tensorflow as tf
+from deeplab_lfov.classes import Classes
 from deeplab_lfov.training.snapshots import Snapshots
 variables = {f"v{n}": tf.Variable(tf.zeros([50_000])) for n in range(20)}
-snapshots = Snapshots(Path(sys.argv[1]), variables, ["x"])
+snapshots = Snapshots(Path(sys.argv[1]), variables, Classes(("x",)))
 for step in itertools.count(1):
     for variable in variables.values():
         variable.assign(tf.fill([50_000], float(step)))
@@ -184,7 +187,7 @@ def test_a_kill_leaves_whole_checkpoints_only(tmp_path, saves):
     for path in checkpoints_in(tmp_path):
         step = int(path.name.rpartition("-")[2])
         for name, tensor in read_tensors(path).items():
-            assert name in ("class_names", "settings") or (tensor == step).all()
+            assert name in FACTS or (tensor == step).all()
 
 
 def test_sizes_that_no_network_has_are_refused_before_it_is_built(tmp_path):
