@@ -134,7 +134,11 @@ class TrainSettings:
             recipe = RECIPES[given.get("recipe", cls.recipe)]
             values = recipe | _lists(given) | given | _shape(given, start)
         settings = cls(**values)
-        return settings.lasting(flags["epochs"]) if "epochs" in flags else settings
+        if "epochs" in flags:
+            settings = settings.lasting(flags["epochs"])
+        if start.run and not flags.keys().isdisjoint({"num_steps", "epochs"}):
+            _check_longer(settings.num_steps, int(start.tensors["global_step"]))
+        return settings
 
     def lasting(self, epochs: float) -> TrainSettings:
         """Return the settings with the num_steps that go through the training list so often."""
@@ -199,6 +203,12 @@ def _of_run(flags: Mapping[str, object], stored: dict) -> dict[str, object]:
         if name in names - {"snapshot_dir", "resume"}
     }
     return kept | dict(flags)
+
+
+def _check_longer(num_steps: int, done: int) -> None:
+    """Raise UserError where a run has done more steps than it is told to."""
+    if num_steps < done:
+        raise UserError(f"the run has done {done} steps; it cannot end after {num_steps}")
 
 
 def _lists(flags: Mapping[str, object]) -> dict[str, object]:

@@ -77,6 +77,67 @@ def test_rgb_masks_by_a_palette_of_their_own(run, add, tmp_path):
     assert list(numbers["iou"]) == ["sky", "road"]
 
 
+@pytest.fixture
+def folder(add, tmp_path):
+    """A data set's folder: lists, classes with colours, and a mask in these colours."""
+    colors = np.array([[10, 20, 30], [200, 0, 100], [1, 1, 1]], np.uint8)
+    lines = [add("a", [0, 1, 255]), add("b", [1])]
+    (tmp_path / "masks/a.png").unlink()
+    Image.fromarray(np.resize(colors, (18, 20, 3))).save(tmp_path / "masks/a.png")
+    (tmp_path / "train.txt").write_text("\n".join(lines))
+    (tmp_path / "val.txt").write_text(lines[0])
+    (tmp_path / "classes.txt").write_text("background 10 20 30\nroad 200 0 100\nvoid 1 1 1\n")
+    return tmp_path
+
+
+def test_a_folder_says_all_and_its_names_and_colors_travel(script, folder, tmp_path):
+    sizes = [*SMALL, "--snapshot_dir", tmp_path / "run", "--save_num_images", 1]
+    result = script("train", "--data_dir", folder, *sizes)
+    assert result.status == 0, result.err
+    assert "train.txt in" in result.out and "val mean IoU" in result.out
+    for name in ("train.txt", "val.txt", "classes.txt"):  # nobody needs them any more
+        (folder / name).rename(folder / f"old_{name}")
+    data = ["--data_dir", folder, "--data_list", "old_val.txt"]
+    report = ["--report", tmp_path / "report", "--save_dir", tmp_path / "masks_out"]
+    result = script("evaluate", *data, "--restore_from", tmp_path / "run", *report)
+    assert result.status == 0, result.err
+    assert "background" in result.out and "rgb(200,0,100)" in (
+        (tmp_path / "report/index.html").read_text()
+    )
+    with Image.open(tmp_path / "masks_out/a.png") as mask:
+        assert mask.getpalette()[:6] == [10, 20, 30, 200, 0, 100]
+    figure = np.asarray(Image.open(tmp_path / "run/images/step-1.png").convert("RGB"))
+    assert (figure == (200, 0, 100)).all(axis=-1).sum() > 100
+    result = script("inference", folder / "a.png", tmp_path / "run", "--save_dir", tmp_path / "o")
+    assert result.status == 0 and ("road" in result.out or "background" in result.out)
+
+
+def test_names_in_another_order_are_an_error_that_class_names_overrides(script, folder, tmp_path):
+    sizes = [*SMALL, "--snapshot_dir", tmp_path / "run"]
+    assert script("train", "--data_dir", folder, *sizes).status == 0
+    other = folder / "classes.txt"
+    other.write_text("road 200 0 100\nbackground 10 20 30\nvoid 1 1 1\n")
+    evaluate = ["evaluate", "--data_dir", folder, "--restore_from", tmp_path / "run"]
+    tune = ["train", "--data_dir", folder, "--restore_from", tmp_path / "run", *SMALL]
+    tune += ["--snapshot_dir", tmp_path / "run2"]
+    resume = ["train", "--data_dir", folder, *sizes, "--resume"]
+    for command in (evaluate, tune, resume):
+        result = script(*command)
+        assert result.status == 2 and "label 0 is 'road' in" in result.err, command
+        assert "--class_names" in result.err
+    assert script(*evaluate, "--class_names", other).status == 0
+    assert script(*tune, "--class_names", other).status == 0
+    result = script("evaluate", *evaluate[1:-1], tmp_path / "run2")
+    assert result.status == 0 and "road" in result.out
+
+
+def test_rgb_masks_without_colors_are_an_error_outside_vocs_layout(script, folder, tmp_path):
+    (folder / "classes.txt").write_text("background\nroad\n")
+    result = script("train", "--data_dir", folder, *SMALL, "--snapshot_dir", tmp_path / "run")
+    assert result.status == 2 and "(10, 20, 30)" in result.err
+    assert not (tmp_path / "run/history.csv").exists()
+
+
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".webp", ".tiff"])
 def test_picture_formats_spaces_and_non_ascii_names(run, add, tmp_path, suffix):
     numbers, _ = run([add("ein schönes Bild", [0, 1], suffix)], "--num_classes", 2)

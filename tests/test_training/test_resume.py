@@ -113,6 +113,33 @@ def test_a_finished_run_resumes_to_its_end(script, run):
     result = script("train", "--snapshot_dir", run, "--resume")
     assert result.status == 0, result.err
     assert f"from {run}/model.ckpt-2" in result.out and "width 0.0625" in result.out
+    assert "finished 2 steps are done; --resume --num_steps 4 goes on" in result.out
+
+
+def test_a_run_is_extended_and_its_rate_changed(script, run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    resume = ["train", "--snapshot_dir", tmp_path / "run", "--resume"]
+    result = script(*resume, "--num_steps", 4, "--learning_rate", 0.002)
+    assert result.status == 0, result.err
+    assert "changed  learning_rate 0.0001 -> 0.002, from step 3 on" in result.out
+    assert "changed  num_steps 2 -> 4, from step 3 on" in result.out
+    assert "steps    3 to 4 of" in result.out
+    assert "an epoch is 3 steps" in result.out  # six pictures, two at a time
+    result = script(*resume, "--epochs", 1.5)  # 4.5 steps
+    assert result.status == 0 and "steps    5 to 5 of" in result.out
+    assert "learning_rate" not in result.out  # it is the run's own now
+    result = script(*resume, "--num_steps", 4)
+    assert result.status == 2 and "has done 5 steps; it cannot end after 4" in result.err
+
+
+def test_a_poly_run_that_is_extended_follows_the_curve_to_its_new_end(train, tmp_path):
+    poly = ["--recipe", "poly", "--iter_size", 1, "--save_num_images", 1]
+    assert train(*poly, "--num_steps", 1).status == 0
+    result = train("--resume", "--num_steps", 10)
+    assert "the rate follows the poly curve that ends there" in result.out
+    header, row = (tmp_path / "run/history.csv").read_text().splitlines()
+    rate = dict(zip(header.split(","), row.split(","), strict=True))["learning_rate"]
+    assert float(rate) == pytest.approx(1e-3 * 0.1**0.9)  # of step 10, the tenth of ten
 
 
 def test_a_resume_that_changes_the_run_is_refused_with_the_list(script, run, short_run):
