@@ -15,6 +15,7 @@ import pytest
 import scipy.io
 from PIL import Image
 
+from deeplab_lfov.data.decoding import opened
 from deeplab_lfov.data.image_files import image_size, is_output, mask_mode, read_image, read_mask
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.weights.formats import read_tensors
@@ -124,16 +125,16 @@ def read_archive(path):
 
 
 def read_picture_and_mask(path):
+    with opened(path) as picture:
+        if picture.width * picture.height > MOST_PIXELS:
+            raise UserError("refused")
     size = image = None
     for read in (image_size, read_image, lambda path: read_mask(path, 21), mask_mode, is_output):
         try:
             result = read(path)
         except UserError:
             continue
-        if read is image_size:
-            size = result
-            if size[0] * size[1] > MOST_PIXELS:
-                raise UserError("refused")
+        size = result if read is image_size else size
         image = result if read is read_image else image
     if image is None:
         raise UserError("refused")
