@@ -13,6 +13,7 @@ from deeplab_lfov.voc import PALETTE, VOID
 
 _LINE = re.compile(r"(.+?)[\s,:]+(\d{1,3})[\s,]+(\d{1,3})[\s,]+(\d{1,3})")
 
+_LOOKED_AT = 100_000  # pixels of unknown colours, for an error line
 _NUMBERS = re.compile(r"\d[\s,]+\d+$")
 
 
@@ -37,14 +38,15 @@ class Palette(NamedTuple):
 
         Raises UserError that names the colours which are not in the palette.
         """
-        codes, inverse = np.unique(_codes(pixels), return_inverse=True)
-        known = dict(zip(_codes(self.colors).tolist(), self.labels.tolist(), strict=True))
-        unknown = [code for code in codes.tolist() if code not in known]
-        if unknown:
+        table = np.zeros(1 << 24, np.uint16)  # of which few pages are ever touched
+        table[_codes(self.colors)] = self.labels + np.uint16(1)
+        codes = _codes(pixels)
+        labels = table[codes]
+        if not labels.all():
+            unknown = np.unique(codes[labels == 0][:_LOOKED_AT]).tolist()
             colors = [f"({code >> 16}, {code >> 8 & 255}, {code & 255})" for code in unknown]
             raise UserError(f"colours that are not in the palette: {few(colors, 5)}")
-        labels = np.array([known[code] for code in codes.tolist()], np.uint8)
-        return labels[inverse].reshape(pixels.shape[:2])
+        return (labels - 1).astype(np.uint8)
 
 
 VOC_PALETTE = Palette(PALETTE, np.arange(256, dtype=np.uint8))
@@ -135,4 +137,5 @@ def _parse(line: str, where: str) -> tuple[str, Color]:
 
 
 def _codes(colors: np.ndarray) -> np.ndarray:
-    return colors.astype(np.int64) @ [1 << 16, 1 << 8, 1]
+    red, green, blue = np.moveaxis(colors.astype(np.int32), -1, 0)
+    return red << 16 | green << 8 | blue
