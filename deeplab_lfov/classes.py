@@ -11,6 +11,8 @@ from deeplab_lfov.voc import CLASS_NAMES, PALETTE, class_names_of
 Color = tuple[int, int, int]
 """RGB, each from 0 to 255."""
 
+_SAY_WHAT_THEY_ARE = "correct that, or say with --class_names FILE what the labels are"
+
 
 class Classes(NamedTuple):
     """Names of the classes, label 0 first, and the colour of each; no colours stand for VOC's.
@@ -45,7 +47,9 @@ class Classes(NamedTuple):
         voc = tuple(map(tuple, PALETTE[: len(self.colors)].tolist()))
         return self._replace(colors=(), void_colors=()) if self.colors == voc else self
 
-    def check_same(self, others: "Classes", here: object, there: object) -> None:
+    def check_same(
+        self, others: "Classes", here: object, there: object, advice: str = _SAY_WHAT_THEY_ARE
+    ) -> None:
         """Raise UserError unless the other classes have the same names, in the same order.
 
         here and there: where the two were found, for the message.
@@ -55,8 +59,7 @@ class Classes(NamedTuple):
             if name != other:
                 name, other = (repr(each) if each else "no class" for each in (name, other))
                 raise UserError(
-                    f"label {label} is {name} in {here} and {other} in {there}; correct that, or "
-                    "say with --class_names FILE what the labels are"
+                    f"label {label} is {name} in {here} and {other} in {there}; {advice}"
                 )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from deeplab_lfov.classes import Classes, voc_classes
 from deeplab_lfov.data.layout import palette_in
-from deeplab_lfov.data.palette import classes_from
+from deeplab_lfov.data.palette import NO_PALETTE, Palette, classes_from
 from deeplab_lfov.network.layers import HEAD
 from deeplab_lfov.network.model import DeepLabLFOVModel
 from deeplab_lfov.solver.solver import Solver
@@ -19,16 +19,23 @@ def find_classes(settings: TrainSettings, start: Start) -> Classes:
     Raises UserError for files that do not fit, and where weights whose last layer is kept call the
     classes otherwise.
     """
-    stored = _stored_classes(settings, start)
-    if start.run and "class_colors" not in start.tensors:  # of version 1.0: by the run alone
+    stored, palette = _stored_classes(settings, start), _own_palette(settings, start)
+    where = settings.palette or settings.data_dir, start.path
+    if start.run:
+        if palette.class_names and not settings.class_names:
+            palette.classes.check_same(stored, *where, "restore it, or start another run")
         return stored
-    palette = palette_in(settings.data_dir, settings.palette)
     classes = classes_from(settings.class_names, palette, settings.num_classes)
-    if not classes.names:
-        return stored or voc_classes(settings.num_classes)
-    if stored and stored.are_named and not settings.class_names:
-        classes.check_same(stored, settings.palette or settings.data_dir, start.path)
-    return stored if start.run else classes
+    if classes.names and stored and stored.are_named and not settings.class_names:
+        classes.check_same(stored, *where)
+    return classes if classes.names else stored or voc_classes(settings.num_classes)
+
+
+def _own_palette(settings: TrainSettings, start: Start) -> Palette:
+    """Return what the data set calls its classes; runs of version 1.0 were not asked that."""
+    if start.run and "class_colors" not in start.tensors:
+        return NO_PALETTE
+    return palette_in(settings.data_dir, settings.palette)
 
 
 def _stored_classes(settings: TrainSettings, start: Start) -> Classes | None:

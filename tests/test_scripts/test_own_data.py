@@ -124,7 +124,7 @@ def test_names_in_another_order_are_an_error_that_class_names_overrides(script, 
     for command in (evaluate, tune, resume):
         result = script(*command)
         assert result.status == 2 and "label 0 is 'road' in" in result.err, command
-        assert "--class_names" in result.err
+        assert ("--class_names" in result.err) == (command is not resume)
     assert script(*evaluate, "--class_names", other).status == 0
     assert script(*tune, "--class_names", other).status == 0
     result = script("evaluate", *evaluate[1:-1], tmp_path / "run2")

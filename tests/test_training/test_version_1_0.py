@@ -20,7 +20,9 @@ RUNS = DATA / "version_1_0"
 @pytest.mark.parametrize("recipe", ["adam", "poly"])
 def test_a_run_goes_on_to_the_same_end(script, shapes, tmp_path, recipe):
     shutil.copytree(RUNS / recipe, tmp_path / "run", ignore=shutil.ignore_patterns("*-12*"))
-    flags = ["--snapshot_dir", tmp_path / "run", "--resume", "--data_dir", shapes]
+    data = shutil.copytree(shapes, tmp_path / "data")
+    (data / "classes.txt").write_text("other\nnames\n")  # which version 1.0 did not look for
+    flags = ["--snapshot_dir", tmp_path / "run", "--resume", "--data_dir", data]
     result = script("train", *flags)
     assert result.status == 0, result.err
     assert "steps    7 to 12 of 2 x 1 crops" in result.out
