@@ -14,7 +14,6 @@ import numpy as np
 
 from deeplab_lfov.cli.command import run
 from deeplab_lfov.cli.inference_flags import parser, settings_of
-from deeplab_lfov.cli.startup import start_tensorflow
 from deeplab_lfov.console import print_error
 from deeplab_lfov.data.decoding import check_regular
 from deeplab_lfov.data.image_files import is_output, read_image
@@ -22,6 +21,7 @@ from deeplab_lfov.data.list_files import pictures_in, read_class_names
 from deeplab_lfov.errors import UserError, printable
 from deeplab_lfov.inference.outputs import Outputs, check_scores_replaceable, plan_outputs
 from deeplab_lfov.overlap import overlapped
+from deeplab_lfov.startup import start_tensorflow
 
 if TYPE_CHECKING:
     from deeplab_lfov.inference.predictor import Predictor
