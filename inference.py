@@ -22,6 +22,7 @@ from deeplab_lfov.errors import UserError, printable
 from deeplab_lfov.inference.outputs import Outputs, check_scores_replaceable, plan_outputs
 from deeplab_lfov.overlap import overlapped
 from deeplab_lfov.startup import start_tensorflow
+from deeplab_lfov.voc import VOID
 
 if TYPE_CHECKING:
     from deeplab_lfov.inference.predictor import Predictor
@@ -114,7 +115,7 @@ def _segment(
     def finish(picture: tuple[Path, Outputs], segmentation: Segmentation) -> str:
         path, outputs = picture
         with _naming(path):
-            labels = segmentation.labels()
+            labels = segmentation.labels(settings.min_confidence)
             legend = predictor.class_names if settings.legend else ()
             outputs.write(segmentation, labels, settings.overlay, legend)
         written = ", ".join(str(file) for file in outputs if file)
@@ -148,9 +149,10 @@ def _naming(path: Path) -> Iterator[None]:
 
 
 def _shares(labels: np.ndarray, class_names: tuple[str, ...]) -> str:
-    shares = np.bincount(labels.ravel(), minlength=len(class_names)) / labels.size
+    shares = np.bincount(labels.ravel(), minlength=VOID + 1) / labels.size
     order = [label for label in np.argsort(-shares, kind="stable") if shares[label] > 0]
-    return ", ".join(f"{class_names[label]} {shares[label]:.1%}" for label in order)
+    names = {**dict(enumerate(class_names)), VOID: "void"}
+    return ", ".join(f"{names[label]} {shares[label]:.1%}" for label in order)
 
 
 if __name__ == "__main__":
