@@ -29,7 +29,8 @@ def opened(path: str | Path) -> Iterator[Image.Image]:
     with decoding(path):
         check_regular(path)
         _check_ppm(path)
-        with Image.open(path, formats=FORMATS) as picture:
+        # Given a name, Pillow may map a file into memory, and mixes up the rows of turned TIFFs.
+        with Path(path).open("rb") as file, Image.open(file, formats=FORMATS) as picture:
             if picture.width * picture.height > MOST_PIXELS:
                 raise Image.DecompressionBombError
             yield picture
