@@ -3,6 +3,7 @@ import pytest
 from PIL import Image
 
 from deeplab_lfov import decode_labels
+from deeplab_lfov.classes import Classes
 from deeplab_lfov.data.image_files import read_image
 from deeplab_lfov.inference import visualize
 from deeplab_lfov.inference.visualize import save_overlay
@@ -57,6 +58,14 @@ def test_a_legend_lies_below_and_shows_the_colors(tmp_path):
     assert pixels.shape[1] == 300 and (pixels[:4, 20] == (192, 128, 128)).all()
     legend = pixels[4:].reshape(-1, 3).tolist()
     assert [192, 128, 128] in legend and [0, 0, 0] in legend and [128, 0, 0] not in legend
+
+
+def test_void_has_its_colour_and_its_place_in_the_legend(tmp_path):
+    image, labels = np.full((4, 300, 3), 100, np.uint8), np.full((4, 300), 255, np.uint8)
+    save_overlay(tmp_path / "a.png", image, labels, 1, Classes(("a", "b")), legend=True)
+    pixels = read_image(tmp_path / "a.png")
+    assert (pixels[:4] == (224, 224, 192)).all()
+    assert [224, 224, 192] in pixels[4:].reshape(-1, 3).tolist()
 
 
 def legend(path, side, names):
