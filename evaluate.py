@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from deeplab_lfov.cli.command import run
 from deeplab_lfov.cli.evaluate_flags import parser, settings_of
-from deeplab_lfov.cli.startup import start_tensorflow
 from deeplab_lfov.distributed.cluster import find_cluster
 from deeplab_lfov.distributed.meeting import Meeting
+from deeplab_lfov.startup import start_tensorflow
 
 if TYPE_CHECKING:
     from deeplab_lfov.evaluation.settings import EvaluationSettings

@@ -14,7 +14,6 @@ import numpy as np
 
 from deeplab_lfov.cli.command import run
 from deeplab_lfov.cli.inference_flags import parser, settings_of
-from deeplab_lfov.cli.startup import start_tensorflow
 from deeplab_lfov.console import print_error
 from deeplab_lfov.data.decoding import check_regular
 from deeplab_lfov.data.image_files import is_output, read_image
@@ -23,6 +22,8 @@ from deeplab_lfov.data.palette import read_classes
 from deeplab_lfov.errors import UserError, printable
 from deeplab_lfov.inference.outputs import Outputs, check_scores_replaceable, plan_outputs
 from deeplab_lfov.overlap import overlapped
+from deeplab_lfov.startup import start_tensorflow
+from deeplab_lfov.voc import VOID
 
 if TYPE_CHECKING:
     from deeplab_lfov.inference.predictor import Predictor
@@ -115,7 +116,7 @@ def _segment(
     def finish(picture: tuple[Path, Outputs], segmentation: Segmentation) -> str:
         path, outputs = picture
         with _naming(path):
-            labels = segmentation.labels()
+            labels = segmentation.labels(settings.min_confidence)
             outputs.write(
                 segmentation, labels, settings.overlay, predictor.classes, settings.legend
             )
@@ -150,9 +151,10 @@ def _naming(path: Path) -> Iterator[None]:
 
 
 def _shares(labels: np.ndarray, class_names: tuple[str, ...]) -> str:
-    shares = np.bincount(labels.ravel(), minlength=len(class_names)) / labels.size
+    shares = np.bincount(labels.ravel(), minlength=VOID + 1) / labels.size
     order = [label for label in np.argsort(-shares, kind="stable") if shares[label] > 0]
-    return ", ".join(f"{class_names[label]} {shares[label]:.1%}" for label in order)
+    names = {**dict(enumerate(class_names)), VOID: "void"}
+    return ", ".join(f"{names[label]} {shares[label]:.1%}" for label in order)
 
 
 if __name__ == "__main__":

@@ -6,12 +6,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from deeplab_lfov.cli.command import run
-from deeplab_lfov.cli.startup import start_tensorflow
 from deeplab_lfov.cli.train_flags import parser
 from deeplab_lfov.distributed.cluster import find_cluster
 from deeplab_lfov.distributed.fingerprint import fingerprint
 from deeplab_lfov.distributed.meeting import Meeting
 from deeplab_lfov.errors import printable
+from deeplab_lfov.startup import start_tensorflow
 from deeplab_lfov.training.settings import EXTENDING, TrainSettings, decisive
 
 if TYPE_CHECKING:

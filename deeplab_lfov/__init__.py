@@ -1,6 +1,6 @@
 """DeepLab-LargeFOV in TensorFlow 2: semantic segmentation of pictures (arXiv 1412.7062).
 
-ground       voc, errors, limits, files, seeds, preprocess, overlap, console
+ground       voc, errors, limits, files, seeds, preprocess, overlap, console, startup, version
 data         lists, picture and mask files -> training batches, or pictures one by one
 network      the table of layers, the walk over it, its grid and its loss
 crf          the dense CRF
@@ -32,13 +32,22 @@ _HOME = {
     "load_weights": "weights.checkpoints",
 }
 
+_WITHOUT_TENSORFLOW = {"classes", "crf.dense_crf", "errors", "evaluation.metrics", "voc"}
+_WITHOUT_TENSORFLOW |= {"inference.visualize", "version"}
+
 __all__ = sorted(_HOME)
 
 
 def __getattr__(name: str):
-    """Import a public name on first use, so that importing the package does not load TensorFlow."""
-    if name not in _HOME:
+    """Import a public name on first use, so that importing the package does not load TensorFlow.
+
+    That is loaded without its chatter, as by the commands, if the program has not loaded it.
+    """
+    home = "version" if name == "__version__" else _HOME.get(name)
+    if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    if home not in _WITHOUT_TENSORFLOW:
+        importlib.import_module(f"{__name__}.startup").load_tensorflow_once()
+    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
     globals()[name] = value
     return value

@@ -46,7 +46,7 @@ def quiet_stderr() -> Iterator[None]:
     A UserError is no such failure, as its message says all. Nothing is held back from those who
     want the chatter: they see each line when it is written, even if the block hangs or crashes.
     """
-    if wants_chatter():
+    if wants_chatter() or sys.stderr is None:  # None: the process was started with it closed
         yield
         return
     with tempfile.TemporaryFile() as held:

@@ -1,4 +1,4 @@
-"""The least and the most that options may be; what lies beyond is a typing error."""
+"""What options may be, the least and the most; what lies beyond is a typing error."""
 
 SCALE = (0.05, 8)
 """The scale of a view, and of a picture in training, times its side."""
@@ -14,3 +14,6 @@ KERNEL_WIDTH = (0.01, 1e6)
 
 KERNEL_WEIGHT = (0, 1e6)
 """The weights of the CRF's kernels, whose sums and exponentials stay within float32."""
+
+PRECISIONS = ("float32", "bfloat16", "float16")
+"""The types that convolutions can compute in."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from deeplab_lfov.cli.command import run
-from deeplab_lfov.cli.startup import start_tensorflow
+from deeplab_lfov.startup import start_tensorflow
 
 start_tensorflow()
 

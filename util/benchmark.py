@@ -25,10 +25,10 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 from deeplab_lfov.cli import flags  # noqa: E402
 from deeplab_lfov.cli.command import Parser, run  # noqa: E402
-from deeplab_lfov.cli.startup import start_tensorflow  # noqa: E402
 from deeplab_lfov.data.image_files import check_replaceable  # noqa: E402
 from deeplab_lfov.errors import UserError  # noqa: E402
 from deeplab_lfov.files import writable_folder  # noqa: E402
+from deeplab_lfov.startup import start_tensorflow  # noqa: E402
 from util import growth  # noqa: E402
 from util.benchmark_tasks import TASKS, Settings, own_seconds  # noqa: E402
 

@@ -204,7 +204,7 @@ def end_to_end(settings: Settings, folder: Path) -> Calls:
         write_png(name, Image.fromarray(picture(settings.input_size, seed)))
     program = [sys.executable, ROOT / "inference.py"]
     output = [ckpt, "--save_dir", folder / "output", "--precision", settings.precision]
-    imports = "from deeplab_lfov.cli.startup import start_tensorflow; start_tensorflow()"
+    imports = "from deeplab_lfov.startup import start_tensorflow; start_tensorflow()"
     return {
         "end_to_end": lambda: _call([*program, names[0], *output]),
         "several": lambda: SEVERAL * _call([*program, *names, *output]),

@@ -17,10 +17,10 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from deeplab_lfov.cli import flags
 from deeplab_lfov.cli.command import Parser, run
-from deeplab_lfov.cli.startup import start_tensorflow
 from deeplab_lfov.errors import UserError, printable, shortened
 from deeplab_lfov.files import check_no_glob, whole_file, writable_folder
 from deeplab_lfov.network.layers import HEAD
+from deeplab_lfov.startup import start_tensorflow
 from deeplab_lfov.weights.conversion import (
     Converted,
     deploy_prototxt,

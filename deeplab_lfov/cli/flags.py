@@ -70,7 +70,9 @@ def add_prediction_flags(parser: argparse.ArgumentParser) -> None:
         metavar="SIDE",
         help="take pictures of any size in pieces of so many pixels, such as 512: same scores",
     )
-    group.add_argument("--precision", choices=PRECISIONS, help="type that convolutions compute in")
+    group.add_argument(
+        "--precision", choices=limits.PRECISIONS, help="type that convolutions compute in"
+    )
     add_flag(group, "crf", "refine the masks with a dense CRF")
     for parameter, (kind, text) in CRF_FLAGS.items():
         default = getattr(DenseCRF, parameter)
@@ -124,8 +126,6 @@ def _number(kind: type, limits: tuple[float, float]) -> Callable[[str], object]:
 def _several(kind: Callable[[str], object]) -> Callable[[str], tuple]:
     return lambda text: tuple(kind(part) for part in text.split(","))
 
-
-PRECISIONS = ("float32", "bfloat16", "float16")
 
 COUNT = checked(int, lambda n: 1 <= n < 2**31, "a whole number from 1 to 2147483647")
 PATH = checked(str, bool, "a path: it is empty")

@@ -23,6 +23,12 @@ def parser() -> Parser:
         metavar="SHARE",
         help="also <picture>_overlay.png, the picture under that much of the colours",
     )
+    group.add_argument(
+        "--min_confidence",
+        type=flags.SHARE,
+        metavar="SHARE",
+        help="write void where the most probable class is less probable than that, such as 0.9",
+    )
     flags.add_flag(group, "legend", "name the colours below the overlay, which is 0.5 if not given")
     flags.add_flag(group, "save_scores", "also <picture>_scores.npy, float32 [H, W, C]")
     return p

@@ -2,6 +2,7 @@
 
 import argparse
 
+from deeplab_lfov import limits
 from deeplab_lfov.cli import flags
 from deeplab_lfov.cli.command import Parser
 from deeplab_lfov.training.settings import RECIPES, TrainSettings
@@ -61,7 +62,7 @@ def _add_network_flags(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--precision",
-        choices=flags.PRECISIONS,
+        choices=limits.PRECISIONS,
         help="type that convolutions compute in; float16 (for GPUs) scales the loss",
     )
 

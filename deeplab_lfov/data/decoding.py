@@ -24,17 +24,27 @@ _ORIENTATION = 0x0112  # the EXIF tag
 def opened(path: str | Path) -> Iterator[Image.Image]:
     """Yield the picture in a file, its head read; no call of Pillow's belongs outside the block.
 
-    And nothing of ours that may fail belongs inside, as it would look like a damaged file. Raises
-    UserError when the file is missing or no picture, and for whatever the block raises.
+    Raises UserError when the file is missing or no picture, and as `decoding`.
+    """
+    with decoding(path):
+        check_regular(path)
+        _check_ppm(path)
+        # Given a name, Pillow may map a file into memory, and mixes up the rows of turned TIFFs.
+        with Path(path).open("rb") as file, Image.open(file, formats=FORMATS) as picture:
+            if picture.width * picture.height > MOST_PIXELS:
+                raise Image.DecompressionBombError
+            yield picture
+
+
+@contextmanager
+def decoding(path: str | Path) -> Iterator[None]:
+    """Raise UserError about the picture at `path` for whatever the block raises.
+
+    Nothing of ours that may fail belongs inside, as it would look like a damaged file.
     """
     try:
-        with within_memory(path):
-            check_regular(path)
-            _check_ppm(path)
-            with _our_limit, Image.open(path, formats=FORMATS) as picture:
-                if picture.width * picture.height > MOST_PIXELS:
-                    raise Image.DecompressionBombError
-                yield picture
+        with within_memory(path), _our_limit:
+            yield
     except UserError:
         raise
     except FileNotFoundError as error:

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from deeplab_lfov.data.decoding import opened, orientation_of, within_memory
+from deeplab_lfov.data.decoding import decoding, opened, orientation_of, within_memory
 from deeplab_lfov.data.palette import VOC_PALETTE, Palette
 from deeplab_lfov.errors import UserError, few
 from deeplab_lfov.files import whole_file
@@ -33,6 +33,16 @@ def read_image(path: str | Path) -> np.ndarray:
     """Decode a picture of any mode to uint8 RGB [H, W, 3], as `read_picture` does."""
     with opened(path) as picture:
         return np.array(_rgb(picture, path))
+
+
+def pixels_of(picture: Image.Image) -> np.ndarray:
+    """Turn a picture of Pillow's, of any mode, into uint8 RGB [H, W, 3], as `read_picture` does.
+
+    Raises UserError when it comes from a damaged file.
+    """
+    name = getattr(picture, "filename", "") or "the picture"
+    with decoding(name):
+        return np.array(_rgb(picture, name))
 
 
 def read_picture(path: str | Path) -> Image.Image:

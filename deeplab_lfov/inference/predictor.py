@@ -1,18 +1,20 @@
 """Predictor: pictures in; masks, probabilities and scores out."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from deeplab_lfov import limits
 from deeplab_lfov.classes import voc_classes
 from deeplab_lfov.errors import UserError
+from deeplab_lfov.inference.options import check_min_confidence, check_options, checked_scales
+from deeplab_lfov.inference.pictures import Picture, batches, check_pictures, pixels
 from deeplab_lfov.inference.prepared_network import LiveNetwork, PreparedNetwork
 from deeplab_lfov.inference.segmentation import Refine, Segmentation, View
 from deeplab_lfov.inference.tiles import tiles
-from deeplab_lfov.network.layers import STRIDE, num_cells
+from deeplab_lfov.network.layers import num_cells
 from deeplab_lfov.network.model import DeepLabLFOVModel
 from deeplab_lfov.weights.checkpoints import load_model_and_classes
 
@@ -20,6 +22,8 @@ from deeplab_lfov.weights.checkpoints import load_model_and_classes
 class Predictor:
     """A network for pictures of any size: `Predictor("model.ckpt-20000")(image)` is the mask.
 
+    An image is a path, a picture of Pillow's or an array, uint8 RGB [H, W, 3]; a list or tuple of
+    them gives a list of results.
     network: a path to weights in any known format, or a model, whose training it follows. scales
     and flip: the views whose probabilities are averaged, a mirrored one for each scale with flip.
     input_size: (height, width) in pixels that every picture is padded to with the mean, times the
@@ -43,8 +47,15 @@ class Predictor:
         crf: Refine | None = None,
         precision: str = "float32",
     ):
-        scales = _checked_scales(scales)
-        _check_options(input_size, max_side, tile, crf)
+        scales = checked_scales(scales)
+        check_options(
+            flip=flip,
+            input_size=input_size,
+            max_side=max_side,
+            tile=tile,
+            crf=crf,
+            precision=precision,
+        )
         if isinstance(network, DeepLabLFOVModel):
             self.model, self.classes = network, voc_classes(network.num_classes)
             self._network = LiveNetwork(network)
@@ -61,41 +72,30 @@ class Predictor:
         """The classes' names, label 0 first; `classes` has their colours too."""
         return self.classes.names
 
-    def __call__(self, image: np.ndarray) -> np.ndarray:
-        """Label every pixel with the most probable class: uint8 RGB [H, W, 3] -> uint8 [H, W]."""
-        return self.segment(image).labels()
+    def __call__(
+        self, image: Picture | Sequence[Picture], *, min_confidence: float | None = None
+    ) -> np.ndarray | list[np.ndarray]:
+        """Label every pixel with the most probable class: uint8 [H, W].
 
-    def probabilities(self, image: np.ndarray) -> np.ndarray:
-        """Compute each class's probability: uint8 RGB [H, W, 3] -> float32 [H, W, C].
-
-        The mask is the class of the highest.
+        min_confidence: as for `Segmentation.labels`.
         """
-        return self.segment(image).probabilities()
+        check_min_confidence(min_confidence)
+        return self._each(image, lambda segmentation: segmentation.labels(min_confidence))
 
-    def scores(self, image: np.ndarray) -> np.ndarray:
-        """Compute scores before softmax and CRF: uint8 RGB [H, W, 3] -> float32 [H, W, C]."""
-        return self.segment(image).scores()
+    def probabilities(self, image: Picture | Sequence[Picture]) -> np.ndarray | list[np.ndarray]:
+        """Compute each class's probability, float32 [H, W, C]; the mask is the highest's class."""
+        return self._each(image, Segmentation.probabilities)
 
-    def segment(self, image: np.ndarray) -> Segmentation:
-        """Run the network on uint8 RGB [H, W, 3]; pixels are computed as they are asked for.
+    def scores(self, image: Picture | Sequence[Picture]) -> np.ndarray | list[np.ndarray]:
+        """Compute scores before softmax and CRF, float32 [H, W, C]."""
+        return self._each(image, Segmentation.scores)
+
+    def segment(self, image: Picture) -> Segmentation:
+        """Run the network on one picture; its pixels are computed as they are asked for.
 
         Raises UserError for a picture that is larger than input_size or than memory allows.
         """
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-            raise ValueError(f"an image is uint8 [H, W, 3], got {image.dtype} {image.shape}")
-        self.check_size(*image.shape[:2])
-        shrink = self._shrink(*image.shape[:2])
-        views = [view._replace(scale=view.scale * shrink) for view in self.views]
-        sizes = [[view.length(p) for p in self.input_size or (1, 1)] for view in self.views]
-        try:
-            pictures = (view.picture(image) for view in views)
-            grids = [self._grid(*padded) for padded in zip(pictures, sizes, strict=True)]
-        except (tf.errors.ResourceExhaustedError, MemoryError) as error:
-            raise UserError(
-                f"out of memory for a picture of {image.shape[1]} x {image.shape[0]} pixels; "
-                f"{SMALLER}"
-            ) from error
-        return Segmentation(image, views, grids, self.crf)
+        return self._segment([pixels(image)])[0]
 
     def check_size(self, height: int, width: int) -> None:
         """Raise UserError for a picture that does not fit into input_size."""
@@ -120,57 +120,70 @@ class Predictor:
         parts += [str(self.crf)] if self.crf else []
         return "; ".join(parts)
 
+    def _each(
+        self, image: Picture | Sequence[Picture], result: Callable[[Segmentation], np.ndarray]
+    ) -> np.ndarray | list[np.ndarray]:
+        """Return a result of the segmentation of a picture, or those of several in a list."""
+        if not isinstance(image, list | tuple):
+            return result(self.segment(image))
+        check_pictures(image)
+        together = batches(image, self._most_together)
+        return [result(each) for batch in together for each in self._segment(batch)]
+
+    def _segment(self, images: Sequence[np.ndarray]) -> list[Segmentation]:
+        """Run the network on pictures of one size, each uint8 RGB [H, W, 3], together."""
+        height, width = images[0].shape[:2]
+        self.check_size(height, width)
+        views = self._views(height, width)
+        try:
+            grids = [self._grids([view.picture(i) for i in images], view) for view in views]
+        except (tf.errors.ResourceExhaustedError, MemoryError) as error:
+            raise UserError(
+                f"out of memory for a picture of {width} x {height} pixels; {SMALLER}"
+            ) from error
+        each = zip(images, zip(*grids, strict=True), strict=True)
+        return [Segmentation(image, views, grid, self.crf) for image, grid in each]
+
+    def _most_together(self, height: int, width: int) -> int:
+        """Return how many pictures of a height and width the network takes at a time."""
+        areas = [
+            math.prod(map(max, map(view.length, (height, width)), self._padded(view)))
+            for view in self._views(height, width)
+        ]
+        return max(1, BATCH // max(areas))
+
     def _shrink(self, height: int, width: int) -> float:
         return min(1.0, self.max_side / max(height, width)) if self.max_side else 1.0
 
-    def _grid(self, picture: np.ndarray, size: list[int]) -> np.ndarray | tf.Tensor:
-        """Compute a view's scores on the network's grid, float32 [h, w, C].
+    def _views(self, height: int, width: int) -> list[View]:
+        """Return the views of a picture, scaled down if it is larger than max_side."""
+        shrink = self._shrink(height, width)
+        return [view._replace(scale=view.scale * shrink) for view in self.views]
 
-        The view is padded to at least size.
+    def _padded(self, view: View) -> list[int]:
+        """Return the least height and width in pixels that a view's picture is padded to."""
+        return [view.length(side) for side in self.input_size or (1, 1)]
+
+    def _grids(self, pictures: Sequence[np.ndarray], view: View) -> np.ndarray | tf.Tensor:
+        """Compute the scores of a view's pictures on the network's grid, float32 [N, h, w, C].
+
+        Tiles change no cell: each is computed from all the pixels that it depends on.
         """
+        size = self._padded(view)
         if not self.tile:
-            return self._network(picture, size)
-        height, width = picture.shape[:2]
+            return self._network(np.stack(pictures), size)
+        height, width = pictures[0].shape[:2]
         cells = num_cells(height), num_cells(width)
-        grid = np.empty([*cells, self.model.num_classes], np.float32)
+        grids = np.empty([len(pictures), *cells, self.model.num_classes], np.float32)
         for tile in tiles(height, width, self.tile):
-            grid[tile.cells] = np.asarray(self._network(picture[tile.pixels], size))[tile.inner]
-        return grid
+            pieces = self._network(np.stack([p[tile.pixels] for p in pictures]), size)
+            for grid, piece in zip(grids, np.asarray(pieces), strict=True):
+                grid[tile.cells] = piece[tile.inner]
+        return grids
 
 
-def _checked_scales(scales: Sequence[float]) -> tuple[float, ...]:
-    try:
-        scales = tuple(scales)
-    except TypeError as error:
-        raise UserError(f"scales must be several, such as ({scales},), got {scales}") from error
-    least, most = limits.SCALE
-    if not scales or not all(least <= scale <= most for scale in scales):
-        raise UserError(f"scales must lie from {least} to {most}, got {list(scales)}")
-    return scales
-
-
-def _check_options(
-    input_size: tuple[int, int] | None,
-    max_side: int | None,
-    tile: int | None,
-    crf: Refine | None,
-) -> None:
-    least, most = limits.TILE
-    if tile is not None and (not least <= tile <= most or tile % STRIDE):
-        raise UserError(
-            f"a tile's side must be a multiple of {STRIDE} from {least} to {most}, got {tile}"
-        )
-    if max_side is not None and max_side < 1:
-        raise UserError(f"max_side must be at least 1, got {max_side}")
-    if input_size and min(input_size) < 1:
-        raise UserError(f"input_size must be at least 1,1, got {input_size}")
-    if tile and input_size:
-        raise UserError("--tile and --input_size exclude each other: a tiled picture needs no pad")
-    if tile and crf:
-        raise UserError(
-            "--tile and --crf exclude each other: a CRF takes the whole picture; use --max_side"
-        )
-
+BATCH = 2**18
+"""Pixels that several pictures together may have in the network: those of one of 512 x 512."""
 
 SMALLER = "take it in pieces with --tile 512, or shrink it with --max_side 1024"
 """What helps against a lack of memory."""

@@ -1,4 +1,4 @@
-"""The network as a predictor runs it: one picture at a time, of any size."""
+"""The network as a predictor runs it: pictures of one size, whichever, at a time."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -10,42 +10,42 @@ from deeplab_lfov.network.engine import Convolutions, PreparedConvolutions
 from deeplab_lfov.network.model import DeepLabLFOVModel
 from deeplab_lfov.preprocess import network_input
 
-_SIGNATURE = [tf.TensorSpec([None, None, 3], tf.uint8), tf.TensorSpec([2], tf.int32)]
+_SIGNATURE = [tf.TensorSpec([None, None, None, 3], tf.uint8), tf.TensorSpec([2], tf.int32)]
 
 
 def padded_scores(
     model: DeepLabLFOVModel,
-    picture: tf.Tensor,
+    pictures: tf.Tensor,
     size: tf.Tensor,
     convolutions: Convolutions | None = None,
 ) -> tf.Tensor:
-    """Compute the scores of a picture: uint8 RGB [H, W, 3] -> float32 [h, w, C].
+    """Compute the scores of pictures: uint8 RGB [N, H, W, 3] -> float32 [N, h, w, C].
 
-    The picture is padded to at least `size` (height, width) with the mean; convolutions as for
+    They are padded to at least `size` (height, width) with the mean; convolutions as for
     `DeepLabLFOVModel.scores`.
     """
-    below, right = tf.unstack(tf.maximum(size - tf.shape(picture)[:2], 0))
-    image = tf.pad(network_input(picture), [[0, below], [0, right], [0, 0]])
-    return model.scores(image[tf.newaxis], convolutions=convolutions)[0]
+    below, right = tf.unstack(tf.maximum(size - tf.shape(pictures)[1:3], 0))
+    padded = tf.pad(network_input(pictures), [[0, 0], [0, below], [0, right], [0, 0]])
+    return model.scores(padded, convolutions=convolutions)
 
 
 class LiveNetwork:
-    """A network whose training is followed: a callable (picture, size) -> `padded_scores`."""
+    """A network whose training is followed: a callable (pictures, size) -> `padded_scores`."""
 
     def __init__(self, model: DeepLabLFOVModel):
         self._scores = tf.function(
-            lambda picture, size: padded_scores(model, picture, size),
+            lambda pictures, size: padded_scores(model, pictures, size),
             input_signature=_SIGNATURE,
             autograph=False,
         )
 
-    def __call__(self, picture: np.ndarray, size: list[int]) -> tf.Tensor:
-        """Compute scores: uint8 RGB [H, W, 3], (height, width) -> float32 [h, w, C]."""
-        return self._scores(picture, size)
+    def __call__(self, pictures: np.ndarray, size: list[int]) -> tf.Tensor:
+        """Compute scores: uint8 RGB [N, H, W, 3], (height, width) -> float32 [N, h, w, C]."""
+        return self._scores(pictures, size)
 
 
 class PreparedNetwork:
-    """A network as it is now, faster than a live one: a callable (picture, size) -> scores.
+    """A network as it is now, faster than a live one: a callable (pictures, size) -> scores.
 
     Its filters are prepared once and captured by the graph as tensors, so that they are neither
     copied into it, as constants would be, nor handed over again for every picture.
@@ -54,7 +54,7 @@ class PreparedNetwork:
     def __init__(self, model: DeepLabLFOVModel):
         convolutions = PreparedConvolutions(model.parameters, model.precision)
         self._scores = tf.function(
-            lambda picture, size: padded_scores(model, picture, size, convolutions),
+            lambda pictures, size: padded_scores(model, pictures, size, convolutions),
             input_signature=_SIGNATURE,
             autograph=False,  # nothing to convert, and it takes 0.1 s to start
         )
@@ -62,10 +62,10 @@ class PreparedNetwork:
         # a picture's time and cost the first one more than that.
         self._runs_as_traced = convolutions.dtype == tf.float32
 
-    def __call__(self, picture: np.ndarray, size: list[int]) -> tf.Tensor:
-        """Compute scores as `padded_scores`: uint8 RGB [H, W, 3] -> float32 [h, w, C]."""
+    def __call__(self, pictures: np.ndarray, size: list[int]) -> tf.Tensor:
+        """Compute scores as `padded_scores`: uint8 RGB [N, H, W, 3] -> float32 [N, h, w, C]."""
         with _without_graph_passes() if self._runs_as_traced else nullcontext():
-            return self._scores(picture, size)
+            return self._scores(pictures, size)
 
 
 @contextmanager

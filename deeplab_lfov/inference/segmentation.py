@@ -9,6 +9,7 @@ from PIL import Image
 
 from deeplab_lfov.network.grid import interpolate, likeliest_labels
 from deeplab_lfov.network.layers import STRIDE
+from deeplab_lfov.voc import VOID
 
 BAND = 2**18
 """Pixels that are computed at a time, so that only results grow with the picture."""
@@ -62,11 +63,13 @@ class Segmentation:
     ):
         self.image, self.views, self.grids, self.refine = image, views, grids, refine
 
-    def labels(self) -> np.ndarray:
-        """Return the most probable label at every pixel, uint8 [H, W], after the CRF if any."""
-        if self.refine:
-            return likeliest_labels(self.probabilities()).numpy()
-        return np.concatenate([likeliest_labels(band).numpy() for band in self._bands()])
+    def labels(self, min_confidence: float | None = None) -> np.ndarray:
+        """Return the most probable label at every pixel, uint8 [H, W], after the CRF if any.
+
+        min_confidence: pixels whose most probable class has less probability are VOID.
+        """
+        parts = [self.probabilities()] if self.refine else self._bands()
+        return np.concatenate([self._labels(part, min_confidence) for part in parts])
 
     def probabilities(self) -> np.ndarray:
         """Return probabilities, float32 [H, W, C], that sum to 1 over C; after the CRF if any."""
@@ -85,6 +88,14 @@ class Segmentation:
         """
         for band in self._bands():
             yield band.numpy()
+
+    def _labels(self, part: np.ndarray | tf.Tensor, min_confidence: float | None) -> np.ndarray:
+        """Label rows that are given as probabilities after the CRF, without it as scores."""
+        labels = likeliest_labels(part).numpy()
+        if min_confidence is not None:
+            probabilities = part if self.refine else tf.nn.softmax(part).numpy()
+            labels[probabilities.max(axis=-1) < min_confidence] = VOID
+        return labels
 
     def _bands(self) -> Iterator[tf.Tensor]:
         height, width = self.image.shape[:2]

@@ -27,7 +27,7 @@ class InferenceSettings(PredictionSettings):
     """What inference.py does: segment `images` (pictures, folders or globs) with weights.
 
     overlay: the share of the colors over the picture, None for no overlay; with a legend it is 0.5
-    if nothing else is said.
+    if nothing else is said. min_confidence: as for `Segmentation.labels`.
     """
 
     images: tuple[str, ...]
@@ -37,6 +37,7 @@ class InferenceSettings(PredictionSettings):
     overlay: float | None = None
     legend: bool = False
     save_scores: bool = False
+    min_confidence: float | None = None
 
     def __post_init__(self):
         if self.legend and self.overlay is None:

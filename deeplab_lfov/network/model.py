@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import tensorflow as tf
 
+from deeplab_lfov.limits import PRECISIONS
 from deeplab_lfov.network.engine import Convolutions
 from deeplab_lfov.network.grid import likeliest_labels, pad_to_grid, upsample_scores
 from deeplab_lfov.network.layers import HEAD, LAYERS, Layer, parameter_shapes
@@ -43,8 +44,8 @@ class DeepLabLFOVModel(tf.Module):
         shapes = parameter_shapes(num_classes, width)
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), got {dropout}")
-        if precision not in ("float32", "bfloat16", "float16"):
-            raise ValueError(f"precision must be float32, bfloat16 or float16, got {precision}")
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision must be one of {PRECISIONS}, got {precision}")
         self.num_classes, self.width, self.dropout = num_classes, width, dropout
         self.precision = tf.as_dtype(precision)
         seed = secrets.randbits(31) if seed is None else seed

@@ -1,4 +1,3 @@
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -45,14 +44,6 @@ def test_unknown_and_shortened_flags_are_errors():
     for arguments in (["--learning"], ["--no_such"], ["--learning_rate", "fast"]):
         with pytest.raises(UserError):
             parser.parse_args(arguments)
-
-
-def test_tensorflow_starts_without_chatter():
-    code = "from deeplab_lfov.cli.startup import start_tensorflow as s; print(s())"
-    fresh = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=fresh)
-    assert done.stderr == "" and len(done.stdout.splitlines()) == 1
 
 
 def test_paths_that_cannot_be_looked_at_are_one_error_line(monkeypatch, capsys):

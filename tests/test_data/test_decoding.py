@@ -108,6 +108,17 @@ def test_pictures_are_turned_as_pillow_turns_them(tmp_path, orientation):
     np.testing.assert_array_equal(pictures.read_image(tmp_path / "a.png"), expected)
 
 
+@pytest.mark.parametrize("compression", [None, "tiff_lzw"])
+def test_an_upright_tiff_has_its_rows(tmp_path, compression):
+    """Pillow turns the size of a TIFF before it reads the pixels."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    rows = np.array([[0, 1, 2], [3, 4, 5]], np.uint8)
+    Image.fromarray(rows).save(tmp_path / "a.tif", exif=exif, compression=compression)
+    expected = [[3, 0], [4, 1], [5, 2]]
+    np.testing.assert_array_equal(pictures.read_image(tmp_path / "a.tif")[..., 0], expected)
+
+
 def test_without_memory_for_what_comes_after_decoding(tmp_path):
     """A bit a pixel: 120 kB of file, a gigabyte once it is decoded, and 3 as colours."""
     row = zlib.compressobj(9)

@@ -1,6 +1,7 @@
 """What a person sees on stderr while TensorFlow's C++ writes to it."""
 
 import os
+import sys
 
 import pytest
 
@@ -30,3 +31,9 @@ def test_those_who_ask_for_chatter_see_it_when_it_is_written(capfd, monkeypatch)
     with quiet_stderr():
         os.write(2, CHATTER)
         assert capfd.readouterr().err == CHATTER.decode()
+
+
+def test_a_process_without_stderr_is_none_to_quieten(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", None)
+    with quiet_stderr():
+        pass

@@ -10,6 +10,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 import deeplab_lfov
+from deeplab_lfov.version import version_of
 from helpers import ROOT
 
 
@@ -19,6 +20,21 @@ def test_public_names_come_from_their_modules():
         assert getattr(deeplab_lfov, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'trainer'"):
         _ = deeplab_lfov.trainer
+
+
+def test_the_version_is_pyprojects_in_a_checkout_and_the_metadatas_elsewhere(tmp_path, monkeypatch):
+    lines = (ROOT / "pyproject.toml").read_text().splitlines()
+    assert f'version = "{deeplab_lfov.__version__}"' in lines
+    project = tmp_path / "pyproject.toml"  # of a program that has a copy of the package
+    project.write_text('[project]\nname = "other"\nversion = "9"\n')
+    monkeypatch.setattr(sys, "path", [])
+    assert version_of(project) == "0+unknown"
+    installed = tmp_path / "installed/deeplab_lfov-3.2.1.dist-info"
+    installed.mkdir(parents=True)
+    metadata = "Metadata-Version: 2.1\nName: deeplab-lfov\nVersion: 3.2.1\n"
+    (installed / "METADATA").write_text(metadata)
+    monkeypatch.setattr(sys, "path", [str(installed.parent)])
+    assert version_of(project) == version_of(tmp_path / "none.toml") == "3.2.1"
 
 
 def test_an_installation_takes_every_folder_and_the_template_along(tmp_path):

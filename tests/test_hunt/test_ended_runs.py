@@ -20,7 +20,8 @@ DRIVER = """
 import os, random, resource, signal, sys, threading
 where, calls, seconds, room = sys.argv.pop(1), *(float(sys.argv.pop(1)) for _ in range(3))
 import train
-from deeplab_lfov.cli import command, startup
+from deeplab_lfov import startup
+from deeplab_lfov.cli import command
 startup.start_tensorflow()
 from deeplab_lfov.training import record, snapshots, trainer
 def end():

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
-from deeplab_lfov import DeepLabLFOVModel, Predictor, UserError
+from deeplab_lfov import VOID, DeepLabLFOVModel, DenseCRF, Predictor, UserError
+from deeplab_lfov.inference import predictor as predictors
 from deeplab_lfov.network.grid import upsample_scores
 from deeplab_lfov.preprocess import network_input
 
@@ -125,6 +127,18 @@ def test_every_size_has_its_mask(reference_model, size):
         ({"scales": [0.04]}, "scales"),
         ({"scales": [1, 9]}, "scales"),
         ({"scales": [float("nan")]}, "scales"),
+        ({"scales": "1"}, "scales must be numbers from 0.05 to 8, got '1'"),
+        ({"scales": None}, "scales must be numbers"),
+        ({"scales": [1, True]}, "scales must be numbers"),
+        ({"flip": "no"}, "flip must be True or False, got 'no'"),
+        ({"precision": "half"}, "precision must be one of .*'bfloat16'.*, got 'half'"),
+        ({"crf": True}, r"crf must be a callable such as DenseCRF\(\), got True"),
+        ({"crf": DenseCRF}, "crf must be a callable"),
+        ({"max_side": "1024"}, "max_side must be a whole number"),
+        ({"tile": 512.0}, "tile must be a whole number"),
+        ({"input_size": (513,)}, r"input_size must be \(height, width\).*, got \(513,\)"),
+        ({"input_size": 513}, "input_size must be"),
+        ({"input_size": (321.5, 513)}, "input_size must be"),
         ({"tile": 100}, "multiple of 8"),
         ({"tile": 56}, "from 64"),
         ({"tile": 32768}, "to 32760"),
@@ -134,9 +148,16 @@ def test_every_size_has_its_mask(reference_model, size):
         ({"tile": 64, "crf": max}, "exclude"),
     ],
 )
-def test_options_that_make_no_sense_are_refused(reference_model, options, word):
+def test_options_that_make_no_sense_are_refused_before_weights_are_read(options, word):
     with pytest.raises(UserError, match=word):
-        Predictor(reference_model, **options)
+        Predictor("there is no such file", **options)
+
+
+def test_numbers_of_numpy_are_options_too(reference_model):
+    options = {"scales": np.float32([0.5, 1]), "max_side": np.int64(40), "flip": np.bool_(True)}
+    assert str(Predictor(reference_model, **options)) == (
+        "scales 0.5, 1; mirrored too; shrunk to 40 pixels"
+    )
 
 
 def test_a_crf_on_one_class_is_refused():
@@ -152,10 +173,80 @@ def test_pictures_beyond_input_size_are_refused(reference_model):
             predictor.check_size(*size)
 
 
-@pytest.mark.parametrize("image", [np.zeros((5, 5), np.uint8), np.zeros((5, 5, 3), np.float32)])
-def test_other_arrays_are_no_images(reference_model, image):
-    with pytest.raises(ValueError, match="uint8"):
-        Predictor(reference_model)(image)
+def test_files_and_pictures_of_pillows_are_as_good_as_arrays(reference_model, image, tmp_path):
+    predictor, picture = Predictor(reference_model), Image.fromarray(image)
+    picture.save(tmp_path / "a.png")
+    for kind in (picture, tmp_path / "a.png", str(tmp_path / "a.png")):
+        np.testing.assert_array_equal(predictor(kind), predictor(image))
+        np.testing.assert_array_equal(predictor.segment(kind).image, image)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"scales": [0.5, 1.5], "flip": True, "max_side": 60}, {"tile": 64}]
+)
+def test_several_pictures_have_the_results_of_each(reference_model, image, options):
+    predictor = Predictor(reference_model, **options)
+    images = [image, image[::-1].copy(), Image.fromarray(picture(300, 90)), image[:, ::-1]]
+    for several in (images, tuple(images)):
+        masks, scores = predictor(several), predictor.scores(several)
+        assert isinstance(masks, list) and len(masks) == len(scores) == 4
+        for one, mask, score in zip(images, masks, scores, strict=True):
+            np.testing.assert_array_equal(mask, predictor(one))
+            expected = predictor.scores(one)
+            np.testing.assert_allclose(score, expected, atol=1e-5 * np.ptp(expected))
+    assert predictor([]) == predictor.probabilities([]) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "together"),
+    [
+        ({}, [3, 3, 1]),
+        ({"scales": [0.5, 1.5]}, [1] * 14),
+        ({"max_side": 25}, [7]),
+        ({"input_size": (60, 50)}, [2, 2, 2, 1]),
+        ({"input_size": (200, 200)}, [1] * 7),
+    ],
+)
+def test_pictures_go_through_the_network_as_many_as_memory_allows(
+    reference_model, monkeypatch, options, together
+):
+    """Seven of 50 x 40 pixels, where 6000 pixels may be in the network."""
+    predictor = Predictor(reference_model, **options)
+    monkeypatch.setattr(predictors, "BATCH", 6000)
+    network, found = predictor._network, []
+
+    def counted(pictures, size):
+        found.append(len(pictures))
+        return network(pictures, size)
+
+    predictor._network = counted
+    assert len(predictor([picture(50, 40)] * 7)) == 7 and found == together
+
+
+def test_of_several_pictures_none_is_begun_if_one_is_none(reference_model, image):
+    predictor = Predictor(reference_model)
+    predictor._network = None
+    with pytest.raises(TypeError, match=r"got NoneType at \[1\]"):
+        predictor([image, None])
+    with pytest.raises(TypeError, match="got generator"):
+        predictor.scores(each for each in [image])
+
+
+@pytest.mark.parametrize("crf", [None, lambda _, probabilities: probabilities])
+def test_unsure_pixels_are_void(reference_model, image, crf):
+    predictor = Predictor(reference_model, crf=crf)
+    probabilities, labels = predictor.probabilities(image), predictor(image)
+    unsure = probabilities.max(axis=-1) < 0.999
+    assert 0.1 < unsure.mean() < 0.9
+    expected = np.where(unsure, VOID, labels)
+    np.testing.assert_array_equal(predictor(image, min_confidence=0.999), expected)
+    np.testing.assert_array_equal(predictor([image], min_confidence=0.999), [expected])
+
+
+@pytest.mark.parametrize("share", [-0.1, 90, "0.9", float("nan"), True])
+def test_a_confidence_is_a_share(reference_model, image, share):
+    with pytest.raises(UserError, match="min_confidence must be a number from 0 to 1"):
+        Predictor(reference_model)(image, min_confidence=share)
 
 
 def test_the_options_are_told_in_a_line(reference_model):

@@ -6,34 +6,34 @@ from deeplab_lfov.inference.prepared_network import PreparedNetwork, padded_scor
 from deeplab_lfov.network import engine
 
 
-def picture(height, width):
-    return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+def pictures(height, width):
+    return np.random.default_rng(0).integers(0, 256, (1, height, width, 3), np.uint8)
 
 
 def test_prepared_scores_are_the_models(reference_model):
     prepared = PreparedNetwork(reference_model)
-    for image, size in ((picture(50, 61), [1, 1]), (picture(17, 90), [33, 41])):
-        expected = padded_scores(reference_model, image, size)
-        scores = prepared(image, size)
+    for images, size in ((pictures(50, 61), [1, 1]), (pictures(17, 90), [33, 41])):
+        expected = padded_scores(reference_model, images, size)
+        scores = prepared(images, size)
         assert scores.shape == expected.shape and scores.dtype == np.float32
         np.testing.assert_allclose(scores, expected, atol=1e-5 * np.ptp(expected))
 
 
 def test_prepared_scores_by_winograd_are_the_models_without(reference_model, wide_enough):
-    image = picture(50, 61)
-    scores = PreparedNetwork(reference_model)(image, [1, 1])
-    expected = padded_scores(reference_model, image, [1, 1], reference_model.plain_convolutions())
+    images = pictures(50, 61)
+    scores = PreparedNetwork(reference_model)(images, [1, 1])
+    expected = padded_scores(reference_model, images, [1, 1], reference_model.plain_convolutions())
     assert np.any(scores != expected)  # it is another algorithm
     np.testing.assert_allclose(scores, expected, atol=1e-5 * np.ptp(expected))
 
 
 def test_training_does_not_reach_what_is_prepared():
     model = DeepLabLFOVModel(3, 1 / 64, seed=0)
-    prepared, image = PreparedNetwork(model), picture(20, 20)
-    before = prepared(image, [1, 1])
+    prepared, images = PreparedNetwork(model), pictures(20, 20)
+    before = prepared(images, [1, 1])
     model.parameters["fc8_voc12/b"].assign_add([1.0, 2.0, 3.0])
-    np.testing.assert_array_equal(prepared(image, [1, 1]), before)
-    np.testing.assert_allclose(padded_scores(model, image, [1, 1]), before + [1, 2, 3], atol=1e-5)
+    np.testing.assert_array_equal(prepared(images, [1, 1]), before)
+    np.testing.assert_allclose(padded_scores(model, images, [1, 1]), before + [1, 2, 3], atol=1e-5)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
@@ -41,11 +41,11 @@ def test_nor_do_the_steps_of_a_solver(optimizer):
     """Which write into the variables' own memory."""
     model = DeepLabLFOVModel(3, 1 / 64, seed=0)
     solver = Solver(model, optimizer=optimizer, learning_rate=0.1)
-    prepared, image = PreparedNetwork(model), picture(20, 20)
-    before = prepared(image, [1, 1])
+    prepared, images = PreparedNetwork(model), pictures(20, 20)
+    before = prepared(images, [1, 1])
     solver.step(np.ones((1, 17, 17, 3), np.float32), np.ones((1, 17, 17, 1), np.uint8))
-    np.testing.assert_array_equal(prepared(image, [1, 1]), before)
-    assert np.any(padded_scores(model, image, [1, 1]) != before)
+    np.testing.assert_array_equal(prepared(images, [1, 1]), before)
+    assert np.any(padded_scores(model, images, [1, 1]) != before)
 
 
 @pytest.mark.parametrize("emulated", [False, True])
@@ -54,7 +54,7 @@ def test_bfloat16_stays_near(reference_model, monkeypatch, emulated):
     half = DeepLabLFOVModel(21, 1 / 16, precision="bfloat16")
     for name, variable in reference_model.parameters.items():
         half.parameters[name].assign(variable)
-    image = picture(50, 61)
-    expected = padded_scores(half, image, [1, 1])
-    found = PreparedNetwork(half)(image, [1, 1])
+    images = pictures(50, 61)
+    expected = padded_scores(half, images, [1, 1])
+    found = PreparedNetwork(half)(images, [1, 1])
     assert np.abs(found - expected).max() < 0.05 * np.ptp(expected)

@@ -39,6 +39,20 @@ def test_views_average_probabilities_not_scores():
     assert both.labels() == 0
 
 
+def test_labels_below_the_confidence_are_void_those_at_it_are_kept():
+    probabilities = np.array([[[0.5, 0.5], [0.9, 0.1], [0.2, 0.8]]], np.float32)
+    image = np.zeros((1, 3, 3), np.uint8)
+    refined = Segmentation(image, [View()], [tf.zeros([1, 1, 2])], lambda *_: probabilities)
+    equal = Segmentation(image, [View()], [tf.zeros([1, 1, 2])])
+    both = Segmentation(image, [View(), View(1, True)], [tf.zeros([1, 1, 2])] * 2)
+    for share, labels, kept in ((0, [0, 0, 1], 0), (0.5, [0, 0, 1], 0), (0.51, [255, 0, 1], 255)):
+        assert refined.labels(share).tolist() == [labels]
+        assert (equal.labels(share) == kept).all() and (both.labels(share) == kept).all()
+    assert refined.labels(0.8).tolist() == [[255, 0, 1]]
+    assert refined.labels(0.9).tolist() == [[255, 0, 255]]
+    assert refined.labels(1.0).tolist() == [[255] * 3] and refined.labels().tolist() == [[0, 0, 1]]
+
+
 def test_bands_are_the_whole_from_top_to_bottom():
     image = np.zeros((700, 500, 3), np.uint8)
     grid = tf.random.stateless_normal([89, 64, 3], [0, 1])

@@ -62,6 +62,14 @@ def test_a_legend_lies_below_and_shows_the_colors(tmp_path):
     assert [192, 128, 128] in legend and [0, 0, 0] in legend and [128, 0, 0] not in legend
 
 
+def test_void_has_its_colour_and_its_place_in_the_legend(tmp_path):
+    image, labels = np.full((4, 300, 3), 100, np.uint8), np.full((4, 300), 255, np.uint8)
+    save_overlay(tmp_path / "a.png", image, labels, 1, Classes(("a", "b")), legend=True)
+    pixels = read_image(tmp_path / "a.png")
+    assert (pixels[:4] == (224, 224, 192)).all()
+    assert [224, 224, 192] in pixels[4:].reshape(-1, 3).tolist()
+
+
 def legend(path, side, names):
     """The rows below a square picture of class 0 and 1, RGB [H, W, 3]."""
     labels = np.arange(side * side, dtype=np.uint64).reshape(side, side) % 2

@@ -9,7 +9,7 @@ from PIL import Image
 
 import inference
 from deeplab_lfov import Predictor, UserError, decode_labels
-from deeplab_lfov.data.image_files import read_image, read_mask
+from deeplab_lfov.data.image_files import DATA_SET, read_image, read_mask, write_mask
 from deeplab_lfov.inference import outputs
 
 
@@ -73,6 +73,21 @@ def test_the_crf_changes_the_mask_and_bfloat16_hardly(script, checkpoint, pictur
         masks[name] = read_mask(tmp_path / name / "shapes_000006_mask.png", 21)
     assert (masks["crf"] != masks["plain"]).mean() > 0.01
     assert (masks["bfloat16"] != masks["plain"]).mean() < 0.1
+
+
+def test_unsure_pixels_are_void_in_masks_to_train_on(script, checkpoint, picture, tmp_path):
+    flags = ["--min_confidence", 0.999, "--save_dir", tmp_path]
+    result = script("inference", picture, checkpoint, *flags)
+    assert result.status == 0, result.err
+    labels = read_mask(tmp_path / "shapes_000006_mask.png", 21)
+    expected = Predictor(checkpoint)(read_image(picture), min_confidence=0.999)
+    np.testing.assert_array_equal(labels, expected)
+    void = (labels == 255).mean()
+    assert 0.1 < void < 0.9 and f"void {void:.1%}" in result.out
+    assert script("inference", picture, checkpoint, *flags).status == 0  # over its own mask
+    write_mask(tmp_path / "shapes_000006_mask.png", labels, DATA_SET)
+    result = script("inference", picture, checkpoint, *flags)
+    assert result.status == 2 and "no output of this program" in result.err
 
 
 def test_one_failing_picture_among_many_is_named_and_the_rest_done(
@@ -140,6 +155,7 @@ def test_a_picture_too_large_for_the_memory_is_named_and_the_rest_done(
         (["--max_side", "0"], "--max_side"),
         (["--overlay", "1.5"], "--overlay"),
         (["--overlay", "nan"], "--overlay"),
+        (["--min_confidence", "90"], "--min_confidence"),
         (["--bi_w", "3"], "add --crf"),
         (["--crf", "--bi_xy_std", "1e-6"], "--bi_xy_std"),
         (["--crf", "--bi_w", "1e39"], "--bi_w"),

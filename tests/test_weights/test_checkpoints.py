@@ -160,7 +160,7 @@ def test_truncated_files_are_errors(tmp_path, npz, name):
 SAVE_FOREVER = """
 import itertools, sys
 from pathlib import Path
-from deeplab_lfov.cli.startup import start_tensorflow
+from deeplab_lfov.startup import start_tensorflow
 start_tensorflow()
 import tensorflow as tf
 from deeplab_lfov.classes import Classes

@@ -1,0 +1,65 @@
+"""The start of TensorFlow: quick, and without its chatter."""
+
+import gc
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from deeplab_lfov.console import quiet_stderr, wants_chatter
+from deeplab_lfov.files import writable_folder
+
+
+def start_tensorflow(alone: bool = True) -> str:
+    """Load TensorFlow for a command and return the name of the device it will compute on.
+
+    alone: whether this process is the only worker. With several, TensorFlow's errors are kept quiet
+    too, as our own message says when a worker has gone. Raises UserError as `load_tensorflow`.
+    """
+    with _without_garbage_collection():
+        load_tensorflow("2" if alone else "3")
+        gc.freeze()  # what an import makes stays, and scans of it cost time
+
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        return tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
+    return f"CPU, {os.cpu_count()} cores"
+
+
+def load_tensorflow(log_level: str = "2") -> None:
+    """Load TensorFlow, and look for GPUs, without its chatter, and with oneDNN where it pays.
+
+    TF_CPP_MIN_LOG_LEVEL=0 in the environment brings the chatter back, log_level is what it is
+    otherwise. Raises UserError where there is no room for temporary files: TensorFlow writes code
+    there, and goes wrong without a word where it cannot.
+    """
+    writable_folder(tempfile.gettempdir(), "TMPDIR names another")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # off by default on older x86: 4x slower
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", log_level)
+    with quiet_stderr(), _without_garbage_collection():
+        import tensorflow as tf
+
+        tf.config.list_physical_devices("GPU")  # the first look says what it found
+    if not wants_chatter():
+        tf.get_logger().setLevel("ERROR")
+
+
+def load_tensorflow_once() -> None:
+    """Load TensorFlow as `load_tensorflow` does, unless the program has loaded it its own way."""
+    if "tensorflow" not in sys.modules:
+        load_tensorflow()
+
+
+@contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """Turn garbage collection off for an import, whose many objects all stay."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
