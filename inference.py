@@ -17,7 +17,7 @@ from deeplab_lfov.cli.inference_flags import parser, settings_of
 from deeplab_lfov.console import print_error
 from deeplab_lfov.data.decoding import check_regular
 from deeplab_lfov.data.image_files import is_output, read_image
-from deeplab_lfov.data.list_files import pictures_in
+from deeplab_lfov.data.list_files import SUFFIXES, pictures_in
 from deeplab_lfov.data.palette import read_classes
 from deeplab_lfov.errors import UserError, printable
 from deeplab_lfov.inference.outputs import Outputs, check_scores_replaceable, plan_outputs
@@ -41,6 +41,10 @@ def segment(settings: InferenceSettings) -> None:
 
     Raises UserError for what the user can put right.
     """
+    if Path(settings.ckpt).suffix.lower() in SUFFIXES and Path(settings.ckpt).is_file():
+        raise UserError(
+            f"{settings.ckpt} is a picture, and the weights come last: inference.py PICTURE... CKPT"
+        )
     images = find_images(settings.images)
     outputs = plan_outputs(settings, images)
     device = start_tensorflow()
@@ -77,8 +81,13 @@ def _pictures(pattern: str) -> list[Path]:
         return [path]
     else:
         here = [Path(p) for p in glob.glob(pattern, recursive=True) if Path(p).is_file()]
-    # Masks of an earlier run may lie beside their pictures.
-    return sorted(p for p in here if not is_output(p))
+    # Masks of an earlier run, or of a data set, may lie beside their pictures.
+    stems = {p.with_suffix("") for p in here}
+    return sorted(p for p in here if not _is_mask_of_another(p, stems) and not is_output(p))
+
+
+def _is_mask_of_another(path: Path, stems: set[Path]) -> bool:
+    return path.stem.endswith("_mask") and path.with_name(path.stem[: -len("_mask")]) in stems
 
 
 def _predictor(settings: InferenceSettings) -> Predictor:

@@ -55,6 +55,7 @@ def _train(settings: TrainSettings, start: Start, meeting: Meeting) -> None:
     replicas = Replicas(meeting.cluster, settings.devices)
     chief = replicas.is_chief
     replicas.check_batch(settings.batch_size)
+    data_set.check_memory(settings, replicas.num_workers)
     if settings.deterministic:
         compute_deterministically()
     classes = assembly.find_classes(settings, start)
@@ -64,8 +65,8 @@ def _train(settings: TrainSettings, start: Start, meeting: Meeting) -> None:
     snapshot_dir, save_dir = output_folders(settings, chief)
     summary = None
     if settings.check_data and not start.run:
-        summary = data_set.first_look(readers, classes.names, show=chief)
-    class_weights = data_set.find_class_weights(settings, readers, summary, show=chief)
+        summary = data_set.first_look(settings, readers, classes, show=chief)
+    class_weights = data_set.find_class_weights(settings, readers, classes, summary, show=chief)
     stored = settings.as_stored(readers.train.fingerprint, class_weights)
     if start.run:
         settings.check_contents(start.run.settings, stored)

@@ -16,6 +16,7 @@ from deeplab_lfov.data.image_files import read_mask
 from deeplab_lfov.data.layout import list_of, palette_in
 from deeplab_lfov.data.list_files import parse_list
 from deeplab_lfov.data.palette import classes_from
+from deeplab_lfov.data.sense import check_sense, doubts
 from deeplab_lfov.errors import UserError, few, printable
 from deeplab_lfov.voc import VOID, class_names_of
 
@@ -27,7 +28,7 @@ class Settings:
     data_list: str | None = None
     data_dir: str = "."
     num_classes: int | None = None
-    ignore_label: int = VOID
+    ignore_label: int | None = None
     palette: str | None = None
     class_names: str | None = None
     against: str | None = None
@@ -63,7 +64,8 @@ def main(given: dict[str, object]) -> None:
     names = names or class_names_of(settings.num_classes or 21)
 
     def labels_of(mask: Path) -> np.ndarray:
-        return read_mask(mask, len(names), settings.ignore_label, palette)
+        void = VOID if settings.ignore_label is None else settings.ignore_label
+        return read_mask(mask, len(names), void, palette)
 
     findings = progress(look_at(samples, labels_of), len(samples), "pictures")
     summary = DatasetSummary(names, list(findings))
@@ -76,6 +78,9 @@ def main(given: dict[str, object]) -> None:
             f"training would stop at {len(summary.faults)} of {len(samples)} pictures; see the "
             "faults above"
         )
+    for doubt in doubts(summary, samples):
+        print(printable(f"warning: {doubt}"), file=sys.stderr)
+    check_sense(summary, data_list, settings.ignore_label is not None)
 
 
 if __name__ == "__main__":

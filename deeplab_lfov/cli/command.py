@@ -1,6 +1,7 @@
 """What the commands share when they run: how flags are parsed, and errors become one line."""
 
 import argparse
+import difflib
 import functools
 import os
 import signal
@@ -10,6 +11,19 @@ from collections.abc import Callable, Mapping
 
 from deeplab_lfov.console import print_error
 from deeplab_lfov.errors import UserError
+
+ELSEWHERE = {
+    **dict.fromkeys(("lr", "base_lr", "rate"), "learning_rate"),
+    **dict.fromkeys(("bs", "batch"), "batch_size"),
+    **dict.fromkeys(("epoch", "num_epochs"), "epochs"),
+    **dict.fromkeys(("steps", "iters", "iterations", "max_iter"), "num_steps"),
+    **dict.fromkeys(("output", "out", "output_dir"), "save_dir"),
+    **dict.fromkeys(("checkpoint", "ckpt", "weights", "pretrained", "model"), "restore_from"),
+    **dict.fromkeys(("gpu", "gpus", "device"), "devices"),
+    **dict.fromkeys(("wd", "decay"), "weight_decay"),
+    **dict.fromkeys(("size", "crop_size"), "input_size"),
+}
+"""What flags are called in other programs -> what they are called here."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -29,11 +43,22 @@ class Parser(argparse.ArgumentParser):
 
     def given(self) -> dict[str, object]:
         """Parse the command line and return the values of the flags on it, by name."""
-        return vars(self.parse_args())
+        values, unknown = self.parse_known_args()
+        if unknown:
+            self.error(f"unknown: {' '.join(unknown)}{self._meant(unknown[0])}")
+        return vars(values)
 
     def error(self, message: str) -> None:
         """Raise UserError where argparse would print its usage and exit."""
         raise UserError(f"{message}; {self.prog} --help explains the flags")
+
+    def _meant(self, flag: str) -> str:
+        """Ask whether a known flag was meant by one that is not."""
+        typed = flag.partition("=")[0].lstrip("-").replace("-", "_").lower()
+        known = [option[2:] for option in self._option_string_actions if option.startswith("--")]
+        close = [ELSEWHERE[typed]] if ELSEWHERE.get(typed) in known else []
+        close += difflib.get_close_matches(typed, known, 1)
+        return f"; did you mean --{close[0]}?" if close and flag.startswith("-") else ""
 
 
 class _Formatter(argparse.HelpFormatter):

@@ -39,7 +39,9 @@ def add_list_flags(group: argparse._ArgumentGroup, own: str, voc: str) -> None:
 
 def add_label_flags(group: argparse._ArgumentGroup) -> None:
     """Add what says how masks hold labels: --ignore_label, --palette and --class_names."""
-    group.add_argument("--ignore_label", type=LABEL, help="value of the masks' void pixels")
+    group.add_argument(
+        "--ignore_label", type=LABEL, help="value of the masks' void pixels; default: 255"
+    )
     group.add_argument(
         "--palette",
         type=PATH,

@@ -46,25 +46,33 @@ class DatasetSummary:
         counts = [f.label_counts for f in self.findings if f.label_counts is not None]
         return np.sum([np.zeros(256, np.int64), *counts], axis=0)
 
+    @property
+    def has_rgb_masks(self) -> bool:
+        """Whether colours stand for labels in any mask."""
+        return any(finding.mask_mode == "RGB" for finding in self.findings)
+
     def short(self) -> str:
-        """Write two lines: the pictures and their sizes; the labels' shares."""
+        """Write two lines: the pictures and their sizes; the labels' shares, if there are any."""
         counts = self.label_counts
-        present = np.count_nonzero(counts[: len(self.class_names)])
-        share = counts[VOID] / max(counts.sum(), 1)
-        return (
-            f"{len(self.findings)} pictures with masks, {self._sizes()}\n"
-            f"{present} of {len(self.class_names)} classes occur, {share:.1%} of pixels are void"
-        )
+        faulty = f"; {len(self.faults)} of them are faulty" if self.faults else ""
+        lines = [f"{len(self.findings)} pictures with masks, {self._sizes()}{faulty}"]
+        if counts.any():
+            present = np.count_nonzero(counts[: len(self.class_names)])
+            share = counts[VOID] / counts.sum()
+            classes = f"{present} of {len(self.class_names)} classes occur"
+            lines.append(f"{classes}, {share:.1%} of pixels are void")
+        return "\n".join(lines)
 
     def __str__(self) -> str:
-        return "\n".join([self.short(), "", *self._shares(), *self._notes(), *self._faults()])
+        shares = ["", *self._shares(), *self._notes()] if self.label_counts.any() else []
+        return "\n".join([self.short(), *self._faults(), *shares])
 
     def _sizes(self) -> str:
         sizes = np.array([finding.size for finding in self.findings if finding.size])
         if not len(sizes):
             return "of unknown sizes"
-        (least_h, least_w), (most_h, most_w) = sizes.min(axis=0), sizes.max(axis=0)
-        return f"{least_h} to {most_h} pixels high and {least_w} to {most_w} wide"
+        high, wide = map(_span, sizes.min(axis=0), sizes.max(axis=0))
+        return f"{high} pixels high and {wide} wide"
 
     def _shares(self) -> list[str]:
         counts = self.label_counts
@@ -96,6 +104,10 @@ class DatasetSummary:
     def _faults(self, most: int = 30) -> list[str]:
         more = [f"... and {len(self.faults) - most} more"] if len(self.faults) > most else []
         return [f"fault: {printable(fault)}" for fault in self.faults[:most]] + more
+
+
+def _span(least: int, most: int) -> str:
+    return f"{least}" if least == most else f"{least} to {most}"
 
 
 def look_at(samples: list[Sample], labels_of: ReadMask, decode: bool = True) -> Iterator[Finding]:

@@ -10,12 +10,13 @@ from deeplab_lfov.data.decoding import decoding, opened, orientation_of, within_
 from deeplab_lfov.data.palette import VOC_PALETTE, Palette
 from deeplab_lfov.errors import UserError, few
 from deeplab_lfov.files import whole_file
-from deeplab_lfov.voc import PALETTE, VOID
+from deeplab_lfov.voc import CLASS_NAMES, PALETTE, VOID
 
 SOFTWARE, DATA_SET = "deeplab_lfov", "deeplab_lfov data set"
 """What the PNGs written here name as their origin; only outputs, the first, are written over."""
 
 _ORIENTED_WHEN_READ = ("PNG", "TIFF")  # EXIF data behind the pixels; turned by Pillow itself
+_LOSSY = ("JPEG", "MPO", "JPEG2000")
 _GREY_STEPS = {"L;2": 85, "L;4": 17}  # Pillow stretches these greys to 0 ... 255
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -78,6 +79,12 @@ def image_size(path: str | Path) -> tuple[int, int]:
             quarter = orientation_of(picture) >= 5
             return picture.size if quarter else picture.size[::-1]
     return read_image(path).shape[:2]
+
+
+def brightest_of_16_bits(path: str | Path) -> int | None:
+    """Return the highest pixel of a 16-bit grey picture, None for any other; raises UserError."""
+    with opened(path) as picture:
+        return int(np.max(np.asarray(picture))) if picture.mode.startswith("I") else None
 
 
 def mask_mode(path: str | Path) -> str:
@@ -170,8 +177,9 @@ def _labels(path: str | Path, palette: Palette) -> np.ndarray:
             return palette.labels_of(pixels[..., :3])
         except UserError as error:
             raise UserError(
-                f"{path} is an RGB mask with {error}; save masks as grey or palette PNGs that hold "
-                "the labels, or name the colours with --palette",
+                f"{path} is an RGB mask with {error}; name its colours with --palette FILE"
+                f"{_hint_of_voc(pixels)}, or see util/prepare_data.py, which lists those of all "
+                "masks",
                 path,
             ) from error
     if mode in ("LA", "PA"):
@@ -186,9 +194,27 @@ def _labels(path: str | Path, palette: Palette) -> np.ndarray:
     raise UserError(f"{path} is a mask in mode {mode}; save it as a grey or palette PNG", path)
 
 
+def _hint_of_voc(pixels: np.ndarray) -> str:
+    try:
+        labels = VOC_PALETTE.labels_of(pixels[..., :3])
+    except UserError:
+        return ""
+    return " or, as all of them are VOC's, --palette voc" if _are_voc_classes(labels) else ""
+
+
+def _are_voc_classes(labels: np.ndarray) -> bool:
+    return bool(((labels < len(CLASS_NAMES)) | (labels == VOID)).all())
+
+
 def _mask_pixels(path: str | Path) -> tuple[str, np.ndarray]:
     """Decode a mask to its mode and its pixels [H, W] or [H, W, C]."""
     with opened(path) as picture:
+        if picture.format in _LOSSY:
+            raise UserError(
+                f"{path} is a JPEG, which is lossy: its pixels are not the labels that were saved; "
+                "save masks as PNG",
+                path,
+            )
         raw_mode = picture.tile[0][3] if picture.tile else None
         picture.load()
         pixels = np.asarray(picture)

@@ -1,5 +1,6 @@
 """List files: which picture goes with which mask."""
 
+import os
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -30,8 +31,12 @@ class Sample(NamedTuple):
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """List the files in a folder that are named as pictures, sorted; no pipe and no device."""
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
+    """List the files named as pictures in a folder and those below, sorted; no pipe, no device.
+
+    Links to folders are not followed, as they may lead in circles.
+    """
+    files = (Path(here, name) for here, _, names in os.walk(folder) for name in names)
+    return sorted(p for p in files if p.suffix.lower() in SUFFIXES and p.is_file())
 
 
 def read_list(data_dir: str | Path, data_list: str | Path, masks: bool = True) -> list[Sample]:
@@ -90,9 +95,12 @@ def read_class_names(path: str | Path, num_classes: int | None = None) -> tuple[
     number of names than num_classes.
     """
     names = tuple(line for line in read_lines(Path(path)) if line)
-    if len(names) != (num_classes or max(1, len(names))):
-        wanted = num_classes or "some"
-        raise UserError(f"{path} names {len(names)} classes, not {wanted}; one name in each line")
+    if not names:
+        raise UserError(f"{path} is empty; it should name a class in each line")
+    if len(names) != (num_classes or len(names)):
+        raise UserError(
+            f"{path} names {len(names)} classes, not {num_classes}; one name in each line"
+        )
     if len(names) > 256:
         raise UserError(f"{path} names {len(names)} classes; 256 are the most")
     if repeated := [name for name in names if names.count(name) > 1]:
@@ -106,6 +114,11 @@ def _find(data_dir: Path, data_list: str | Path) -> Path:
     for path in (Path(data_list), data_dir / data_list):
         if is_file(path):
             return path
+        if path.is_dir():
+            raise UserError(
+                f"{path} is a folder; a list is a text file with a picture and its mask in each "
+                "line, and util/prepare_data.py makes one of folders"
+            )
     raise UserError(f"there is no list {data_list}, here or in {data_dir}; set data_list")
 
 

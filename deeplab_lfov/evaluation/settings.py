@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from deeplab_lfov.data.layout import list_of
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.inference.settings import PredictionSettings
-from deeplab_lfov.voc import VOID
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,13 +14,14 @@ class EvaluationSettings(PredictionSettings):
     """What evaluate.py measures, on which list and with which weights.
 
     data_list: None for the data set's own val.txt, or VOC's val list where it has none. num_steps:
-    how many pictures to take, None for all. crf_search, a factor, and voc_submission, a
-    zip file, are done instead of the metric. Raises UserError for settings that exclude each other.
+    how many pictures to take, None for all. ignore_label: None stands for 255 that nobody has
+    spoken of. crf_search, a factor, and voc_submission, a zip file, are done instead of the metric.
+    Raises UserError for settings that exclude each other.
     """
 
     data_dir: str = "."
     data_list: str | None = None
-    ignore_label: int = VOID
+    ignore_label: int | None = None
     palette: str | None = None
     class_names: str | None = None
     restore_from: str
@@ -40,6 +40,11 @@ class EvaluationSettings(PredictionSettings):
         if self.voc_submission and (metric or self.crf_search):
             flag = "crf_search" if self.crf_search else min(metric)
             raise UserError(f"--voc_submission measures nothing; leave out --{flag}")
+        truth = [
+            n for n in ("ignore_label", "palette", "class_names") if getattr(self, n) is not None
+        ]
+        if self.voc_submission and truth:
+            raise UserError(f"--voc_submission needs no truth and no names; leave out --{truth[0]}")
         if self.crf_search and (metric or self.save_dir):
             flag = min(metric or {"save_dir"})
             raise UserError(f"--crf_search only prints its table; leave out --{flag}")

@@ -14,6 +14,7 @@ from deeplab_lfov.data.image_reader import ImageReader
 from deeplab_lfov.data.layout import palette_in
 from deeplab_lfov.data.list_files import Sample, read_list
 from deeplab_lfov.data.palette import Palette, classes_from, palette_of
+from deeplab_lfov.data.sense import summarize
 from deeplab_lfov.distributed.devices import first_device
 from deeplab_lfov.distributed.fingerprint import fingerprint
 from deeplab_lfov.distributed.meeting import Meeting
@@ -27,7 +28,7 @@ from deeplab_lfov.files import distinct_stems, whole_file, writable_folder, writ
 from deeplab_lfov.inference.predictor import Predictor
 from deeplab_lfov.inference.segmentation import Segmentation
 from deeplab_lfov.overlap import overlapped
-from deeplab_lfov.voc import CLASS_NAMES
+from deeplab_lfov.voc import CLASS_NAMES, VOID
 from deeplab_lfov.weights.formats import locate, read_tensors
 
 Picture = tuple[Sample, np.ndarray, np.ndarray]
@@ -71,6 +72,7 @@ def measure(settings: EvaluationSettings, predictor: Predictor, replicas: Replic
     if settings.json:
         writable_json(settings.json, "mean_iou")
     evaluation = Evaluation(predictor.classes, settings.trimap, settings.report)
+    _check_masks(settings, reader, samples, replicas.is_chief)
     _print_plan(settings, f"{len(samples)} pictures with masks", predictor, replicas)
 
     def begin(item: tuple[Picture, Path | None]) -> Segmentation:
@@ -96,6 +98,7 @@ def search(settings: EvaluationSettings, predictor: Predictor, replicas: Replica
     """Print the mean IoU of the CRFs around the one that the settings have, and the best."""
     reader, samples = _reader(settings, predictor, replicas)
     crfs = CRFSearch(settings.crf, settings.crf_search, predictor.class_names)
+    _check_masks(settings, reader, samples, replicas.is_chief)
     _print_plan(settings, f"{len(samples)} pictures with masks", predictor, replicas)
     if replicas.is_chief:
         print(f"search   {len(crfs.matrices)} CRFs around {settings.crf}")
@@ -167,12 +170,15 @@ def _run(finished: Iterable[Future], num_images: int, replicas: Replicas) -> flo
 def _reader(
     settings: EvaluationSettings, predictor: Predictor, replicas: Replicas
 ) -> tuple[ImageReader, list[Sample]]:
-    """Return a reader of this worker's share of the samples that are wanted, and all of those."""
+    """Return a reader of this worker's share of the samples that are wanted, and all of those.
+
+    Raises UserError as ImageReader does.
+    """
     reader = ImageReader(
         settings.data_dir,
         settings.data_list,
         num_classes=predictor.model.num_classes,
-        ignore_label=settings.ignore_label,
+        ignore_label=VOID if settings.ignore_label is None else settings.ignore_label,
         palette=_palette(settings, predictor),
     )
     samples = reader.samples[: settings.num_steps]
@@ -185,6 +191,14 @@ def _palette(settings: EvaluationSettings, predictor: Predictor) -> Palette:
     """Return the colours of the truth: the data set's, else those the network was trained with."""
     palette = palette_in(settings.data_dir, settings.palette)
     return palette if len(palette.colors) else palette_of(predictor.classes)
+
+
+def _check_masks(
+    settings: EvaluationSettings, reader: ImageReader, samples: Sequence[Sample], show: bool
+) -> None:
+    """Raise UserError for masks that cannot be read or make no sense; show draws a bar."""
+    names, given = range(reader.num_classes), settings.ignore_label is not None
+    summarize(samples, reader.labels_of, settings.data_list, names, given, show)
 
 
 def _check_sizes(

@@ -1,15 +1,18 @@
 """What a run learns from: its lists, a first look at what is in them, and the classes' weights."""
 
+import os
+import sys
 from typing import NamedTuple
 
-from deeplab_lfov.console import progress
+from deeplab_lfov.classes import Classes
 from deeplab_lfov.data.class_weights import balanced, read_class_weights
-from deeplab_lfov.data.dataset_check import DatasetSummary, look_at
+from deeplab_lfov.data.dataset_check import DatasetSummary
 from deeplab_lfov.data.image_reader import ImageReader
 from deeplab_lfov.data.palette import read_palette
-from deeplab_lfov.errors import UserError
+from deeplab_lfov.data.sense import doubts, summarize
+from deeplab_lfov.errors import UserError, printable
 from deeplab_lfov.training.settings import TrainSettings
-from deeplab_lfov.voc import class_names_of
+from deeplab_lfov.voc import VOID
 
 
 class Readers(NamedTuple):
@@ -24,7 +27,7 @@ def make_readers(settings: TrainSettings) -> Readers:
     """Make the readers of the lists that settings name; raises UserError as ImageReader does."""
     masks = {
         "num_classes": settings.num_classes,
-        "ignore_label": settings.ignore_label,
+        "ignore_label": VOID if settings.ignore_label is None else settings.ignore_label,
         "palette": read_palette(settings.palette) if settings.palette else None,
     }
     train = ImageReader(
@@ -40,43 +43,58 @@ def make_readers(settings: TrainSettings) -> Readers:
     return Readers(train, ImageReader(settings.data_dir, settings.val_list, **masks))
 
 
-def first_look(readers: Readers, class_names: tuple[str, ...], show: bool) -> DatasetSummary:
+def check_memory(settings: TrainSettings, num_workers: int) -> None:
+    """Raise UserError where the crops of a pass alone are more than this machine's memory."""
+    height, width = settings.input_size
+    crops = settings.batch_size // num_workers * height * width * 3 * 4
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if crops > memory:
+        raise UserError(
+            f"--batch_size {settings.batch_size} is {crops / 1e9:,.0f} GB of crops alone, and this "
+            f"machine has {memory / 1e9:,.0f} GB of memory; lower it"
+        )
+
+
+def first_look(
+    settings: TrainSettings, readers: Readers, classes: Classes, show: bool
+) -> DatasetSummary:
     """Look at all masks, and return a summary of the training list.
 
-    show: print bars, and what was found. Raises UserError where training would stop at a file.
+    show: print bars, what was found, and what is in doubt. Raises UserError as `summarize` does.
     """
-    summaries = [summarize(reader, class_names, show) for reader in readers if reader]
+    lists = zip((settings.data_list, settings.val_list), readers, strict=True)
+    given = settings.ignore_label is not None
+    summaries = [
+        summarize(reader.samples, reader.labels_of, name, classes.names, given, show)
+        for name, reader in lists
+        if reader
+    ]
     if show:
         for line in "\n".join(each.short() for each in summaries).splitlines():
             print(f"data     {line}")
+        for doubt in doubts(summaries[0], readers.train.samples):
+            print(printable(f"warning: {doubt}"), file=sys.stderr)
     return summaries[0]
 
 
 def find_class_weights(
-    settings: TrainSettings, readers: Readers, summary: DatasetSummary | None, show: bool
+    settings: TrainSettings,
+    readers: Readers,
+    classes: Classes,
+    summary: DatasetSummary | None,
+    show: bool,
 ) -> list[float] | None:
     """Return the weight of each class in the loss, or None where all weigh the same.
 
     summary: of the training list, if it has been looked at. Raises UserError for a file of weights
-    that does not fit, and where training would stop at a mask.
+    that does not fit, and as `summarize` does.
     """
     if settings.class_weights == "balanced":
-        names = class_names_of(settings.num_classes)
-        summary = summary or summarize(readers.train, names, show)
+        if not summary:
+            given = settings.ignore_label is not None
+            masks = readers.train.samples, readers.train.labels_of
+            summary = summarize(*masks, settings.data_list, classes.names, given, show)
         return list(balanced(summary.label_counts, settings.num_classes))
     if settings.class_weights:
         return list(read_class_weights(settings.class_weights, settings.num_classes))
     return None
-
-
-def summarize(reader: ImageReader, class_names: tuple[str, ...], show: bool) -> DatasetSummary:
-    """Look at every mask of a list; raises UserError where training would stop at a file."""
-    findings = look_at(reader.samples, reader.labels_of, decode=False)
-    findings = progress(findings, len(reader.samples), "masks checked", keep=False, show=show)
-    summary = DatasetSummary(class_names, list(findings))
-    if summary.faults:
-        raise UserError(
-            f"training would stop at {len(summary.faults)} of {len(reader.samples)} pictures: "
-            f"{summary.faults[0]}; util/check_dataset.py lists all"
-        )
-    return summary

@@ -17,7 +17,6 @@ from deeplab_lfov.data.layout import list_of, own_list, palette_in
 from deeplab_lfov.data.list_files import parse_list
 from deeplab_lfov.data.palette import classes_from
 from deeplab_lfov.errors import UserError
-from deeplab_lfov.voc import VOID
 
 if TYPE_CHECKING:
     from deeplab_lfov.training.start import Start
@@ -73,12 +72,12 @@ class TrainSettings:
 
     `complete` makes one of the flags that were given. Those without a default here come from the
     recipe, the lists from the data set's folder, and num_classes and width from the weights. Sizes
-    are (height, width) in pixels.
+    are (height, width) in pixels. ignore_label None stands for 255 that nobody has spoken of.
     """
 
     data_dir: str = "."
     data_list: str
-    ignore_label: int = VOID
+    ignore_label: int | None = None
     palette: str | None = None
     class_names: str | None = None
     num_classes: int
@@ -136,6 +135,7 @@ class TrainSettings:
         settings = cls(**values)
         if "epochs" in flags:
             settings = settings.lasting(flags["epochs"])
+        _check_effect(given, settings)
         if start.run and not flags.keys().isdisjoint({"num_steps", "epochs"}):
             _check_longer(settings.num_steps, int(start.tensors["global_step"]))
         return settings
@@ -203,6 +203,22 @@ def _of_run(flags: Mapping[str, object], stored: dict) -> dict[str, object]:
         if name in names - {"snapshot_dir", "resume"}
     }
     return kept | dict(flags)
+
+
+def _check_effect(flags: Mapping[str, object], settings: TrainSettings) -> None:
+    """Raise UserError for a flag that was given and does nothing beside the others."""
+    has_effect = {
+        "momentum": (settings.optimizer == "sgd", "--optimizer sgd"),
+        "power": (settings.lr_policy == "poly", "--lr_policy poly"),
+        "step_size": (settings.lr_policy == "step", "--lr_policy step"),
+        "gamma": (settings.lr_policy == "step", "--lr_policy step"),
+        "scale_range": (settings.random_scale, "--random_scale"),
+        "val_every": (settings.val_list is not None, "--val_list"),
+        "not_restore_last": (settings.restore_from is not None, "--restore_from"),
+    }
+    for name, (does, what) in has_effect.items():
+        if name in flags and flags[name] is not False and not does:
+            raise UserError(f"--{name} does nothing without {what}; add that or leave it out")
 
 
 def _check_longer(num_steps: int, done: int) -> None:

@@ -133,6 +133,12 @@ def check_fit(
     skip: Collection[str] = (),
 ) -> None:
     """Raise UserError, with the first misfits, unless tensors are of all layers but `skip`."""
+    found_width = tensors["conv1_1/b"].size / WIDTH_UNIT if "conv1_1/b" in tensors else width
+    if found_width != width:
+        raise UserError(
+            f"{where} has weights of width {found_width:g} and the network is of {width:g}; leave "
+            "--width out"
+        )
     shapes = parameter_shapes(num_classes, width)
     wanted = {name: shape for name, shape in shapes.items() if name[:-2] not in skip}
     found = {name: tensors[name] for name in wanted if name in tensors}

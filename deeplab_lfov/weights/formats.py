@@ -13,7 +13,7 @@ from deeplab_lfov.weights.caffemodel import read_caffemodel
 from deeplab_lfov.weights.conversion import from_caffe, is_vgg16
 from deeplab_lfov.weights.npz import read_npz
 from deeplab_lfov.weights.py2_pickle import read_pickle
-from deeplab_lfov.weights.tf_checkpoint import checkpoints_in, index_of, read_checkpoint
+from deeplab_lfov.weights.tf_checkpoint import checkpoints_in, has_data, index_of, read_checkpoint
 
 Tensors = dict[str, np.ndarray]
 
@@ -55,7 +55,7 @@ def format_of(path: Path) -> str:
 def locate(path: str | Path) -> Path:
     """Find the weights that a path means.
 
-    A folder (or its file `checkpoint`) means its newest checkpoint, a part of a checkpoint
+    A folder (or its file `checkpoint`) means its newest checkpoint that has its data, a part of one
     (`.index`, `.data-00000-of-00001`) the whole.
 
     Raises UserError when there is nothing; it names the checkpoints beside.
@@ -66,7 +66,7 @@ def locate(path: str | Path) -> Path:
         found = checkpoints_in(folder)
         if not found:
             raise UserError(f"there is no checkpoint in the folder {folder}")
-        return found[-1]
+        return next((each for each in reversed(found) if has_data(each)), found[-1])
     whole = path.with_name(re.sub(r"\.(index|meta|data-\d+-of-\d+)$", "", path.name))
     if index_of(whole).is_file():
         return whole

@@ -49,6 +49,11 @@ def index_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.index")
 
 
+def has_data(path: Path) -> bool:
+    """Tell whether any data file of a V2 checkpoint is beside its index."""
+    return any(path.parent.glob(f"{glob.escape(path.name)}.data-*"))
+
+
 def read_checkpoint(path: Path) -> dict[str, np.ndarray]:
     """Read all tensors of a checkpoint by name.
 
@@ -57,6 +62,8 @@ def read_checkpoint(path: Path) -> dict[str, np.ndarray]:
     check_no_glob(path)
     files = [path, *path.parent.glob(f"{glob.escape(path.name)}.data-*")]
     stored = sum(file.stat().st_size for file in files if file.is_file())
+    if index_of(path).is_file() and not has_data(path):
+        raise UserError(f"{path} has lost its data: there is no {path}.data-00000-of-00001")
     try:
         if index_of(path).is_file():
             check_index(index_of(path))

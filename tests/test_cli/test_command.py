@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from deeplab_lfov import UserError
-from deeplab_lfov.cli import flags
+from deeplab_lfov.cli import flags, train_flags
 from deeplab_lfov.cli.command import Parser, run
 from helpers import ROOT
 
@@ -63,3 +63,25 @@ def test_a_parser_returns_the_flags_that_were_given_and_shows_defaults(monkeypat
     words = " ".join(parser.format_help().split())
     assert "the size (default: 3,0.5)" in words and "the rate (default: 1.0)" in words
     assert words.endswith("the none")
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("--lr", "learning_rate"),
+        ("--lr_rate", "learning_rate"),
+        ("--learning-rate=0.1", "learning_rate"),
+        ("--batchsize", "batch_size"),
+        ("--steps", "num_steps"),
+        ("--output", "save_dir"),
+        ("--gpu", "devices"),
+        ("--qwxz", None),
+    ],
+)
+def test_unknown_flags_are_guessed(monkeypatch, typed, meant):
+    monkeypatch.setattr(sys, "argv", ["train.py", typed, "3"])
+    with pytest.raises(UserError) as error:
+        train_flags.parser().given()
+    assert f"unknown: {typed}" in str(error.value)
+    assert ("did you mean" in str(error.value)) == bool(meant)
+    assert f"did you mean --{meant}?" in str(error.value) or not meant

@@ -88,7 +88,7 @@ def test_class_names(tmp_path):
     with pytest.raises(UserError, match="'sky' twice"):
         read_class_names(path)
     path.write_text("\n")
-    with pytest.raises(UserError, match="0 classes"):
+    with pytest.raises(UserError, match="is empty"):
         read_class_names(path)
 
 
@@ -126,3 +126,16 @@ def test_a_list_without_end():
     for read_names in (read_class_names, read_palette):
         with pytest.raises(UserError, match="/dev/zero has over 100,000,000 bytes"):
             read_names("/dev/zero")
+
+
+def test_a_folder_is_no_list(tmp_path):
+    with pytest.raises(UserError, match=f"{tmp_path} is a folder; a list is a text file"):
+        read_list(tmp_path, tmp_path)
+
+
+def test_pictures_of_folders_below_are_found_and_circles_are_not_walked(tmp_path):
+    (tmp_path / "b/c").mkdir(parents=True)
+    (tmp_path / "b/again").symlink_to(tmp_path)
+    for name in ("a.jpg", "b/c/d.PNG", "b/notes.txt"):
+        (tmp_path / name).touch()
+    assert pictures_in(tmp_path) == [tmp_path / "a.jpg", tmp_path / "b/c/d.PNG"]

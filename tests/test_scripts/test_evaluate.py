@@ -85,14 +85,14 @@ def test_the_crf_search_prints_a_table_and_the_best_as_flags(evaluate, factor, w
     assert f"mean IoU                 {table[0][-1]:>8}" in again.out
 
 
-def test_the_crf_search_names_no_best_where_all_is_void(evaluate, shapes, tmp_path):
+@pytest.mark.parametrize("flags", [[], ["--crf_search"]])
+def test_masks_that_are_void_everywhere_are_an_error(evaluate, shapes, tmp_path, flags):
     picture = shapes / "JPEGImages/shapes_000006.jpg"
     height, width = read_image(picture).shape[:2]
     write_mask(tmp_path / "void.png", np.full((height, width), 255, np.uint8))
     (tmp_path / "list.txt").write_text(f"{picture} {tmp_path / 'void.png'}\n")
-    result = evaluate("--crf_search", "--crf_iterations", 1, data_list=tmp_path / "list.txt")
-    assert result.status == 0, result.err
-    assert "none is the best" in result.out and "the best: " not in result.out
+    result = evaluate(*flags, data_list=tmp_path / "list.txt")
+    assert result.status == 2 and "every pixel of the masks of" in result.err
 
 
 def test_two_pictures_of_one_id_are_refused_before_the_work(evaluate, shapes, tmp_path):

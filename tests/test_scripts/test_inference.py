@@ -215,3 +215,19 @@ def test_scores_with_a_head_that_is_no_python(tmp_path):
     path.write_bytes(b"\x93NUMPY\1\0" + len(head).to_bytes(2, "little") + head)
     with pytest.raises(UserError, match="holds no scores"):
         outputs.check_scores_replaceable(path, 21)
+
+
+def test_a_picture_in_the_place_of_the_weights(script, checkpoint, picture):
+    result = script("inference", checkpoint, picture)
+    assert result.status == 2 and "the weights come last: inference.py PICTURE" in result.err
+
+
+def test_folders_are_taken_whole_but_for_masks(script, checkpoint, tmp_path):
+    (tmp_path / "in/deep").mkdir(parents=True)
+    for name in ("a.png", "a_mask.png", "deep/a.png", "deep/b_mask.png"):
+        Image.new("RGB", (9, 9)).save(tmp_path / "in" / name)
+    for _ in range(2):  # over its own outputs, which lie below too
+        result = script("inference", tmp_path / "in", checkpoint, "--save_dir", tmp_path / "in/o")
+        assert result.status == 0, result.err
+    masks = sorted(path.name for path in (tmp_path / "in/o").iterdir())
+    assert masks == ["a_2_mask.png", "a_mask.png", "b_mask_mask.png"]

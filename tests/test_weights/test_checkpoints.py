@@ -10,7 +10,7 @@ from deeplab_lfov import DeepLabLFOVModel, UserError, load_model, load_weights
 from deeplab_lfov.classes import Classes
 from deeplab_lfov.training.snapshots import Snapshots
 from deeplab_lfov.weights import checkpoints
-from deeplab_lfov.weights.formats import read_tensors
+from deeplab_lfov.weights.formats import locate, read_tensors
 from deeplab_lfov.weights.tf_checkpoint import checkpoints_in
 from helpers import DATA, NARROW, ROOT
 
@@ -200,3 +200,19 @@ def test_sizes_that_no_network_has_are_refused_before_it_is_built(tmp_path):
 
 def test_class_names_of_an_npz_may_be_text(npz):
     assert load_model(npz(class_names=np.array(NAMES)))[1] == NAMES
+
+
+def test_weights_of_another_width_are_one_line(reference_model):
+    tensors = {name: p.numpy() for name, p in reference_model.parameters.items()}
+    with pytest.raises(UserError, match="x has weights of width 0.0625 and the network is of 0.25"):
+        checkpoints.check_fit(tensors, 21, 0.25, "x")
+
+
+def test_a_checkpoint_that_lost_its_data(tmp_path, reference_model):
+    snapshots = Snapshots(tmp_path, reference_model.parameters, Classes(NAMES))
+    older, newer = snapshots.save(1), snapshots.save(2)
+    lost = newer.with_name(f"{newer.name}.data-00000-of-00001")
+    lost.unlink()
+    with pytest.raises(UserError, match=f"there is no {lost}"):
+        load_model(newer)
+    assert locate(tmp_path) == older
