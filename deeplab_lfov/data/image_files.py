@@ -13,7 +13,7 @@ from deeplab_lfov.files import whole_file
 from deeplab_lfov.voc import CLASS_NAMES, PALETTE, VOID
 
 SOFTWARE, DATA_SET = "deeplab_lfov", "deeplab_lfov data set"
-"""What the PNGs written here name as their origin; only outputs, the first, are written over."""
+"""What the PNGs written here name as their origin; each is only written over its own kind."""
 
 _ORIENTED_WHEN_READ = ("PNG", "TIFF")  # EXIF data behind the pixels; turned by Pillow itself
 _LOSSY = ("JPEG", "MPO", "JPEG2000")
@@ -108,28 +108,28 @@ def write_mask(
 
 
 def write_png(path: str | Path, picture: Image.Image, origin: str = SOFTWARE) -> None:
-    """Write a PNG, over an earlier output of this program but over no other file.
+    """Write a PNG, over one of the same origin but over no other file.
 
     Raises UserError when the place is taken or cannot be written.
     """
-    check_replaceable(path)
+    check_replaceable(path, origin)
     metadata = PngInfo()
     metadata.add_text("Software", origin)
     with whole_file(path) as partial:
         picture.save(partial, pnginfo=metadata)
 
 
-def check_replaceable(path: str | Path) -> None:
-    """Raise UserError unless `path` is free or holds a PNG that is an output of this program."""
-    if Path(path).exists() and not is_output(path):
+def check_replaceable(path: str | Path, origin: str = SOFTWARE) -> None:
+    """Raise UserError unless `path` is free or holds a PNG of that origin."""
+    if Path(path).exists() and not is_output(path, origin):
         raise UserError(f"{path} exists and is no output of this program; save elsewhere")
 
 
-def is_output(path: str | Path) -> bool:
-    """Tell whether a file is a PNG that says it is an output of this program."""
+def is_output(path: str | Path, origin: str = SOFTWARE) -> bool:
+    """Tell whether a file is a PNG that says it is an output of this program, or of that origin."""
     try:
         with opened(path) as picture:
-            return picture.info.get("Software") == SOFTWARE
+            return picture.info.get("Software") == origin
     except UserError:
         return False
 
@@ -171,7 +171,7 @@ def _checked(
 
 def _labels(path: str | Path, palette: Palette) -> np.ndarray:
     """Decode a mask to the labels as they are in the file: integers [H, W]."""
-    mode, pixels = _mask_pixels(path)
+    mode, pixels = mask_pixels(path)
     if mode in ("RGB", "RGBA"):
         try:
             return palette.labels_of(pixels[..., :3])
@@ -206,7 +206,7 @@ def _are_voc_classes(labels: np.ndarray) -> bool:
     return bool(((labels < len(CLASS_NAMES)) | (labels == VOID)).all())
 
 
-def _mask_pixels(path: str | Path) -> tuple[str, np.ndarray]:
+def mask_pixels(path: str | Path) -> tuple[str, np.ndarray]:
     """Decode a mask to its mode and its pixels [H, W] or [H, W, C]."""
     with opened(path) as picture:
         if picture.format in _LOSSY:

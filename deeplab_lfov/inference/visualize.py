@@ -88,7 +88,7 @@ def save_color_scheme(path: str | Path, classes: Classes) -> None:
 def with_legend(picture: Image.Image, labels: Sequence[int], classes: Classes) -> Image.Image:
     """Put the picture above rows of coloured squares with the labels' names, on white."""
     size = max(14, round(14 / 500 * math.sqrt(picture.width * picture.height)))  # pixels of type
-    font, gap = ImageFont.truetype(_font(), size), round(0.4 * size)
+    font, gap = ImageFont.truetype(font_file(), size), round(0.4 * size)
     names = [_name(label, classes) for label in labels]
     entries = [(*each, font.getlength(each[1])) for each in zip(labels, names, strict=True)]
     width = max(picture.width, *(int(length) + size + 3 * gap for *_, length in entries))
@@ -112,7 +112,7 @@ def _name(label: int, classes: Classes) -> str:
     return "void" if label == VOID else classes.names[label]
 
 
-def _font() -> str:
+def font_file() -> str:
     """Find DejaVu Sans, which comes with matplotlib and has the letters of most alphabets."""
     return str(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf"))
 

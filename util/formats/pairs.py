@@ -1,0 +1,138 @@
+"""Which picture goes with which mask, by their names, and which of them with which list."""
+
+import random
+import re
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+from deeplab_lfov.data.list_files import pictures_in
+from deeplab_lfov.errors import UserError, few
+from util.formats import Item
+
+_SPLITS = {
+    "train": re.compile(r"train(ing)?(\d{4})?"),
+    "val": re.compile(r"val(id|idation)?(\d{4})?"),
+    "test": re.compile(r"test(ing)?(\d{4})?"),
+}
+"""The lists, and what folders with their pictures are called."""
+
+
+class Pairs(NamedTuple):
+    """Pictures with masks, as items; pictures and masks that are without the other."""
+
+    items: list[Item]
+    images: list[Item]
+    masks: list[Path]
+
+
+def find_pairs(
+    images: Path,
+    masks: Path,
+    image_suffix: str = "",
+    mask_suffix: str = "",
+    leave: Path | None = None,
+) -> Pairs:
+    """Pair the files of two folders and those below, by sub-folder and name without suffix.
+
+    Where the sub-folders differ, a name that occurs once on either side is enough. With suffixes
+    (`_leftImg8bit`) only names that end so count. leave: a folder that is passed over. Raises
+    UserError where nothing pairs.
+    """
+    same = images.resolve() == masks.resolve()
+    if same and image_suffix == mask_suffix:
+        raise UserError(
+            f"pictures and masks are both in {images}; say by --mask_suffix how masks end"
+        )
+    pictures = find_pictures(images, image_suffix, leave)
+    if same and mask_suffix:
+        pictures = [item for item in pictures if not item.image.stem.endswith(mask_suffix)]
+    found = {_key(path, masks, mask_suffix): path for path in _files(masks, mask_suffix, leave)}
+    if same and not mask_suffix:
+        found = {key: path for key, path in found.items() if not path.stem.endswith(image_suffix)}
+    by_name = _once(found)
+    names = Counter(_key(item.name, Path(), image_suffix).name for item in pictures)
+    pairs, alone = [], []
+    for item in pictures:
+        key = _key(item.name, Path(), image_suffix)
+        mask = found.get(key) or (by_name.get(key.name) if names[key.name] == 1 else None)
+        pairs += [item._replace(mask=mask)] if mask else []
+        alone += [] if mask else [item]
+    if not pairs:
+        raise UserError(_nothing_pairs(pictures, list(found.values()), images, masks))
+    taken = {item.mask for item in pairs}
+    return Pairs(pairs, alone, [mask for mask in found.values() if mask not in taken])
+
+
+def find_pictures(images: Path, suffix: str = "", leave: Path | None = None) -> list[Item]:
+    """List the pictures of a folder and those below; raises UserError where there are none."""
+    files = _files(images, suffix, leave)
+    if not files:
+        ends = f" whose names end with {suffix}" if suffix else ""
+        raise UserError(f"there are no pictures in {images}{ends}")
+    items = [Item(path, path.relative_to(images)) for path in files]
+    stems = Counter(item.name.with_suffix("") for item in items)
+    if twice := [str(stem) for stem, count in stems.items() if count > 1]:
+        raise UserError(f"{len(twice)} names of pictures occur with several endings: {few(twice)}")
+    return items
+
+
+def split_of(name: Path) -> str | None:
+    """Return the list that a picture's topmost folder stands for, such as train2017 for train."""
+    folder = name.parts[0].lower() if len(name.parts) > 1 else ""
+    return next((split for split, words in _SPLITS.items() if words.fullmatch(folder)), None)
+
+
+def divided(items: list[Item], val: float | None, seed: int, group: str | None) -> list[Item]:
+    """Return the items with their lists: those they have, those of their folders, or drawn ones.
+
+    val: the share of val.txt, of groups of pictures whose names have the same match of the pattern
+    `group`; None for 0.1 where no folder says it. Raises UserError for a name without match.
+    """
+    if any(item.split for item in items):
+        return items
+    if val is None and group is None and all(split_of(item.name) for item in items):
+        return [item._replace(split=split_of(item.name)) for item in items]
+    groups = [_group(item.name, group) for item in items]
+    names = sorted(set(groups))
+    share = 0.1 if val is None else val
+    count = min(len(names) - 1, max(1, round(share * len(names)))) if share else 0
+    chosen = set(random.Random(seed).sample(names, count))
+    splits = ["val" if name in chosen else "train" for name in groups]
+    return [item._replace(split=split) for item, split in zip(items, splits, strict=True)]
+
+
+def _group(name: Path, pattern: str | None) -> str:
+    if pattern is None:
+        return name.as_posix()
+    match = re.search(pattern, name.as_posix())
+    if not match:
+        raise UserError(f"--group {pattern} matches nothing in the name {name.as_posix()}")
+    return match.group(min(1, match.re.groups)) or ""
+
+
+def _files(folder: Path, suffix: str, leave: Path | None) -> list[Path]:
+    if not folder.is_dir():
+        raise UserError(f"there is no folder {folder}")
+    files = [path for path in pictures_in(folder) if path.stem.endswith(suffix)]
+    leave = leave.resolve() if leave else None
+    return [path for path in files if not leave or leave not in path.resolve().parents]
+
+
+def _key(path: Path, folder: Path, suffix: str) -> Path:
+    path = path.relative_to(folder)
+    return path.with_name(path.stem.removesuffix(suffix) or path.stem)
+
+
+def _once(found: dict[Path, Path]) -> dict[str, Path]:
+    names = Counter(key.name for key in found)
+    return {key.name: path for key, path in found.items() if names[key.name] == 1}
+
+
+def _nothing_pairs(pictures: list[Item], masks: list[Path], images: Path, folder: Path) -> str:
+    if not masks:
+        return f"there are no masks in {folder}, by their endings; see --mask_suffix"
+    return (
+        f"no picture in {images} has a mask in {folder}: their names are like "
+        f"{pictures[0].image.name} and {masks[0].name}; see --image_suffix and --mask_suffix"
+    )

@@ -1,0 +1,244 @@
+#!/usr/bin/env python3
+"""Turn pictures and annotations as people have them into a data set that the scripts take.
+
+The folder that it writes has train.txt, val.txt and test.txt, classes.txt, masks that had to change
+and a preview. Pictures, and masks that hold labels already, stay where they are.
+"""
+
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from deeplab_lfov.classes import Classes
+from deeplab_lfov.cli import flags
+from deeplab_lfov.cli.command import Parser, run
+from deeplab_lfov.console import progress
+from deeplab_lfov.data.image_files import (
+    DATA_SET,
+    check_replaceable,
+    image_size,
+    read_mask,
+    write_mask,
+)
+from deeplab_lfov.data.layout import CLASSES
+from deeplab_lfov.data.list_files import Sample, check_sizes
+from deeplab_lfov.errors import UserError, few, printable
+from deeplab_lfov.files import clear_partials, whole_file, writable_folder
+from deeplab_lfov.voc import VOID
+from util.formats import Item
+from util.formats.coco import SPLITS, from_coco
+from util.formats.label_maps import READY
+from util.formats.labelme import from_labelme
+from util.formats.mask_folders import from_mask_folders
+from util.formats.pairs import divided
+
+FORMATS = {"masks": from_mask_folders, "coco": from_coco, "labelme": from_labelme}
+"""By the flag that says where the annotations are, the function that reads them."""
+
+_MARK = "# made by prepare_data.py, which replaces it when run again\n"
+_MASKS, _PREVIEW = "masks", "preview.png"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The flags of prepare_data.py by name."""
+
+    images: Path
+    masks: Path | None = None
+    coco: tuple[Path, ...] | None = None
+    labelme: Path | None = None
+    output_dir: Path
+    image_suffix: str = ""
+    mask_suffix: str = ""
+    label_map: str | None = None
+    palette: str | None = None
+    class_names: str | None = None
+    val: float | None = None
+    group: str | None = None
+    seed: int = 0
+
+
+def parser() -> Parser:
+    """Make the parser of prepare_data.py."""
+    p = Parser("Make a data set of pictures and annotations.", flags.defaults_of(Settings))
+    p.add_argument("--images", type=Path, required=True, metavar="DIR", help="folder of pictures")
+    kinds = p.add_mutually_exclusive_group(required=True)
+    kinds.add_argument("--masks", type=Path, metavar="DIR", help="folder of masks, of like names")
+    kinds.add_argument(
+        "--coco", type=Path, nargs="+", metavar="JSON", help="COCO's instances; train, val and test"
+    )
+    kinds.add_argument("--labelme", type=Path, metavar="DIR", help="folder of LabelMe's JSON files")
+    p.add_argument("--output_dir", type=Path, required=True, metavar="DIR", help="the data set")
+    p.add_argument("--image_suffix", help="how pictures' names end, such as _leftImg8bit")
+    p.add_argument("--mask_suffix", help="how masks' names end, such as _mask")
+    p.add_argument(
+        "--label_map",
+        type=flags.PATH,
+        metavar="MAP",
+        help=f"what values become: 0:0,255:1,*:void, a file of such lines, {', '.join(READY)}",
+    )
+    p.add_argument(
+        "--palette", type=flags.PATH, help="file with a class and its colour a line, or voc"
+    )
+    p.add_argument("--class_names", type=flags.PATH, help="file that names a class in each line")
+    p.add_argument(
+        "--val", type=flags.SHARE, help="share for val.txt; default: as folders say, else 0.1"
+    )
+    p.add_argument("--group", metavar="REGEX", help="what in the names keeps pictures together")
+    p.add_argument("--seed", type=flags.SEED, help="decides which pictures are val.txt's")
+    return p
+
+
+def main(given: dict[str, object]) -> None:
+    """Read the annotations, write the masks, then lists, classes and preview; say what came out."""
+    settings = Settings(**given)
+    _check(settings)
+    find = next(FORMATS[name] for name in FORMATS if getattr(settings, name))
+    data = find(settings)
+    _check_names(data.classes.names)
+    items = divided(data.items, settings.val, settings.seed, settings.group)
+    folder = writable_folder(settings.output_dir)
+    _check_free(folder, items)
+    items, counts = _write_masks(folder, items, data.classes)
+    _write_lists(folder, items)
+    _write(folder / CLASSES, _class_lines(data.classes))
+    _write_preview(folder, items, data.classes)
+    for line in [*data.notes, *_summary(settings, items, data.classes, counts)]:
+        print(printable(line))
+
+
+def _check(settings: Settings) -> None:
+    """Raise UserError for flags that do nothing beside the others."""
+    only_masks = ("label_map", "palette", "image_suffix", "mask_suffix")
+    if given := [name for name in only_masks if getattr(settings, name) and not settings.masks]:
+        raise UserError(f"--{given[0]} is for --masks; leave it out")
+    if settings.coco and len(settings.coco) > len(SPLITS):
+        raise UserError(f"--coco takes {len(SPLITS)} files at most: {', '.join(SPLITS)}")
+    if settings.coco and len(settings.coco) > 1 and (settings.val, settings.group) != (None, None):
+        raise UserError("--val and --group are for one file of --coco; leave them out")
+
+
+def _check_names(names: Sequence[str]) -> None:
+    """Raise UserError for names of classes that classes.txt would not give back."""
+    for name in names:
+        if name == "void" or name.startswith("#") or name != printable(name).strip() or not name:
+            raise UserError(f"a class cannot be named {name!r}; --class_names gives other names")
+
+
+def _check_free(folder: Path, items: Sequence[Item]) -> None:
+    """Raise UserError for files in the way that this script has not written."""
+    for name in (*(f"{split}.txt" for split in SPLITS), CLASSES):
+        path = folder / name
+        if path.exists() and not path.read_bytes()[: len(_MARK)] == _MARK.encode():
+            raise UserError(f"{path} exists and was not made by this script; choose another folder")
+    check_replaceable(folder / _PREVIEW, DATA_SET)
+    for item in items:
+        if item.draw:
+            check_replaceable(_mask_of(folder, item), DATA_SET)
+        if any(c in f"{item.image}{item.mask}" for c in "\n\r"):
+            raise UserError(f"the name {item.image} has a line break; rename it")
+
+
+def _mask_of(folder: Path, item: Item) -> Path:
+    return folder / _MASKS / item.name.with_suffix(".png")
+
+
+def _write_masks(
+    folder: Path, items: list[Item], classes: Classes
+) -> tuple[list[Item], np.ndarray]:
+    """Write the masks that are drawn, on all cores; return items with masks, and labels' pixels.
+
+    Raises UserError, when the rest is done, for masks that cannot be drawn or do not fit.
+    """
+    for place in {_mask_of(folder, item).parent for item in items if item.draw}:
+        place.mkdir(parents=True, exist_ok=True)
+        clear_partials(place)
+    masked = [item for item in items if item.mask or item.draw]
+    targets = [_mask_of(folder, item) if item.draw else item.mask for item in masked]
+    with ProcessPoolExecutor() as workers:
+        done = workers.map(_write_one, masked, targets, [classes] * len(masked), chunksize=4)
+        results = list(progress(done, len(masked), "masks"))
+    if faults := [result for result in results if isinstance(result, str)]:
+        raise UserError(f"{len(faults)} of {len(masked)} pictures are faulty: {few(faults, 2)}")
+    written = {id(item): target for item, target in zip(masked, targets, strict=True)}
+    items = [item._replace(mask=written.get(id(item)), draw=None) for item in items]
+    return items, sum(results)
+
+
+def _write_one(item: Item, target: Path, classes: Classes) -> np.ndarray | str:
+    """Draw and write a mask, or look at one; return the pixels of its labels, or what is wrong."""
+    try:
+        labels = item.draw() if item.draw else read_mask(item.mask, len(classes.names))
+        check_sizes(Sample(item.image, item.mask), image_size(item.image), labels.shape)
+        if item.draw:
+            write_mask(target, labels, DATA_SET, classes.table)
+        return np.bincount(labels.ravel(), minlength=256)
+    except UserError as error:
+        return str(error)
+
+
+def _write_lists(folder: Path, items: Sequence[Item]) -> None:
+    for split in SPLITS:
+        lines = [_line(folder, item) for item in items if item.split == split]
+        if lines:
+            _write(folder / f"{split}.txt", lines)
+        else:
+            (folder / f"{split}.txt").unlink(missing_ok=True)  # of an earlier run
+
+
+def _line(folder: Path, item: Item) -> str:
+    return " ".join(_name(folder, path) for path in (item.image, item.mask) if path)
+
+
+def _name(folder: Path, path: Path) -> str:
+    """Name a file below the data set's folder from there on, and any other by its whole path."""
+    path, folder = path.absolute(), folder.absolute()
+    return f"/{path.relative_to(folder)}" if folder in path.parents else str(path)
+
+
+def _class_lines(classes: Classes) -> list[str]:
+    colors = classes.colors or tuple(map(tuple, classes.table[: len(classes.names)].tolist()))
+    named = [*zip(classes.names, colors, strict=True)]
+    named += [("void", color) for color in classes.void_colors]
+    return [f"{name} {red} {green} {blue}" for name, (red, green, blue) in named]
+
+
+def _write(path: Path, lines: Sequence[str]) -> None:
+    with whole_file(path) as partial:
+        partial.write_text(_MARK + "".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def _write_preview(folder: Path, items: Sequence[Item], classes: Classes) -> None:
+    from util.formats.preview import PICTURES, save_preview  # matplotlib takes a while
+
+    shown = [item for item in items if item.mask and item.split == "train"]
+    shown = shown[:: max(1, len(shown) // PICTURES)][:PICTURES]
+    pictures = [(item.image, read_mask(item.mask, len(classes.names))) for item in shown]
+    save_preview(folder / _PREVIEW, pictures, classes)
+
+
+def _summary(
+    settings: Settings, items: Sequence[Item], classes: Classes, counts: np.ndarray
+) -> list[str]:
+    folder, total = settings.output_dir, counts.sum()
+    pad = max(map(len, [*classes.names, "void"])) + 2
+    rows = [*zip(classes.names, counts, strict=False), ("void", counts[VOID])]
+    shares = [f"  {name:<{pad}}{count / total:7.2%}" for name, count in rows if count]
+    if never := [name for name, count in rows[:-1] if not count]:
+        shares.append(f"  {len(never)} classes never occur: {few(never, 5)}")
+    sizes = {split: sum(item.split == split for item in items) for split in SPLITS}
+    lists = ", ".join(f"{split}.txt {size:,}" for split, size in sizes.items() if size)
+    return [
+        *shares,
+        f"{folder}: pictures in {lists}; {len(classes.names)} classes in {CLASSES}",
+        f"look at {folder / _PREVIEW} first, then: python train.py --data_dir {folder}",
+    ]
+
+
+if __name__ == "__main__":
+    run(main, parser())
