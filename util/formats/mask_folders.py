@@ -107,10 +107,13 @@ def _of_colors(settings, counts: Counter, masks: Counter) -> tuple[Classes, func
             f"{len(unknown)} colours are not in {settings.palette}: {few(unknown, 5)}, the first "
             f"in {masks[unknown[0]]} masks; add them to it, or correct the masks"
         )
+    return _named(settings, palette), functools.partial(_draw_colors, palette)
+
+
+def _named(settings, palette: Palette) -> Classes:
+    """Return the classes that the settings name; `voc` names VOC's."""
     classes = classes_from(settings.class_names, palette, None)
-    return classes if classes.names else Classes(CLASS_NAMES), functools.partial(
-        _draw_colors, palette
-    )
+    return classes if classes.names or settings.palette != "voc" else Classes(CLASS_NAMES)
 
 
 def _name_the_colors(counts: dict) -> str:
@@ -132,7 +135,7 @@ def _of_values(
 ) -> tuple[Classes, functools.partial | None]:
     """Return the classes, and what draws the labels; None where the masks hold them as they are."""
     palette = read_palette(settings.palette) if settings.palette else NO_PALETTE
-    classes = classes_from(settings.class_names, palette, None)
+    classes = _named(settings, palette)
     if settings.label_map:
         label_map = read_label_map(settings.label_map)
         if unknown := label_map.unknown(sorted(counts)):

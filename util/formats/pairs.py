@@ -89,17 +89,18 @@ def divided(items: list[Item], val: float | None, seed: int, group: str | None) 
     val: the share of val.txt, of groups of pictures whose names have the same match of the pattern
     `group`; None for 0.1 where no folder says it. Raises UserError for a name without match.
     """
-    if any(item.split for item in items):
-        return items
-    if val is None and group is None and all(split_of(item.name) for item in items):
-        return [item._replace(split=split_of(item.name)) for item in items]
-    groups = [_group(item.name, group) for item in items]
-    names = sorted(set(groups))
+    rest = [item for item in items if not item.split]
+    if val is None and group is None and all(split_of(item.name) for item in rest):
+        return [item._replace(split=item.split or split_of(item.name)) for item in items]
+    groups = {item: _group(item.name, group) for item in rest}
+    names = sorted(set(groups.values()))
     share = 0.1 if val is None else val
     count = min(len(names) - 1, max(1, round(share * len(names)))) if share else 0
-    chosen = set(random.Random(seed).sample(names, count))
-    splits = ["val" if name in chosen else "train" for name in groups]
-    return [item._replace(split=split) for item, split in zip(items, splits, strict=True)]
+    chosen = set(random.Random(seed).sample(names, max(count, 0)))
+    return [
+        item._replace(split=item.split or ("val" if groups[item] in chosen else "train"))
+        for item in items
+    ]
 
 
 def _group(name: Path, pattern: str | None) -> str:

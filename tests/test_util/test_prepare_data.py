@@ -1,0 +1,334 @@
+"""Pictures and annotations as people have them, made into data sets."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deeplab_lfov.data.image_files import read_mask, write_mask
+from deeplab_lfov.data.list_files import read_list
+from deeplab_lfov.data.palette import read_palette
+
+GREYS = [0, 255]
+
+
+@pytest.fixture
+def add(tmp_path):
+    """Write a picture of 6 x 4 pixels, and its mask of values or colours in six columns."""
+
+    def call(name, mask=None, to="masks", suffix="", ending=".png", image_suffix=""):
+        image = tmp_path / f"images/{name}{image_suffix}.jpg"
+        image.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (6, 4), (90, 100, 110)).save(image)
+        if mask is not None:
+            path = tmp_path / to / f"{name}{suffix}{ending}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            row = np.asarray(mask, np.uint8)
+            columns = np.resize(row, (6, *row.shape[1:]))
+            Image.fromarray(np.broadcast_to(columns, (4, *columns.shape)).copy()).save(path)
+
+    return call
+
+
+@pytest.fixture
+def prepare(script, tmp_path):
+    def call(*flags, kind=("--masks", "masks"), out="out"):
+        kind = (kind[0], *(tmp_path / name for name in kind[1:]))
+        places = ["--images", tmp_path / "images", *kind, "--output_dir", tmp_path / out]
+        return script("util.prepare_data", *places, *flags)
+
+    return call
+
+
+def labels(tmp_path, name, num_classes=21):
+    return read_mask(tmp_path / f"out/masks/{name}.png", num_classes)[0].tolist()
+
+
+def names(tmp_path, split):
+    return [sample.name for sample in read_list(tmp_path / "out", f"{split}.txt", masks=False)]
+
+
+def test_masks_of_labels_stay_where_they_are(prepare, add, tmp_path):
+    for number in range(10):
+        add(f"sub/ein Bild {number}", [0, 1, 2, 255])
+    result = prepare("--val", 0.2, "--seed", 3)
+    assert result.status == 0, result.err
+    samples = [s for split in ("train", "val") for s in read_list(tmp_path / "out", f"{split}.txt")]
+    assert len(samples) == 10 and len(names(tmp_path, "val")) == 2
+    assert {s.mask.parent for s in samples} == {tmp_path / "masks/sub"}
+    assert not (tmp_path / "out/masks").exists()
+    assert read_palette(tmp_path / "out/classes.txt").class_names == (
+        "class 0",
+        "class 1",
+        "class 2",
+    )
+    before = {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()}
+    assert prepare("--val", 0.2, "--seed", 3).status == 0
+    assert {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()} == before
+
+
+def test_grey_0_and_255_stop_until_somebody_says_what_they_are(prepare, add, tmp_path):
+    for name in "ab":
+        add(name, [0, 255, 255])
+    result = prepare()
+    assert result.status == 2 and "--label_map 0:0,255:1" in result.err
+    assert "     255    66.67%       2" in result.out and not (tmp_path / "out").exists()
+    assert prepare("--label_map", "0:0,255:1").status == 0
+    assert labels(tmp_path, "a") == [0, 1, 1, 0, 1, 1]
+    assert prepare("--label_map", "0:1,255:0").status == 0  # over its own masks
+    assert labels(tmp_path, "a") == [1, 0, 0, 1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("mask", "flags", "words"),
+    [
+        ([0, 3], [], "--label_map 0:0,3:1"),
+        ([0, 3, 255], [], "--label_map 0:0,3:1,255:void"),
+        ([0, 40], ["--label_map", "0:0"], "says nothing of 40"),
+        ([0, 40], ["--label_map", "0-0"], "is no pair"),
+        ([0, 40], ["--label_map", "0:0,0:1"], "two labels"),
+        ([0, 2], ["--class_names", "one.txt"], "--label_map"),
+        ([(1, 2, 3), (9, 9, 9)], [], "2 colours stand for labels"),
+        ([(128, 0, 0), (0, 0, 0)], [], "--palette voc names them"),
+        ([(1, 2, 3), (128, 0, 0)], ["--palette", "voc"], "(1, 2, 3)"),
+    ],
+)
+def test_values_and_colors_that_nobody_explained(
+    prepare, add, tmp_path, mask, flags, words, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "one.txt").write_text("one\n")
+    add("a", mask)
+    result = prepare(*flags)
+    assert result.status == 2 and words in result.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_names_say_how_many_labels_there_are(prepare, add, tmp_path):
+    add("a", [0, 3])
+    add("b", [0])
+    (tmp_path / "names.txt").write_text("sky\nroad\ncar\ndog\n")
+    result = prepare("--class_names", tmp_path / "names.txt")
+    assert result.status == 0, result.err
+    assert "2 classes never occur: road, car" in result.out
+
+
+def test_colors_become_labels(prepare, add, tmp_path):
+    add("a", [(9, 9, 9), (200, 0, 100), (1, 1, 1)])
+    add("grey", [(9, 9, 9)])
+    (tmp_path / "p.txt").write_text("sky 9 9 9\nroad 200 0 100\nvoid 1 1 1\n")
+    result = prepare("--palette", tmp_path / "p.txt")
+    assert result.status == 0, result.err
+    assert labels(tmp_path, "a", 2) == [0, 1, 255] * 2 and labels(tmp_path, "grey") == [0] * 6
+    classes = read_palette(tmp_path / "out/classes.txt").classes
+    assert classes == (("sky", "road"), ((9, 9, 9), (200, 0, 100)), ((1, 1, 1),))
+    preview = np.asarray(Image.open(tmp_path / "out/preview.png"))
+    assert (preview == (200, 0, 100)).all(axis=-1).sum() > 100  # in the legend
+
+
+def test_cityscapes_names_ids_and_folders(prepare, add, tmp_path):
+    for split, city in (("train", "ulm"), ("val", "bonn"), ("test", "mainz")):
+        place = f"{split}/{city}/{city}_1"
+        for kind in ("labelIds", "color"):
+            add(place, [7, 33, 4], suffix=f"_gtFine_{kind}", image_suffix="_leftImg8bit")
+    (tmp_path / "masks/test/mainz/mainz_1_gtFine_labelIds.png").unlink()
+    suffixes = ["--image_suffix", "_leftImg8bit", "--mask_suffix", "_gtFine_labelIds"]
+    result = prepare(*suffixes, "--label_map", "cityscapes")
+    assert result.status == 0, result.err
+    for split in ("train", "val", "test"):
+        assert len(names(tmp_path, split)) == 1
+    assert "/leftImg" not in result.err and "test.txt 1" in result.out
+    assert labels(tmp_path, "train/ulm/ulm_1_leftImg8bit") == [0, 18, 255] * 2
+    classes = read_palette(tmp_path / "out/classes.txt").classes
+    assert len(classes.names) == 19 and classes.names[18] == "bicycle"
+    assert classes.colors[0] == (128, 64, 128)
+
+
+def test_ade20k_counts_from_one(prepare, add, tmp_path):
+    add("training/a", [0, 1, 150])
+    add("validation/b", [1])
+    assert prepare("--label_map", "ade20k").status == 0
+    assert labels(tmp_path, "training/a", 150) == [255, 0, 149] * 2
+    assert names(tmp_path, "val") == ["b"]
+
+
+def test_masks_beside_their_pictures_and_files_alone(prepare, add, tmp_path):
+    for name in ("a", "b"):
+        add(name, [0, 1], to="images", suffix="_mask")
+    add("lonely")
+    Image.new("L", (6, 4)).save(tmp_path / "images/gone_mask.png")
+    result = prepare("--mask_suffix", "_mask", kind=("--masks", "images"))
+    assert result.status == 0, result.err
+    assert "1 pictures without masks: lonely.jpg" in result.out
+    assert "1 masks without pictures:" in result.out and "gone_mask.png" in result.out
+    assert prepare(kind=("--masks", "images")).status == 2
+
+
+def test_groups_stay_on_one_side(prepare, add, tmp_path):
+    for patient in "abcd":
+        for number in range(5):
+            add(f"{patient}_{number}", [0, 1])
+    assert prepare("--group", "^[a-z]", "--val", 0.25).status == 0
+    val = names(tmp_path, "val")
+    assert len(val) == 5 and len({name[0] for name in val}) == 1
+    result = prepare("--group", "x(.)", "--val", 0.25)
+    assert result.status == 2 and "matches nothing" in result.err
+
+
+def test_what_is_in_the_way_stays(prepare, add, tmp_path):
+    add("a", [0, 255])
+    add("b", [0])
+    (tmp_path / "out/masks").mkdir(parents=True)
+    (tmp_path / "out/train.txt").write_text("mine")
+    flags = ["--label_map", "0:0,255:1"]
+    assert prepare(*flags).status == 2
+    (tmp_path / "out/train.txt").unlink()
+    write_mask(tmp_path / "out/masks/a.png", np.zeros((4, 6), np.uint8))  # a prediction
+    result = prepare(*flags)
+    assert result.status == 2 and "a.png exists" in result.err
+    assert [p.name for p in (tmp_path / "out").rglob("*")] == ["masks", "a.png"]
+
+
+def test_masks_of_other_sizes_and_jpegs_are_faulty(prepare, add, tmp_path):
+    add("a", [0, 1])
+    Image.new("RGB", (7, 4)).save(tmp_path / "images/a.jpg")
+    result = prepare()
+    assert result.status == 2 and "1 of 1 pictures are faulty" in result.err
+    assert not (tmp_path / "out/train.txt").exists()
+    add("b", [0, 1], ending=".jpg")
+    assert "JPEG, which is lossy" in prepare().err
+
+
+@pytest.fixture
+def coco(tmp_path, add):
+    """Write instances of two pictures: a square on a larger one, and a crowd below both."""
+    pytest.importorskip("pycocotools")
+
+    def call(name="coco.json", pictures=("a", "b"), **changes):
+        for picture in pictures:
+            add(picture)
+        square = [[0, 0, 6, 0, 6, 4, 0, 4]], [[2, 0, 4, 0, 4, 4, 2, 4]]
+        crowd = {"size": [4, 6], "counts": [0, 8, 16]}
+        annotations = [
+            {"image_id": 0, "category_id": 7, "segmentation": square[1], "iscrowd": 0},
+            {"image_id": 0, "category_id": 3, "segmentation": square[0], "iscrowd": 0},
+            {"image_id": 1, "category_id": 7, "segmentation": square[1], "iscrowd": 0},
+            {"image_id": 1, "category_id": 3, "segmentation": crowd, "iscrowd": 1},
+        ]
+        images = [{"id": n, "file_name": f"{p}.jpg"} for n, p in enumerate(pictures)]
+        categories = [{"id": 7, "name": "dog"}, {"id": 3, "name": "sofa"}]
+        content = {"images": images, "annotations": annotations, "categories": categories}
+        (tmp_path / name).write_text(json.dumps(content | changes))
+
+    return call
+
+
+def test_coco_puts_small_over_large_and_crowds_below(prepare, coco, tmp_path):
+    coco()
+    result = prepare(kind=("--coco", "coco.json"))
+    assert result.status == 0, result.err
+    assert labels(tmp_path, "a") == [1, 1, 2, 2, 1, 1]
+    assert labels(tmp_path, "b") == [255, 255, 2, 2, 0, 0]
+    assert read_palette(tmp_path / "out/classes.txt").class_names == ("background", "sofa", "dog")
+
+
+def test_coco_files_are_train_and_val(prepare, coco, tmp_path):
+    coco("one.json", ("a", "b"))
+    coco("two.json", ("c", "d", "gone"))
+    (tmp_path / "images/gone.jpg").unlink()
+    result = prepare(kind=("--coco", "one.json", "two.json"))
+    assert result.status == 0 and "1 images are missing: gone.jpg" in result.out
+    assert names(tmp_path, "val") == ["c", "d"]
+    assert prepare("--val", 0.5, kind=("--coco", "one.json", "two.json")).status == 2
+
+
+def region(segmentation):
+    return [{"image_id": 0, "category_id": 7, "segmentation": segmentation}]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"images": 3},
+        {"images": [{}]},
+        {"annotations": region([[0, 0, 1e9, 0, 1e9, 1e9]])},
+        {"annotations": region([[0, 0, float("nan"), 0, 1, 1]])},
+        {"annotations": region([[0, 0, 1]])},
+        {"annotations": region({"size": [9999, 9999], "counts": [0]})},
+        {"annotations": region({"size": [4, 6], "counts": [0, 10**12]})},
+        {"annotations": region({"size": [4, 6], "counts": [-1, 25]})},
+        {"annotations": region({"size": [4, 6], "counts": "o" * 999})},
+        {"annotations": [{"image_id": 0, "category_id": 99, "segmentation": []}]},
+        {"categories": [{"id": "x", "name": "y"}]},
+    ],
+)
+def test_coco_that_is_damaged_is_one_line(prepare, coco, tmp_path, changes):
+    coco(**changes)
+    result = prepare(kind=("--coco", "coco.json"))
+    assert result.status == 2 and "coco.json" in result.err.splitlines()[-1], result.err
+    assert not (tmp_path / "out/train.txt").exists()
+
+
+def test_without_pycocotools_it_is_named(prepare, coco, monkeypatch):
+    coco()
+    monkeypatch.setitem(sys.modules, "pycocotools", None)
+    result = prepare(kind=("--coco", "coco.json"))
+    assert result.status == 2 and "pip install pycocotools" in result.err
+
+
+@pytest.fixture
+def labelme(tmp_path, add):
+    def call(name, *shapes, image_path=None):
+        add(name)
+        shapes = [{"label": label, "shape_type": k, "points": p} for label, k, p in shapes]
+        content = {"imagePath": image_path or f"{name}.jpg", "shapes": shapes, "imageData": None}
+        (tmp_path / "json").mkdir(exist_ok=True)
+        (tmp_path / f"json/{name}.json").write_text(json.dumps(content))
+
+    return call
+
+
+def test_labelme_puts_later_over_earlier(prepare, labelme, tmp_path):
+    left = ("dog", "rectangle", [[0, 0], [2, 3]])
+    right = ("cat", "polygon", [[2, 0], [3, 0], [3, 3], [2, 3]])
+    rest = ("__ignore__", "rectangle", [[5, 3], [4, 0]]), ("x", "line", [[0, 0], [1, 1]])
+    labelme("a", left, right, *rest, image_path="..\\pictures\\a.jpg")
+    labelme(
+        "b", ("dog", "circle", [[3, 2], [9, 2]]), ("_background_", "rectangle", [[0, 0], [1, 3]])
+    )
+    result = prepare(kind=("--labelme", "json"))
+    assert result.status == 0, result.err
+    assert labels(tmp_path, "a") == [2, 2, 1, 1, 255, 255]
+    assert labels(tmp_path, "b") == [0, 0, 2, 2, 2, 2]
+    assert "1 shapes of the kind line are not drawn" in result.out
+    assert read_palette(tmp_path / "out/classes.txt").class_names == ("background", "cat", "dog")
+    (tmp_path / "names.txt").write_text("other\ndog\n")
+    result = prepare("--class_names", tmp_path / "names.txt", kind=("--labelme", "json"))
+    assert result.status == 2 and "does not name cat" in result.err
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "[" * 100_000, '{"shapes": 3}', '{"shapes": [{}]}', '{"shapes": [3]}']
+    + ['{"shapes": [{"label": "a", "points": [[0, 0], [1e99, 0], [1, 1]]}]}']
+    + ['{"shapes": [{"label": "a", "points": "abc"}]}']
+    + ['{"shapes": [{"label": "a\\nb", "points": [[0, 0], [9, 0], [1, 1]]}]}'],
+)
+def test_labelme_that_is_damaged_is_one_line(prepare, labelme, tmp_path, text):
+    labelme("a")
+    (tmp_path / "json/a.json").write_text(text)
+    result = prepare(kind=("--labelme", "json"))
+    assert result.status == 2 and "error: " in result.err.splitlines()[-1], result.err
+    assert not (tmp_path / "out/train.txt").exists()
+
+
+def test_predictions_with_void_become_a_second_round(prepare, add, tmp_path):
+    add("a", [0, 15, 255])
+    (tmp_path / "names.txt").write_text("sky 1 1 1\nroad 2 2 2\n")
+    assert "--label_map" in prepare().err
+    result = prepare("--palette", "voc")
+    assert result.status == 0, result.err
+    assert len(read_palette(tmp_path / "out/classes.txt").class_names) == 21
+    assert "--label_map" in prepare("--palette", tmp_path / "names.txt").err  # 15 is no label
