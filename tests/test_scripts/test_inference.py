@@ -85,6 +85,7 @@ def test_unsure_pixels_are_void_in_masks_to_train_on(script, checkpoint, picture
     void = (labels == 255).mean()
     assert 0.1 < void < 0.9 and f"void {void:.1%}" in result.out
     assert script("inference", picture, checkpoint, *flags).status == 0  # over its own mask
+    (tmp_path / "shapes_000006_mask.png").unlink()
     write_mask(tmp_path / "shapes_000006_mask.png", labels, DATA_SET)
     result = script("inference", picture, checkpoint, *flags)
     assert result.status == 2 and "no output of this program" in result.err
