@@ -44,6 +44,7 @@ class Settings:
     output_dir: str = "."
     head: str | None = None
     num_classes: int | None = None
+    input: str | None = None
     seed: int = 0
     pycaffe_path: str | None = None
     prototxt: str | None = None
@@ -56,7 +57,8 @@ def parser() -> Parser:
         "source",
         type=flags.PATH,
         metavar="SOURCE",
-        help="LargeFOV or VGG-16 .caffemodel, Keras VGG16 .h5, a checkpoint, or the word imagenet",
+        help="LargeFOV or VGG-16 as .caffemodel, .pth, .safetensors, Keras .h5, a checkpoint, or "
+        "the word imagenet",
     )
     p.add_argument("--output_dir", type=flags.PATH, help="folder for the three files")
     p.add_argument(
@@ -64,6 +66,11 @@ def parser() -> Parser:
     )
     p.add_argument(
         "--num_classes", type=flags.NUM_CLASSES, help="of a fresh last layer; default: 21"
+    )
+    p.add_argument(
+        "--input",
+        choices=("caffe", "torchvision"),
+        help="pictures that PyTorch's weights were trained on; default: torchvision for its names",
     )
     p.add_argument("--seed", type=flags.SEED, help="decides the filters that start afresh")
     p.add_argument(
@@ -133,6 +140,10 @@ def _rows(settings: Settings) -> list[Converted]:
     if settings.pycaffe_path:
         return _from_layers(_through_pycaffe(source, settings), source)
     kind = format_of(source)
+    if kind in ("PyTorch", "safetensors"):
+        return _from_torch(kind, source, settings.input)
+    if settings.input:
+        raise UserError("--input is for files of PyTorch; leave it out")
     if kind == "HDF5":
         return from_keras_vgg16(keras_vgg16.read_h5(source), source)
     if kind == "Caffe":
@@ -140,6 +151,37 @@ def _rows(settings: Settings) -> list[Converted]:
     tensors = read_tensors(source)
     names = [name for name in tensors if not is_bookkeeping(name)]
     return [Converted(name, tensors[name].shape, name, tensors[name]) for name in names]
+
+
+def _from_torch(kind: str, source: Path, convention: str | None) -> list[Converted]:
+    """Convert PyTorch's layers; say which pictures they are taken to be for."""
+    from deeplab_lfov.weights.input_convention import folded
+    from deeplab_lfov.weights.safetensors_file import read_safetensors
+    from deeplab_lfov.weights.torch_file import read_torch
+    from deeplab_lfov.weights.torch_layouts import (
+        has_torchvision_names,
+        layers_of,
+        sources_of,
+        state_dict_of,
+    )
+
+    read = read_torch if kind == "PyTorch" else read_safetensors
+    tensors = state_dict_of(read(source), source)
+    layers = layers_of(tensors, source)
+    names = dict(zip(layers, sources_of(tensors, layers), strict=True))
+    if has_torchvision_names(tensors):
+        told = "as --input says" if convention else "by its names; if not, say --input caffe"
+        convention = convention or "torchvision"
+    else:
+        told = "as --input says" if convention else "by its names"
+    print(f"input    {convention or 'caffe'}, {told}")
+    rows = _from_layers(folded(layers) if convention == "torchvision" else layers, source)
+    return [row._replace(source=_torch_name(row, names)) for row in rows]
+
+
+def _torch_name(row: Converted, names: dict[str, str]) -> str:
+    layer, _, part = row.source.partition("[")
+    return f"{names[layer]}.{('weight', 'bias')[int(part[0])]}"
 
 
 def _from_layers(layers: dict[str, list[np.ndarray]], source: Path) -> list[Converted]:

@@ -3,6 +3,8 @@
 import io
 import math
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -30,14 +32,24 @@ class _Archive(io.FileIO):
         return super().read(size)
 
 
+@contextmanager
+def members_of(path: Path) -> Iterator[tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]]:
+    """Give a zip file and its members by name; raises what zipfile raises, and ValueError.
+
+    The latter for members that cannot be unpacked within the limits, each for a name.
+    """
+    with _Archive(path) as file, zipfile.ZipFile(file) as archive:
+        file.most = None
+        members = archive.infolist()
+        _check(members)
+        yield archive, {member.filename: member for member in members}
+
+
 def read_npz(path: Path) -> dict[str, np.ndarray]:
     """Read all arrays of a .npz by name; raises UserError for a file that is damaged or no .npz."""
     try:
-        with _Archive(path) as file, zipfile.ZipFile(file) as archive:
-            file.most = None
-            members = archive.infolist()
-            _check(members)
-            return {_name(member): _read_npy(_unpack(archive, member)) for member in members}
+        with members_of(path) as (archive, members):
+            return {_name(each): _read_npy(unpack(archive, each)) for each in members.values()}
     # zipfile, zlib and numpy's header parser each have errors of their own for damaged files.
     except Exception as error:
         raise UserError(f"{path} is damaged or no .npz of arrays: {error}") from error
@@ -65,7 +77,7 @@ def _check(members: list[zipfile.ZipInfo]) -> None:
             raise ValueError(f"{name} is said to unpack to {member.file_size} bytes")
 
 
-def _unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+def unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     """Read a member, and never more than its header says."""
     with archive.open(member) as stream:
         # Without a size, read() would unpack all that is there before it looks at the header's.

@@ -14,7 +14,7 @@ _MOST_KEY = 1000
 _PUSHED = {
     *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1"),
     *("STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE"),
-    *("BINBYTES", "SHORT_BINBYTES", "BYTEARRAY8"),
+    *("BINBYTES", "SHORT_BINBYTES", "BYTEARRAY8", "FLOAT", "BINFLOAT"),
 }
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
@@ -28,6 +28,13 @@ class Stateful:
         raise NotImplementedError
 
 
+class Attributed(dict, Stateful):
+    """A dict that may be given attributes, such as an OrderedDict; they are forgotten."""
+
+    def set_state(self, state: object) -> None:
+        """Forget it."""
+
+
 class _Function:
     """A function that a file may call, in a wrapper that has nothing else for it to reach."""
 
@@ -38,17 +45,32 @@ class _Function:
 
 
 class Machine:
-    """The stack, marks and memo of one pickle; `functions` has all that it may call, by name."""
+    """The stack, marks and memo of one pickle.
 
-    def __init__(self, functions: Mapping[str, Callable[..., object]]):
-        self._functions = {name: _Function(call) for name, call in functions.items()}
+    functions: all that it may call, by name; what is no function is pushed as it is. persistent:
+    what a reference to something outside the pickle becomes. keys: the types of keys of dicts.
+    """
+
+    def __init__(
+        self,
+        functions: Mapping[str, object],
+        persistent: Callable[[object], object] | None = None,
+        keys: tuple[type, ...] = (str,),
+    ):
+        self._functions = {
+            name: _Function(each) if callable(each) else each for name, each in functions.items()
+        }
+        self._persistent, self._keys = persistent, keys
         self._stack: list = []
         self._marks: list[int] = []
         self._memo: dict[int, object] = {}
 
-    def run(self, content: bytes) -> object:
-        """Run a pickle and return what it makes; raises ValueError or IndexError for a bad one."""
-        for count, (opcode, argument, _) in enumerate(pickletools.genops(io.BytesIO(content))):
+    def run(self, stream: io.BytesIO) -> object:
+        """Run a pickle and return what it makes; the stream is left behind it.
+
+        Raises ValueError or IndexError for a bad one.
+        """
+        for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
             if count >= _MOST_OPCODES:
                 raise ValueError(f"it has more than {_MOST_OPCODES:,} opcodes")
             if opcode.name == "STOP":
@@ -123,10 +145,10 @@ class Machine:
         self._set_items(self._pop_mark())
 
     def _set_items(self, items: list | tuple) -> None:
-        if type(self._stack[-1]) is not dict or len(items) % 2:
+        if not isinstance(self._stack[-1], dict) or len(items) % 2:
             raise ValueError("it sets items of what is no dict")
         for key, value in zip(items[::2], items[1::2], strict=True):
-            if type(key) is not str or len(key) > _MOST_KEY:
+            if type(key) not in self._keys or len(str(key)) > _MOST_KEY:
                 raise ValueError("a key is no text, or a very long one")
             self._stack[-1][key] = value
 
@@ -149,6 +171,11 @@ class Machine:
         if type(function) is not _Function or type(arguments) is not tuple:
             raise ValueError("it calls what is no function")
         self._stack.append(function.call(*arguments))
+
+    def _refer(self, _: None) -> None:
+        if not self._persistent:
+            raise ValueError("it refers to what is outside of it")
+        self._stack.append(self._persistent(*self._pop(1)))
 
     def _build(self, _: None) -> None:
         (state,) = self._pop(1)
@@ -177,4 +204,5 @@ _STEPS = {
     "STACK_GLOBAL": Machine._stack_global,
     "REDUCE": Machine._reduce,
     "BUILD": Machine._build,
+    "BINPERSID": Machine._refer,
 }

@@ -5,6 +5,7 @@ stand-ins below. They look at every part of an array when they are given it, and
 own constructors before the sizes have been compared.
 """
 
+import io
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -115,7 +116,7 @@ def read_pickle(path: str | Path) -> dict[str, np.ndarray]:
     """
     try:
         pickled = Path(path).read_bytes()
-        content = Machine(_functions(len(pickled))).run(pickled)
+        content = Machine(_functions(len(pickled))).run(io.BytesIO(pickled))
         if type(content) is dict and all(type(array) is _Array for array in content.values()):
             if sum(len(array.content) for array in content.values()) > len(pickled):
                 raise ValueError("its arrays share their bytes")
