@@ -1,0 +1,327 @@
+"""Files that PyTorch and safetensors wrote, against what PyTorch computes with them.
+
+rgb in torch_outputs.npz is a picture; conv5_3 and scores are PyTorch's for it, each on its own kind
+of input.
+"""
+
+import json
+import pickle
+import struct
+import zipfile
+from collections import OrderedDict
+
+import numpy as np
+import pytest
+
+from deeplab_lfov import Predictor, UserError
+from deeplab_lfov.preprocess import network_input
+from deeplab_lfov.weights.checkpoints import load_model
+from deeplab_lfov.weights.formats import read_tensors
+from deeplab_lfov.weights.input_convention import folded
+from deeplab_lfov.weights.safetensors_file import read_safetensors
+from deeplab_lfov.weights.torch_file import read_torch
+from deeplab_lfov.weights.torch_layouts import layers_of, state_dict_of
+from helpers import DATA, under_memory_limit
+
+VGG16 = "torch_vgg16.pth"
+BORDER = 14  # cells of conv5_3 that see padding, which is another mean there
+
+
+@pytest.fixture(scope="module")
+def outputs():
+    return np.load(DATA / "torch_outputs.npz")
+
+
+@pytest.fixture
+def seed(script, tmp_path):
+    """Extract a file's weights; returns the network, and what was printed."""
+
+    def call(name, *flags):
+        result = script("util.extract_params", DATA / name, "--output_dir", tmp_path / name, *flags)
+        assert result.status == 0, result.err
+        return load_model(tmp_path / name)[0], result.out
+
+    return call
+
+
+def error(one, two):
+    return np.abs(one - two).max() / np.ptp(two)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected", "flags", "border"),
+    [
+        (VGG16, "torchvision", [], BORDER),
+        ("torch_vgg16_stream.pth", "torchvision", ["--input", "torchvision"], BORDER),
+        ("torch_vgg16_bn.pth", "torchvision_bn", [], BORDER),
+        ("torch_vgg16_caffe_nested.pth", "caffe", ["--input", "caffe"], 0),
+    ],
+)
+def test_conv5_3_is_pytorchs(seed, outputs, name, expected, flags, border):
+    model, out = seed(name, *flags)
+    blobs = dict(model.blobs(network_input(outputs["rgb"])[np.newaxis]))
+    ours, truth = blobs["conv5_3"][0].numpy(), outputs[f"conv5_3/{expected}"]
+    inner = slice(border, -border or None)
+    assert error(ours[inner, inner], truth[inner, inner]) < 1e-5
+    assert error(ours, truth) < 2e-3
+    assert f"input    {'caffe' if 'caffe' in expected else 'torchvision'}, " in out
+
+
+def test_scores_of_largefov_are_pytorchs(outputs):
+    predictor = Predictor(DATA / "torch_largefov_half.pth")
+    scores = predictor.model.scores(network_input(outputs["rgb"])[np.newaxis])[0].numpy()
+    assert error(scores, outputs["scores/largefov_half"]) < 1e-5
+
+
+def test_the_formats_hold_the_same():
+    zipped, stream = (read_torch(DATA / name) for name in (VGG16, "torch_vgg16_stream.pth"))
+    short = read_safetensors(DATA / "torch_vgg16_bf16.safetensors")
+    assert set(zipped) == set(stream) == set(short)
+    for name, tensor in zipped.items():
+        np.testing.assert_array_equal(tensor, stream[name])
+        np.testing.assert_allclose(tensor, short[name], rtol=2**-8)
+
+
+def test_what_was_folded_leaves_filters_of_their_size():
+    layers = layers_of(read_torch(DATA / VGG16), VGG16)
+    for name, (weight, bias) in folded(layers).items():
+        ratio = weight.std() / layers[name][0].std()
+        assert 0.7 < ratio <= 1.0 and len(bias) == len(weight), name
+
+
+def test_plain_vgg16_is_told_what_to_do():
+    with pytest.raises(UserError, match="no LargeFOV .*util/extract_params.py"):
+        read_tensors(DATA / VGG16)
+
+
+def numbers(name, *shape):
+    return {f"{name}.weight": np.zeros(shape, np.float32), f"{name}.bias": np.zeros(shape[0])}
+
+
+def vgg(*tops, prefix="features"):
+    tensors, inputs = {}, 3
+    for number, channels in enumerate((1, 1, 2, 2, 4, 4, 4) + (8,) * 6):
+        tensors |= numbers(f"{prefix}.{2 * number}", channels, inputs, 3, 3)
+        inputs = channels
+    for number, shape in enumerate(tops):
+        tensors |= numbers(f"classifier.{number}", *shape)
+    return tensors
+
+
+@pytest.mark.parametrize(
+    ("tensors", "layers"),
+    [
+        (vgg(), 13),
+        (vgg((16, 8, 3, 3), (16, 16, 1, 1), prefix="vgg"), 15),
+        (vgg((64, 392), (64, 64), (10, 64)), 16),
+        (vgg((64, 8, 7, 7), (64, 64, 1, 1)), 15),
+    ],
+)
+def test_layers_are_told_by_their_order(tensors, layers):
+    names = list(layers_of(tensors, "x"))
+    assert len(names) == layers and names[12] == "conv5_3" and names[13:14] in (["fc6"], [])
+
+
+@pytest.mark.parametrize(
+    ("tensors", "words"),
+    [
+        (vgg((1, 1), (1, 1), (1, 1), (1, 1)), "17 layers of filters, the last classifier.3"),
+        (numbers("layer1.0", 64, 3, 7, 7), "1 layers of filters"),
+        (
+            vgg() | numbers("features.8", 5, 2, 3, 3),
+            "features.8 is 5x2x3x3, and conv3_1 would be 4x2x3x3",
+        ),
+        (vgg() | {"norm.weight": np.zeros(3)}, "neither convolution nor linear"),
+    ],
+)
+def test_other_networks_are_refused(tensors, words):
+    with pytest.raises(UserError, match=words):
+        layers_of(tensors, "x")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"state": {}, "param_groups": []}, "an optimizer and no network"),
+        ({"epoch": 3}, "no tensors"),
+        ([1], "no tensors"),
+    ],
+)
+def test_files_without_a_network_are_named(content, words):
+    with pytest.raises(UserError, match=words):
+        state_dict_of(content, "x.pth")
+
+
+@pytest.mark.parametrize(
+    ("head", "words"),
+    [
+        (b"\xff\xd8\xff\xe0", "a JPEG and no weights"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+        (b"<!DOCTYPE html>", "a web page"),
+        (b"\x08\x07\x12\x07pytorch\x1a", "an ONNX file"),
+        (b"name: 'VGG'", "a prototxt"),
+    ],
+)
+def test_files_of_other_kinds_are_named(tmp_path, head, words):
+    (tmp_path / "x.pth").write_bytes(head + bytes(100))
+    with pytest.raises(UserError, match=words):
+        read_tensors(tmp_path / "x.pth")
+
+
+def test_a_saved_model_is_named(tmp_path):
+    (tmp_path / "saved_model.pb").touch()
+    with pytest.raises(UserError, match="is a SavedModel"):
+        read_tensors(tmp_path)
+
+
+class Call:
+    """What pickles as a call."""
+
+    def __init__(self, function, *arguments):
+        self.function, self.arguments = function, arguments
+
+    def __reduce__(self):
+        return self.function, self.arguments
+
+
+@pytest.fixture
+def archive(tmp_path):
+    """Write a zip of PyTorch's form with that pickle in it."""
+
+    def call(pickled, **members):
+        with zipfile.ZipFile(tmp_path / "x.pth", "w") as file:
+            file.writestr("x/data.pkl", pickled)
+            for name, content in members.items():
+                file.writestr(f"x/{name}", content)
+        return tmp_path / "x.pth"
+
+    return call
+
+
+def tensor(offset=0, shape=(2,), strides=(1,), count=2, kind="FloatStorage", repeat=1):
+    """A pickle of a dict of tensors, by hand: nobody here has PyTorch."""
+    number = lambda n: b"\x8a\x08" + n.to_bytes(8, "little", signed=True)  # noqa: E731
+    numbers = lambda them: b"(" + b"".join(map(number, them)) + b"t"  # noqa: E731
+    text = lambda t: b"X" + struct.pack("<I", len(t)) + t.encode()  # noqa: E731
+    storage = b"(" + text("storage") + f"ctorch\n{kind}\n".encode() + text("0") + text("cpu")
+    storage += number(count) + b"tQ"
+    made = b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + number(offset)
+    made += numbers(shape) + numbers(strides) + b"\x89Ntr".replace(b"r", b"R")
+    items = b"".join(text(f"w{n}") + made for n in range(repeat))
+    return b"\x80\x02}(" + items + b"u."
+
+
+def test_the_helper_writes_tensors(archive):
+    content = struct.pack("<4f", 1, 2, 3, 4)
+    path = archive(tensor(1, (2, 1), (2, 1), 4), **{"data/0": content})
+    np.testing.assert_array_equal(read_torch(path)["w0"], [[2], [4]])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"offset": 1},
+        {"offset": -1},
+        {"shape": (3,)},
+        {"shape": (1 << 50,), "strides": (0,)},
+        {"shape": (1 << 30,), "strides": (0,)},
+        {"shape": (1 << 39, 1 << 39), "strides": (0, 0)},
+        {"shape": (2,), "strides": (-1,)},
+        {"shape": (2, 2)},
+        {"shape": (1,) * 40, "strides": (1,) * 40},
+        {"count": 1 << 50},
+        {"count": 5},
+        {"kind": "nn.Module"},
+        {"shape": (200_000,), "strides": (0,), "repeat": 100},
+    ],
+)
+def test_tensors_that_lie_are_refused(archive, changes):
+    path = archive(tensor(**changes), **{"data/0": bytes(8)})
+    with pytest.raises(UserError, match="PyTorch file that cannot be read"):
+        read_torch(path)
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        Call(eval, "1 / 0"),
+        Call(OrderedDict, [(("a", "b"), 1)]),
+        {("a",): 1},
+        Call(print, "x"),
+    ],
+)
+def test_other_calls_are_refused(archive, capsys, what):
+    with pytest.raises(UserError, match="PyTorch file that cannot be read"):
+        read_torch(archive(pickle.dumps(what, 2)))
+    assert not capsys.readouterr().out
+
+
+def test_dicts_in_themselves_are_read_once(archive):
+    """A dict that holds itself a thousand times would be read 10^30 times."""
+    dictionary = {}
+    dictionary |= {str(number): dictionary for number in range(1000)}
+    assert len(read_torch(archive(pickle.dumps(dictionary, 2)))) == 1000
+
+
+def test_torchscript_is_named(archive):
+    with pytest.raises(UserError, match="TorchScript archive; save"):
+        read_torch(archive(pickle.dumps({}, 2), **{"constants.pkl": b""}))
+
+
+def write_safetensors(path, head, content=b""):
+    head = head if isinstance(head, bytes) else json.dumps(head).encode()
+    path.write_bytes(struct.pack("<Q", len(head)) + head + content)
+    return path
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        {"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}},
+        {"a": {"dtype": "F32", "shape": [-1], "data_offsets": [0, 8]}},
+        {"a": {"dtype": "F32", "shape": [2], "data_offsets": [-8, 0]}},
+        {"a": {"dtype": "F99", "shape": [2], "data_offsets": [0, 8]}},
+        {"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 1 << 60]}},
+        {"a": {"dtype": "F32", "shape": 3, "data_offsets": [0, 8]}},
+        {n: {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]} for n in "ab"},
+        {"a": 3},
+        {"a": {"dtype": "F32", "shape": [2.0], "data_offsets": [0, 8]}},
+        b"{" + b"[" * 100_000,
+        b"{\xff}",
+    ],
+)
+def test_safetensors_that_lie_are_refused(tmp_path, head):
+    path = write_safetensors(tmp_path / "x.safetensors", head, bytes(8))
+    with pytest.raises(UserError, match="damaged .safetensors"):
+        read_safetensors(path)
+
+
+def test_safetensors_of_every_type(tmp_path):
+    kinds = {"F64": "<f8", "F16": "<f2", "I64": "<i8", "U8": "u1", "BOOL": "?"}
+    head, content = {"__metadata__": {"format": "pt"}}, b""
+    for name, dtype in kinds.items():
+        values = np.array([1, 0, 1], dtype).tobytes()
+        places = [len(content), len(content) + len(values)]
+        head[name] = {"dtype": name, "shape": [3, 1], "data_offsets": places}
+        content += values
+    tensors = read_safetensors(write_safetensors(tmp_path / "x", head, content))
+    assert set(tensors) == set(kinds)
+    assert all(t.shape == (3, 1) and t.ravel().tolist() == [1, 0, 1] for t in tensors.values())
+
+
+def test_a_zip_bomb_takes_no_memory(tmp_path):
+    path = tmp_path / "x.pth"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("x/data.pkl", tensor(count=1 << 28))
+        file.writestr("x/data/0", bytes(1 << 30))
+    code = """
+        import sys
+        from pathlib import Path
+        from deeplab_lfov import UserError
+        from deeplab_lfov.weights.torch_file import read_torch
+        try:
+            print(read_torch(Path(sys.argv[1]))["w0"].tolist())
+        except UserError as error:
+            print(error)
+    """
+    assert "cannot be read" in under_memory_limit(1, code, path)
