@@ -18,8 +18,11 @@ from PIL import Image
 from deeplab_lfov.data.decoding import opened
 from deeplab_lfov.data.image_files import image_size, is_output, mask_mode, read_image, read_mask
 from deeplab_lfov.errors import UserError
-from deeplab_lfov.weights.formats import read_tensors
+from deeplab_lfov.weights.formats import format_of, read_tensors
 from deeplab_lfov.weights.keras_vgg16 import read_h5
+from deeplab_lfov.weights.safetensors_file import read_safetensors
+from deeplab_lfov.weights.torch_file import read_torch
+from deeplab_lfov.weights.torch_layouts import layers_of, state_dict_of
 from helpers import DATA, hunted
 from util.sbd_masks import read_sbd_labels
 from util.voc_archives import files_in
@@ -102,6 +105,9 @@ def originals():
         "weights caffe": "caffe_narrow.caffemodel",
         "weights caffe V1": "caffe_narrow_v1.caffemodel",
         "weights caffe VGG": "vgg16_narrow_v1.caffemodel",
+        "torch zip": "torch_largefov_half.pth",
+        "torch stream": "torch_vgg16_stream.pth",
+        "torch safetensors": "torch_vgg16_bf16.safetensors",
     }
     made = {kind: (DATA / name).read_bytes() for kind, name in files.items()}
     for part in ("index", "data-00000-of-00001"):
@@ -148,8 +154,17 @@ def read_checkpoint_part(path):
     return read_tensors(path.with_name("tf012_narrow_v2.ckpt"))
 
 
+def read_torch_or_safetensors(path):
+    kind = format_of(path)
+    if kind not in ("PyTorch", "safetensors"):
+        return read_tensors(path)
+    read = read_torch if kind == "PyTorch" else read_safetensors
+    return layers_of(state_dict_of(read(path), path), path)
+
+
 READERS = {
     "weights": read_tensors,
+    "torch": read_torch_or_safetensors,
     "checkpoint": read_checkpoint_part,
     "keras": read_h5,
     "archive": read_archive,
