@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deeplab_lfov.errors import UserError
+from deeplab_lfov.errors import UserError, shortened
 
 _MOST_BYTES = 4 << 30  # unpacked; this network's weights with all slots are 0.25 GB
 _MOST_MEMBERS = 10_000
@@ -52,7 +52,9 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
             return {_name(each): _read_npy(unpack(archive, each)) for each in members.values()}
     # zipfile, zlib and numpy's header parser each have errors of their own for damaged files.
     except Exception as error:
-        raise UserError(f"{path} is damaged or no .npz of arrays: {error}") from error
+        raise UserError(
+            f"{path} is damaged or no .npz of arrays: {shortened(str(error), 300)}"
+        ) from error
 
 
 def _name(member: zipfile.ZipInfo) -> str:

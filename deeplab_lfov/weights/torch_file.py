@@ -13,7 +13,7 @@ from typing import NamedTuple
 import ml_dtypes
 import numpy as np
 
-from deeplab_lfov.errors import UserError
+from deeplab_lfov.errors import UserError, shortened
 from deeplab_lfov.weights.npz import members_of, unpack
 from deeplab_lfov.weights.pickle_machine import Attributed, Machine
 
@@ -78,7 +78,8 @@ def read_torch(path: Path) -> object:
         return _read_stream(path) if is_stream else _read_zip(path)
     # Each opcode of a damaged pickle fails in its own way, and nothing of ours runs but the above.
     except Exception as error:
-        raise UserError(f"{path} is a PyTorch file that cannot be read: {error}") from error
+        reason = shortened(str(error) or type(error).__name__, 300)  # zipfile quotes without end
+        raise UserError(f"{path} is a PyTorch file that cannot be read: {reason}") from error
 
 
 def _read_zip(path: Path) -> object:
