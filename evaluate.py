@@ -19,7 +19,7 @@ def main(flags: dict[str, object]) -> None:
     """Make settings of the flags that were given, and evaluate."""
     alone = len(find_cluster().workers) == 1
     settings = settings_of(flags)
-    start_tensorflow(alone)
+    start_tensorflow(alone, autotune=False)
     evaluate(settings)
 
 

@@ -43,7 +43,7 @@ def segment(settings: InferenceSettings) -> None:
     """
     images = find_images(settings.images)
     outputs = plan_outputs(settings, images)
-    device = start_tensorflow()
+    device = start_tensorflow(autotune=False)
     predictor = _predictor(settings)
     for output in filter(lambda output: output.scores, outputs):
         check_scores_replaceable(output.scores, predictor.model.num_classes)
@@ -92,12 +92,13 @@ def _predictor(settings: InferenceSettings) -> Predictor:
 
 
 def _print_plan(settings: InferenceSettings, predictor: Predictor, device: str) -> None:
+    from deeplab_lfov.network.arithmetic import device_lines
     from deeplab_lfov.weights.formats import locate
 
     print(printable(f"network  {predictor.model}, from {locate(settings.ckpt)}"))
     if str(predictor):
         print(f"views    {predictor}")
-    print(f"device   {device}")
+    print("\n".join(device_lines(device, settings.precision)))
 
 
 def _segment(

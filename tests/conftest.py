@@ -13,7 +13,7 @@ from deeplab_lfov.startup import start_tensorflow
 start_tensorflow()
 
 from deeplab_lfov.classes import voc_classes  # noqa: E402
-from deeplab_lfov.network import engine  # noqa: E402
+from deeplab_lfov.network import arithmetic, engine  # noqa: E402
 from deeplab_lfov.network.model import DeepLabLFOVModel  # noqa: E402
 from deeplab_lfov.training.snapshots import Snapshots  # noqa: E402
 from deeplab_lfov.weights.checkpoints import load_weights  # noqa: E402
@@ -64,7 +64,7 @@ def reference_model():
 def wide_enough(monkeypatch):
     """Let Winograd's algorithm pay from 4 channels on, in training from 2."""
     pays = engine.winograd_pays
-    monkeypatch.setattr(engine, "_has_gpu", lambda: False)
+    monkeypatch.setattr(arithmetic, "has_gpu", lambda: False)
 
     def scaled(filters, dilation, dtype, training):
         return pays((*filters[:2], filters[2] * 32, filters[3]), dilation, dtype, training)

@@ -93,7 +93,7 @@ def convolutions(settings: Settings, folder: Path) -> Calls:
         graph = tf.function(compute).get_concrete_function(images)
         return lambda: len(graph(images).numpy())
 
-    fastest = Convolutions(model.parameters, model.precision)
+    fastest = Convolutions(model.parameters, model.dtype)
     return {"convolutions": scores(fastest), "plain": scores(model.plain_convolutions())}
 
 

@@ -63,7 +63,8 @@ def _add_network_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--precision",
         choices=limits.PRECISIONS,
-        help="type that convolutions compute in; float16 (for GPUs) scales the loss",
+        help="what convolutions compute in; tensorfloat32 is float32 but on NVIDIA's GPUs from "
+        "Ampere on; float16 (for GPUs) scales the loss",
     )
 
 

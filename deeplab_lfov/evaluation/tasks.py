@@ -26,6 +26,7 @@ from deeplab_lfov.evaluation.submission import VocSubmission, check_ids
 from deeplab_lfov.files import distinct_stems, whole_file, writable_folder, writable_json
 from deeplab_lfov.inference.predictor import Predictor
 from deeplab_lfov.inference.segmentation import Segmentation
+from deeplab_lfov.network.arithmetic import device_lines
 from deeplab_lfov.overlap import overlapped
 from deeplab_lfov.voc import CLASS_NAMES
 from deeplab_lfov.weights.formats import locate, read_tensors
@@ -216,7 +217,7 @@ def _print_plan(
         print(printable(f"network  {predictor.model}, from {locate(settings.restore_from)}"))
         if str(predictor):
             print(f"views    {predictor}")
-        print(f"device   {replicas}")
+        print("\n".join(device_lines(str(replicas), settings.precision)))
 
 
 def _write(

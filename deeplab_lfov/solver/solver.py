@@ -59,7 +59,7 @@ class Solver:
         self.head_lr_mult, self.bias_lr_mult = head_lr_mult, bias_lr_mult
         self.class_weights = class_weights and tf.constant(class_weights, tf.float32)
         self.global_step = tf.Variable(0, dtype=tf.int64, trainable=False)
-        self.loss_scale = LossScale() if model.precision == tf.float16 else NoLossScale()
+        self.loss_scale = LossScale() if model.dtype == tf.float16 else NoLossScale()
         self.rule = update_rule(optimizer, momentum)
         self.slots = {
             f"{name}/{slot}": tf.Variable(tf.zeros_like(parameter), trainable=False)

@@ -3,7 +3,7 @@ import pytest
 
 from deeplab_lfov import DeepLabLFOVModel, Solver
 from deeplab_lfov.inference.prepared_network import PreparedNetwork, padded_scores
-from deeplab_lfov.network import engine
+from deeplab_lfov.network import arithmetic
 
 
 def pictures(height, width):
@@ -50,7 +50,7 @@ def test_nor_do_the_steps_of_a_solver(optimizer):
 
 @pytest.mark.parametrize("emulated", [False, True])
 def test_bfloat16_stays_near(reference_model, monkeypatch, emulated):
-    monkeypatch.setattr(engine, "_is_x86_without_bfloat16", lambda: emulated)
+    monkeypatch.setattr(arithmetic, "is_x86_without_bfloat16", lambda: emulated)
     half = DeepLabLFOVModel(21, 1 / 16, precision="bfloat16")
     for name, variable in reference_model.parameters.items():
         half.parameters[name].assign(variable)
