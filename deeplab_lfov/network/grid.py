@@ -33,7 +33,7 @@ def upsample_scores(
 
     height and width are at most 8k+1 and 8l+1 pixels; of larger grids the top left is taken.
     """
-    rows, columns = (tf.range(length, dtype=tf.float32) / STRIDE for length in (height, width))
+    rows, columns = (tf.cast(tf.range(n), tf.float32) / STRIDE for n in (height, width))
     return _between(_between(scores, columns, -2), rows, -3)  # a graph may be run on any device
 
 

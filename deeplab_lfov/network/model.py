@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from deeplab_lfov.limits import PRECISIONS
 from deeplab_lfov.network import arithmetic
+from deeplab_lfov.network.dropout import drop, mask_seeds
 from deeplab_lfov.network.engine import Convolutions
 from deeplab_lfov.network.grid import likeliest_labels, pad_to_grid, upsample_scores
 from deeplab_lfov.network.layers import HEAD, LAYERS, Layer, parameter_shapes
@@ -81,6 +82,8 @@ class DeepLabLFOVModel(tf.Module):
         """
         convolutions = convolutions or Convolutions(self.parameters, self.dtype, training)
         x, tilings = convolutions.rounded(pad_to_grid(images)), {}
+        drops = training and self.dropout
+        seeds = self._mask_seeds(tf.shape(x)[0], seed) if drops else {}
         for layer in LAYERS:
             if layer.kind == "convolution":
                 x = convolutions.apply(x, layer, tilings)
@@ -89,8 +92,8 @@ class DeepLabLFOVModel(tf.Module):
                 x = tf.nn.max_pool2d(x, layer.size, layer.stride, "SAME")  # (1, 1) on odd sizes
             elif layer.kind == "average_pool":
                 x = convolutions.rounded(_average_pool(x, layer))
-            elif training and self.dropout:
-                x = self._drop(x, layer, seed)
+            elif drops:
+                x = drop(x, self.dropout, seeds[layer.name])
             yield layer.name, x
 
     @tf.autograph.experimental.do_not_convert
@@ -146,19 +149,12 @@ class DeepLabLFOVModel(tf.Module):
         scores = self.scores(images, training, seed)
         return tf.math.divide_no_nan(cross_entropy(scores, labels, class_weights), weight)
 
-    def _drop(self, x: tf.Tensor, layer: Layer, seed: tf.Tensor | None) -> tf.Tensor:
+    def _mask_seeds(self, num_samples: tf.Tensor, seed: tf.Tensor | None) -> dict[str, tf.Tensor]:
+        """Return the seeds of the masks by layer, as `mask_seeds`."""
         if seed is None:
             raise ValueError("training with dropout needs a seed: (the run's, the first sample's)")
-        run, first = tf.unstack(tf.cast(seed, tf.int64))
-        kept = tf.map_fn(
-            lambda number: (
-                tf.random.stateless_uniform(tf.shape(x)[1:], seed_for(layer.name, run, number))
-                >= self.dropout
-            ),
-            first + tf.range(tf.shape(x, tf.int64)[0]),
-            fn_output_signature=tf.bool,
-        )
-        return x * tf.cast(kept, x.dtype) / (1 - self.dropout)
+        layers = [layer.name for layer in LAYERS if layer.kind == "dropout"]
+        return dict(zip(layers, mask_seeds(layers, seed, num_samples), strict=True))
 
 
 def _checked(
