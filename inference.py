@@ -142,7 +142,7 @@ def _naming(path: Path) -> Iterator[None]:
     try:
         yield
     except MemoryError as error:
-        from deeplab_lfov.inference.predictor import SMALLER
+        from deeplab_lfov.inference.segmentation import SMALLER
 
         raise UserError(f"{path}: out of memory; {SMALLER}", path) from error
     except UserError as error:

@@ -14,7 +14,6 @@ from deeplab_lfov.data.image_reader import ImageReader
 from deeplab_lfov.data.layout import palette_in
 from deeplab_lfov.data.list_files import Sample, read_list
 from deeplab_lfov.data.palette import Palette, classes_from, palette_of
-from deeplab_lfov.distributed.devices import first_device
 from deeplab_lfov.distributed.fingerprint import fingerprint
 from deeplab_lfov.distributed.meeting import Meeting
 from deeplab_lfov.distributed.replicas import Replicas
@@ -37,7 +36,7 @@ Picture = tuple[Sample, np.ndarray, np.ndarray]
 
 def connect(meeting: Meeting, settings: EvaluationSettings) -> Replicas:
     """Join the workers that share the list, after a look at what a user may have mistyped."""
-    replicas = Replicas(meeting.cluster, first_device())
+    replicas = Replicas(meeting.cluster, most=1)
     if settings.voc_submission and replicas.num_workers > 1:
         raise UserError("--voc_submission is for one process; start it without TF_CONFIG")
     if replicas.num_workers > 1:

@@ -18,6 +18,10 @@ from deeplab_lfov.inference.prepared_network import LiveNetwork, PreparedNetwork
 from deeplab_lfov.limits import PRECISIONS
 from deeplab_lfov.network import arithmetic, grid
 
+pytestmark = pytest.mark.skipif(
+    not tf.test.is_built_with_cuda(), reason="this TensorFlow knows no GPUs"
+)
+
 CALLS = {"PartitionedCall", "StatefulPartitionedCall"}
 CALLS |= {"StatelessWhile", "While", "StatelessIf", "If"}
 """Operations that call functions, whose int32 is in the host's memory."""
