@@ -64,6 +64,12 @@ class Replicas:
         return self.num_workers * len(self.devices)
 
     @property
+    def only_gpu(self) -> str | None:
+        """TensorFlow's name of the one GPU that is all there is; None if it is otherwise."""
+        is_alone = self.num_replicas == 1 and self.devices[0].startswith("gpu")
+        return f"/{self.devices[0].upper()}" if is_alone else None
+
+    @property
     def is_chief(self) -> bool:
         """True for the one worker that writes and prints."""
         return self.cluster.is_chief

@@ -6,19 +6,17 @@ from collections import deque
 from collections.abc import Iterator
 
 import numpy as np
-import tensorflow as tf
 from tqdm import tqdm
 
 from deeplab_lfov.console import progress
-from deeplab_lfov.data.image_reader import ImageReader
+from deeplab_lfov.data.image_reader import Batch, ImageReader
 from deeplab_lfov.distributed.devices import explaining_lack_of_memory
 from deeplab_lfov.distributed.replicas import Replicas
 from deeplab_lfov.errors import UserError, WorkerGoneError, few
 from deeplab_lfov.network.arithmetic import short_precision
 from deeplab_lfov.solver.solver import Solver
-from deeplab_lfov.training.record import Batch, NoRecord, Record
+from deeplab_lfov.training.record import NoRecord, Record
 from deeplab_lfov.training.stop_request import StopRequest, first_signal
-from deeplab_lfov.voc import VOID
 
 LOG_EVERY = 10
 """Steps between rows of the history."""
@@ -89,7 +87,12 @@ class Trainer:
         """Yield the reader's batches; when a file stops the run, save what was learnt first."""
         try:
             yield from self.reader.batches(
-                self.batch_size, self.input_size, num_steps, first_step, self._rows
+                self.batch_size,
+                self.input_size,
+                num_steps,
+                first_step,
+                self._rows,
+                self.replicas.only_gpu,
             )
         except UserError:
             self._save_what_was_learnt()
@@ -99,9 +102,9 @@ class Trainer:
         self, step: int, batch: Batch, bar: tqdm, steps_here: int, stop: StopRequest
     ) -> int | None:
         """Train on a batch and note how it went; return a signal that came to any worker."""
-        labelled = float(tf.reduce_mean(tf.cast(batch[1] != VOID, tf.float32))) * len(self._rows)
+        labelled = float(batch.labelled) * len(self._rows)
         notes = np.array([labelled, *stop.as_counts()], np.float32)
-        loss, (labelled, *signals) = self._train_step(*batch, notes)
+        loss, (labelled, *signals) = self._train_step(batch.images, batch.labels, notes)
         if not math.isfinite(loss):
             raise self._divergence(step)
         if self.replicas.is_chief:

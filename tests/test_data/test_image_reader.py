@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from deeplab_lfov import ImageReader, UserError, preprocess
@@ -14,9 +15,10 @@ def collect(reader, batch_size=2, size=(33, 41), num_steps=4, first_step=0):
 
 
 def test_batches_have_the_networks_form(shapes):
-    for images, labels in ImageReader(shapes, TRAIN).batches(3, (33, 41), 2):
+    for images, labels, labelled in ImageReader(shapes, TRAIN).batches(3, (33, 41), 2):
         assert images.shape == (3, 33, 41, 3) and images.dtype == np.float32
         assert labels.shape == (3, 33, 41, 1) and labels.dtype == np.uint8
+        assert labelled == np.mean(labels != 255, dtype=np.float32)
         assert -123 <= images.numpy().min() < 0 < images.numpy().max() <= 151
 
 
@@ -48,6 +50,23 @@ def test_samples_do_not_depend_on_batches_or_on_where_a_run_resumed(shapes):
     for other in (collect(reader, 4, num_steps=3), collect(reader, 2, num_steps=6, first_step=2)):
         for one, two in zip(whole, other, strict=True):
             np.testing.assert_array_equal(one[-len(two) :], two)
+
+
+def test_batches_may_be_copied_to_a_device_ahead(shapes):
+    reader = ImageReader(shapes, TRAIN, random_mirror=True)
+    expected = list(reader.batches(2, (33, 41), 4))
+    found = list(reader.batches(2, (33, 41), 4, device="/CPU:0"))
+    assert len(found) == 4
+    for one, two in zip(expected, found, strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
+
+
+def test_determinism_leaves_reading_to_several_threads(shapes):
+    """TensorFlow gives a map one thread if it is to be deterministic and has state."""
+    reader = ImageReader(shapes, TRAIN, scale_range=(0.5, 2), random_mirror=True)
+    sample = tf.function(lambda number: reader._training_sample(number, (9, 9)))
+    graph = sample.get_concrete_function(tf.TensorSpec([], tf.int64)).graph
+    assert [op.type for op in graph.get_operations() if op.op_def.is_stateful] == []
 
 
 def test_seeds_differ(shapes):

@@ -44,6 +44,12 @@ def test_of_its_gpus_a_worker_may_take_just_one(gpus):
     assert gpus == ["C"]
 
 
+def test_one_gpu_alone_is_known_by_name(gpus):
+    assert Replicas(devices=["gpu:2"]).only_gpu == "/GPU:0"  # of those that are shown
+    assert Replicas(devices=["gpu:1", "gpu:2"]).only_gpu is None
+    assert Replicas(HERE, most=1).only_gpu is None
+
+
 def test_gpus_that_are_named_or_shown_are_a_workers_own(gpus, monkeypatch):
     Replicas(HERE, ["gpu:3"])
     assert gpus == ["D"]
