@@ -30,8 +30,11 @@ def evaluate(settings: EvaluationSettings) -> None:
     for what the user can put right.
     """
     # These load TensorFlow, which --help need not wait for.
+    from deeplab_lfov.distributed.devices import compute_deterministically
     from deeplab_lfov.evaluation.tasks import connect, make_predictor, measure, search, submit
 
+    if settings.deterministic:
+        compute_deterministically()
     with Meeting(find_cluster()) as meeting:
         replicas = connect(meeting, settings)
         predictor = make_predictor(settings)

@@ -82,8 +82,12 @@ def _pictures(pattern: str) -> list[Path]:
 
 
 def _predictor(settings: InferenceSettings) -> Predictor:
-    from deeplab_lfov.inference.predictor import Predictor  # TensorFlow: --help need not wait
+    # These load TensorFlow, which --help need not wait for.
+    from deeplab_lfov.distributed.devices import compute_deterministically
+    from deeplab_lfov.inference.predictor import Predictor
 
+    if settings.deterministic:
+        compute_deterministically()
     predictor = Predictor(settings.ckpt, **settings.options())
     if settings.class_names:
         num_classes, stored = predictor.model.num_classes, predictor.classes

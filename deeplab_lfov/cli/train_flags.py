@@ -114,7 +114,10 @@ def _add_solver_flags(group: argparse._ArgumentGroup) -> None:
         help="devices that share each batch, such as gpu:0,gpu:1; default: all GPUs, else the CPU",
     )
     flags.add_flag(
-        group, "deterministic", "the same bits every time, and after every resume; slower"
+        group,
+        "deterministic",
+        "the same bits every time on devices of one kind, as many of them, and after every resume; "
+        "slower",
     )
 
 
