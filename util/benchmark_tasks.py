@@ -6,7 +6,6 @@ Of several calls the first is ours and the others are what it is compared with.
 from __future__ import annotations
 
 import importlib.util
-import itertools
 import subprocess
 import sys
 from collections.abc import Callable
@@ -68,16 +67,15 @@ def sizes(settings: Settings, folder: Path) -> Calls:
     """
     predictor = make_predictor(settings.width, settings.precision, folder)
     height, width = settings.input_size
-    shapes = [(height + 8 * n, width) for n in range(SIZES)]
-    again = [picture(shape, n) for n, shape in enumerate(shapes)]
-    turns = itertools.count(1)
-
-    def new() -> int:
-        wider = 8 * next(turns)
-        fresh = [picture((height, width + wider), n) for n, (height, width) in enumerate(shapes)]
-        return len([predictor(image) for image in fresh])
-
-    return {"sizes": lambda: len([predictor(image) for image in again]), "new": new}
+    again, *fresh = (
+        [picture((height + 8 * n, width + 8 * turn), n) for n in range(SIZES)]
+        for turn in range(settings.repeats + 2)  # the first of which is not timed
+    )
+    turns = iter(fresh)
+    return {
+        "sizes": lambda: len([predictor(image) for image in again]),
+        "new": lambda: len([predictor(image) for image in next(turns)]),
+    }
 
 
 def transfer(settings: Settings, folder: Path) -> Calls:
