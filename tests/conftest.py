@@ -1,6 +1,7 @@
 """Fixtures: the reference parameters, a narrow network, a tiny data set, the scripts as calls."""
 
 import importlib
+import os
 import sys
 from types import SimpleNamespace
 
@@ -10,6 +11,7 @@ import pytest
 from deeplab_lfov.cli.command import run
 from deeplab_lfov.startup import start_tensorflow
 
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # numbers are held to more than GPUs give
 start_tensorflow()
 
 from deeplab_lfov.classes import voc_classes  # noqa: E402
@@ -101,6 +103,7 @@ def script(monkeypatch, capsys):
     def call(name, *arguments):
         module = importlib.import_module(name)
         monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        monkeypatch.setattr(arithmetic, "_chosen", None)  # a command has a process of its own
         capsys.readouterr()
         status = 0
         try:
