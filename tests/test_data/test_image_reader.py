@@ -83,13 +83,17 @@ def test_pictures_come_whole_and_in_order(shapes):
         np.testing.assert_array_equal(labels, read_mask(sample.mask, 21))
 
 
-@pytest.mark.parametrize("way", ["batches", "pictures"])
+@pytest.mark.parametrize("way", ["batches", "copied batches", "pictures"])
 def test_a_bad_file_is_named_by_a_user_error(tmp_path, way):
     Image.new("RGB", (9, 7)).save(tmp_path / "a.png")
     write_mask(tmp_path / "b.png", np.zeros((9, 7), np.uint8))
     (tmp_path / "list.txt").write_text("a.png b.png")
     reader = ImageReader(tmp_path, "list.txt")
-    items = reader.batches(1, (9, 9), 1) if way == "batches" else reader.pictures()
+    items = {
+        "batches": lambda: reader.batches(1, (9, 9), 1),
+        "copied batches": lambda: reader.batches(1, (9, 9), 1, device="/CPU:0"),
+        "pictures": reader.pictures,
+    }[way]()
     with pytest.raises(UserError, match=r"a.png is 9 x 7 pixels and its mask .*b.png is 7 x 9"):
         list(items)
 
