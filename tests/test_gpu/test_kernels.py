@@ -94,9 +94,10 @@ def ends(node, arguments):
 
 def output(node, reference):
     """Return the end at the beginning of an edge, `name`, `name:1` or `name:output:1`."""
-    _, *name, number = [*reference.split(":"), "0"][: max(2, reference.count(":") + 1)]
+    _, *place = reference.split(":")
+    name = place[0] if len(place) == 2 else None
     found = ends(node, op_def_registry.get(node.op).output_arg)
-    return [end for end in found if not name or end[0] == name[0]][int(number)]
+    return [end for end in found if name in (None, end[0])][int(place[-1]) if place else 0]
 
 
 def copies_to_host(concrete):
