@@ -19,7 +19,7 @@ def main(flags: dict[str, object]) -> None:
     """Make settings of the flags that were given, and evaluate."""
     alone = len(find_cluster().workers) == 1
     settings = settings_of(flags)
-    start_tensorflow(alone)
+    start_tensorflow(alone, autotune=False)
     evaluate(settings)
 
 
@@ -30,8 +30,11 @@ def evaluate(settings: EvaluationSettings) -> None:
     for what the user can put right.
     """
     # These load TensorFlow, which --help need not wait for.
+    from deeplab_lfov.distributed.devices import compute_deterministically
     from deeplab_lfov.evaluation.tasks import connect, make_predictor, measure, search, submit
 
+    if settings.deterministic:
+        compute_deterministically()
     with Meeting(find_cluster()) as meeting:
         replicas = connect(meeting, settings)
         predictor = make_predictor(settings)

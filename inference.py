@@ -47,7 +47,7 @@ def segment(settings: InferenceSettings) -> None:
         )
     images = find_images(settings.images)
     outputs = plan_outputs(settings, images)
-    device = start_tensorflow()
+    device = start_tensorflow(autotune=False)
     predictor = _predictor(settings)
     for output in filter(lambda output: output.scores, outputs):
         check_scores_replaceable(output.scores, predictor.model.num_classes)
@@ -91,8 +91,12 @@ def _is_mask_of_another(path: Path, stems: set[Path]) -> bool:
 
 
 def _predictor(settings: InferenceSettings) -> Predictor:
-    from deeplab_lfov.inference.predictor import Predictor  # TensorFlow: --help need not wait
+    # These load TensorFlow, which --help need not wait for.
+    from deeplab_lfov.distributed.devices import compute_deterministically
+    from deeplab_lfov.inference.predictor import Predictor
 
+    if settings.deterministic:
+        compute_deterministically()
     predictor = Predictor(settings.ckpt, **settings.options())
     if settings.class_names:
         num_classes, stored = predictor.model.num_classes, predictor.classes
@@ -101,12 +105,13 @@ def _predictor(settings: InferenceSettings) -> Predictor:
 
 
 def _print_plan(settings: InferenceSettings, predictor: Predictor, device: str) -> None:
+    from deeplab_lfov.network.arithmetic import device_lines
     from deeplab_lfov.weights.formats import locate
 
     print(printable(f"network  {predictor.model}, from {locate(settings.ckpt)}"))
     if str(predictor):
         print(f"views    {predictor}")
-    print(f"device   {device}")
+    print("\n".join(device_lines(device, settings.precision)))
 
 
 def _segment(
@@ -150,7 +155,7 @@ def _naming(path: Path) -> Iterator[None]:
     try:
         yield
     except MemoryError as error:
-        from deeplab_lfov.inference.predictor import SMALLER
+        from deeplab_lfov.inference.segmentation import SMALLER
 
         raise UserError(f"{path}: out of memory; {SMALLER}", path) from error
     except UserError as error:

@@ -100,6 +100,8 @@ def _train(settings: TrainSettings, start: Start, meeting: Meeting) -> None:
 
 def _plan(settings: TrainSettings, start: Start, solver: Solver, replicas: Replicas) -> list[str]:
     """Say what will be trained, from what, on what and how: the lines printed at the start."""
+    from deeplab_lfov.network.arithmetic import device_lines
+
     origin = "random filters"
     if start.path:
         origin = str(start.path)
@@ -115,7 +117,8 @@ def _plan(settings: TrainSettings, start: Start, solver: Solver, replicas: Repli
     ]
     for names, rate, decay in solver.rate_groups():
         lines.append(f"         {names}: rate x {rate:g}, weight decay {decay:g}")
-    return [*lines, f"device   {replicas}", *_changes(settings, start, first)]
+    lines += device_lines(str(replicas), settings.precision)
+    return lines + _changes(settings, start, first)
 
 
 def _changes(settings: TrainSettings, start: Start, first: int) -> list[str]:

@@ -15,5 +15,5 @@ KERNEL_WIDTH = (0.01, 1e6)
 KERNEL_WEIGHT = (0, 1e6)
 """The weights of the CRF's kernels, whose sums and exponentials stay within float32."""
 
-PRECISIONS = ("float32", "bfloat16", "float16")
-"""The types that convolutions can compute in."""
+PRECISIONS = ("float32", "tensorfloat32", "bfloat16", "float16")
+"""What convolutions can compute in; see `network.arithmetic`."""

@@ -2,21 +2,32 @@
 
 import gc
 import os
+import re
+import shutil
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from deeplab_lfov.console import quiet_stderr, wants_chatter
 from deeplab_lfov.files import writable_folder
 
+DRIVER = Path("/proc/driver/nvidia/version")
+"""What NVIDIA's driver for Linux shows of itself; under WSL2 there is nvidia-smi only."""
 
-def start_tensorflow(alone: bool = True) -> str:
+
+def start_tensorflow(alone: bool = True, autotune: bool = True) -> str:
     """Load TensorFlow for a command and return the name of the device it will compute on.
 
     alone: whether this process is the only worker. With several, TensorFlow's errors are kept quiet
-    too, as our own message says when a worker has gone. Raises UserError as `load_tensorflow`.
+    too, as our own message says when a worker has gone. autotune: whether to try out the algorithms
+    of a GPU's convolutions for each new size of pictures, unless TF_CUDNN_USE_AUTOTUNE says so.
+    Raises UserError as `load_tensorflow`.
     """
+    if not autotune:
+        os.environ.setdefault("TF_CUDNN_USE_AUTOTUNE", "0")
     with _without_garbage_collection():
         load_tensorflow("2" if alone else "3")
         gc.freeze()  # what an import makes stays, and scans of it cost time
@@ -38,6 +49,7 @@ def load_tensorflow(log_level: str = "2") -> None:
     """
     writable_folder(tempfile.gettempdir(), "TMPDIR names another")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # off by default on older x86: 4x slower
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # else it takes all of the memory
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", log_level)
     with quiet_stderr(), _without_garbage_collection():
         import tensorflow as tf
@@ -48,9 +60,34 @@ def load_tensorflow(log_level: str = "2") -> None:
 
 
 def load_tensorflow_once() -> None:
-    """Load TensorFlow as `load_tensorflow` does, unless the program has loaded it its own way."""
+    """Load TensorFlow as `load_tensorflow` does, unless the program has loaded it its own way.
+
+    Warns of a GPU that it cannot use: nobody sees what TensorFlow itself says of it.
+    """
     if "tensorflow" not in sys.modules:
         load_tensorflow()
+        if missing := missing_gpu():
+            warnings.warn(missing, stacklevel=3)
+
+
+def missing_gpu() -> str:
+    """Say what to do where there is an NVIDIA driver but TensorFlow sees no GPU; else ""."""
+    import tensorflow as tf
+
+    if tf.config.list_physical_devices("GPU") or not _has_driver():
+        return ""
+    return (
+        "an NVIDIA driver is here, but TensorFlow sees no GPU: pip install "
+        "'tensorflow[and-cuda]>=2.18,<2.22' in an environment without PyTorch; "
+        "TF_CPP_MIN_LOG_LEVEL=0 shows what it lacks"
+    )
+
+
+def _has_driver() -> bool:
+    """Tell whether NVIDIA's driver is installed, and its GPUs are not hidden on purpose."""
+    shown = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
+    is_installed = DRIVER.exists() or shutil.which("nvidia-smi")
+    return bool(is_installed and re.match(r"\d|GPU-|MIG-", shown))
 
 
 @contextmanager

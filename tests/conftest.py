@@ -1,6 +1,7 @@
 """Fixtures: the reference parameters, a narrow network, a tiny data set, the scripts as calls."""
 
 import importlib
+import os
 import sys
 from types import SimpleNamespace
 
@@ -10,10 +11,11 @@ import pytest
 from deeplab_lfov.cli.command import run
 from deeplab_lfov.startup import start_tensorflow
 
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # numbers are held to more than GPUs give
 start_tensorflow()
 
 from deeplab_lfov.classes import voc_classes  # noqa: E402
-from deeplab_lfov.network import engine  # noqa: E402
+from deeplab_lfov.network import arithmetic, engine  # noqa: E402
 from deeplab_lfov.network.model import DeepLabLFOVModel  # noqa: E402
 from deeplab_lfov.training.snapshots import Snapshots  # noqa: E402
 from deeplab_lfov.weights.checkpoints import load_weights  # noqa: E402
@@ -64,7 +66,7 @@ def reference_model():
 def wide_enough(monkeypatch):
     """Let Winograd's algorithm pay from 4 channels on, in training from 2."""
     pays = engine.winograd_pays
-    monkeypatch.setattr(engine, "_has_gpu", lambda: False)
+    monkeypatch.setattr(arithmetic, "has_gpu", lambda: False)
 
     def scaled(filters, dilation, dtype, training):
         return pays((*filters[:2], filters[2] * 32, filters[3]), dilation, dtype, training)
@@ -101,6 +103,7 @@ def script(monkeypatch, capsys):
     def call(name, *arguments):
         module = importlib.import_module(name)
         monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        monkeypatch.setattr(arithmetic, "_chosen", None)  # a command has a process of its own
         capsys.readouterr()
         status = 0
         try:

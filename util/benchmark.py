@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Measure speed and memory: the last line is one JSON object, seconds per image and what they are.
 
-Tasks: infer (picture in, mask out), train (a step), convolutions (the network against the same
-without Winograd's algorithm), reader (training samples, against merely decoding the pictures),
-evaluation (against its network alone), crf (against pydensecrf2 if it is installed), end_to_end
-(inference.py as a command). Two things that are compared take turns in one run.
+Tasks: infer (picture in, mask out), train (a step), sizes (ten pictures of ten sizes again, against
+sizes that never came before), transfer (a batch to the device), convolutions (the network against
+the same without Winograd's algorithm), reader (training samples, against merely decoding the
+pictures), evaluation (against its network alone), crf (against pydensecrf2 if it is installed),
+end_to_end (inference.py as a command). Two things that are compared take turns in one run.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
+from deeplab_lfov import limits  # noqa: E402
 from deeplab_lfov.cli import flags  # noqa: E402
 from deeplab_lfov.cli.command import Parser, run  # noqa: E402
 from deeplab_lfov.data.image_files import check_replaceable  # noqa: E402
@@ -44,7 +46,7 @@ def parser() -> Parser:
     p.add_argument(
         "--batch_size", type=flags.COUNT, help="default: 2 for train, 10 for reader, else 1"
     )
-    p.add_argument("--precision", choices=("float32", "bfloat16"))
+    p.add_argument("--precision", choices=limits.PRECISIONS)
     p.add_argument("--width", type=flags.WIDTH, help="share of VGG-16's channels")
     p.add_argument("--repeats", type=flags.COUNT, help="timed repetitions")
     p.add_argument(
@@ -99,7 +101,8 @@ def _check_unused(settings: Settings, unused: tuple[str, ...]) -> None:
 
 
 def _measure(settings: Settings) -> dict:
-    device = start_tensorflow()
+    # The network's tasks run as evaluate.py and inference.py do.
+    device = start_tensorflow(autotune=settings.task == "train")
     what = {"task": settings.task, "engine": "deeplab_lfov", "device": device}
     what |= {name: getattr(settings, name) for name in ("precision", "input_size", "batch_size")}
     with tempfile.TemporaryDirectory() as folder:
@@ -115,7 +118,17 @@ def _measure(settings: Settings) -> dict:
         what["ratio"] = medians[settings.task] / medians[list(timed)[1]]
     commands = settings.task == "end_to_end"
     usage = resource.getrusage(resource.RUSAGE_CHILDREN if commands else resource.RUSAGE_SELF)
-    return what | {"peak_rss_mb": usage.ru_maxrss // 1024}
+    what["peak_rss_mb"] = usage.ru_maxrss // 1024
+    return what if commands else what | _peak_of_gpu()
+
+
+def _peak_of_gpu() -> dict[str, int]:
+    """Return the most memory that TensorFlow had in use on the first GPU, if there is one."""
+    import tensorflow as tf
+
+    if not tf.config.list_physical_devices("GPU"):
+        return {}
+    return {"gpu_peak_mb": tf.config.experimental.get_memory_info("GPU:0")["peak"] // 2**20}
 
 
 def _take_turns(calls: list[Callable[[], int]], repeats: int) -> list[list[float]]:
@@ -149,14 +162,15 @@ def _against_peer(settings: Settings) -> dict:
 
 
 def _summary(turns: list[dict]) -> dict:
-    """Take the medians of several results, the least `fastest` and the most `peak_rss_mb`."""
+    """Take the medians of several results, the least `fastest` and the most of the peaks."""
     figures = {name: [turn.get(name) for turn in turns] for name in turns[0]}
     medians = {
         name: statistics.median(values)
         for name, values in figures.items()
         if all(map(_is_number, values)) and len(set(values)) > 1
     }
-    extremes = {"fastest": min, "peak_rss_mb": max}
+    extremes = {"fastest": min, "peak_rss_mb": max, "gpu_peak_mb": max}
+    extremes = {name: pick for name, pick in extremes.items() if name in turns[0]}
     return turns[0] | medians | {n: pick(t[n] for t in turns) for n, pick in extremes.items()}
 
 

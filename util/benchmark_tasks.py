@@ -17,17 +17,24 @@ import numpy as np
 from PIL import Image
 
 from deeplab_lfov.data.image_files import read_image, write_mask, write_png
-from deeplab_lfov.errors import UserError
-from deeplab_lfov.network.layers import num_cells
+from util.benchmark_inputs import (
+    draw_data_set,
+    jpegs,
+    make_predictor,
+    picture,
+    unsure_probabilities,
+    write_checkpoint,
+)
 
 if TYPE_CHECKING:
-    from deeplab_lfov.inference.predictor import Predictor
     from deeplab_lfov.inference.segmentation import Segmentation
 
 ROOT = Path(__file__).resolve().parents[1]
 Calls = dict[str, Callable[[], int]]
 SEVERAL = 6
 """Pictures that `end_to_end` gives to one command."""
+SIZES = 10
+"""Pictures that `sizes` takes, each of its own size."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,9 +55,40 @@ class Settings:
 
 def infer(settings: Settings, folder: Path) -> Calls:
     """Return the call that takes pictures in and gives masks out."""
-    predictor = _predictor(settings, folder)
+    predictor = make_predictor(settings.width, settings.precision, folder)
     images = [picture(settings.input_size, seed) for seed in range(settings.batch_size)]
     return {"infer": lambda: len([predictor(image) for image in images])}
+
+
+def sizes(settings: Settings, folder: Path) -> Calls:
+    """Return calls for ten pictures of ten sizes, those of before, and such as never came before.
+
+    On a GPU a new size may cost more than its pixels.
+    """
+    predictor = make_predictor(settings.width, settings.precision, folder)
+    height, width = settings.input_size
+    again, *fresh = (
+        [picture((height + 8 * n, width + 8 * turn), n) for n in range(SIZES)]
+        for turn in range(settings.repeats + 2)  # the first of which is not timed
+    )
+    turns = iter(fresh)
+    return {
+        "sizes": lambda: len([predictor(image) for image in again]),
+        "new": lambda: len([predictor(image) for image in next(turns)]),
+    }
+
+
+def transfer(settings: Settings, folder: Path) -> Calls:
+    """Return the call that copies a training batch to the device and waits until it is there."""
+    import tensorflow as tf
+
+    images = np.zeros((settings.batch_size, *settings.input_size, 3), np.float32)
+
+    def copy() -> int:
+        tf.constant(images)[-1, -1, -1, -1].numpy()
+        return settings.batch_size
+
+    return {"transfer": copy}
 
 
 def train(settings: Settings, folder: Path) -> Calls:
@@ -93,7 +131,7 @@ def convolutions(settings: Settings, folder: Path) -> Calls:
         graph = tf.function(compute).get_concrete_function(images)
         return lambda: len(graph(images).numpy())
 
-    fastest = Convolutions(model.parameters, model.precision)
+    fastest = Convolutions(model.parameters, model.dtype)
     return {"convolutions": scores(fastest), "plain": scores(model.plain_convolutions())}
 
 
@@ -103,8 +141,8 @@ def reader(settings: Settings, folder: Path) -> Calls:
 
     from deeplab_lfov.data.image_reader import ImageReader
 
-    data_dir, list_file = Path(settings.data_dir or _drawn_data_set(folder)), folder / "list.txt"
-    list_file.write_text("\n".join(image.stem for image in _jpegs(data_dir)))
+    data_dir, list_file = Path(settings.data_dir or draw_data_set(folder)), folder / "list.txt"
+    list_file.write_text("\n".join(image.stem for image in jpegs(data_dir)))
     samples = ImageReader(data_dir, list_file, scale_range=(0.75, 1.25), random_mirror=True)
     steps = -(-max(len(samples.samples), 400) // settings.batch_size)  # many: the first takes 0.1 s
     num_images = steps * settings.batch_size
@@ -133,8 +171,8 @@ def evaluation(settings: Settings, folder: Path) -> Calls:
     from deeplab_lfov.evaluation.metrics import ConfusionMatrix
     from deeplab_lfov.overlap import overlapped
 
-    predictor = _predictor(settings, folder)
-    _drawn_data_set(folder, 20, settings.input_size)
+    predictor = make_predictor(settings.width, settings.precision, folder)
+    draw_data_set(folder, 20, settings.input_size)
     list_file = folder / "list.txt"
     list_file.write_text("\n".join(f"{seed:03}" for seed in range(20)))
     samples = ImageReader(folder, list_file)
@@ -165,11 +203,11 @@ def crf(settings: Settings, folder: Path) -> Calls:
     from deeplab_lfov.crf.dense_crf import DenseCRF
 
     if settings.data_dir:
-        files = _jpegs(Path(settings.data_dir))[: settings.batch_size]
+        files = jpegs(Path(settings.data_dir))[: settings.batch_size]
         images = [read_image(file) for file in files]
     else:
         images = [picture(settings.input_size, seed) for seed in range(settings.batch_size)]
-    pairs = [(image, _probabilities(image.shape[:2], n)) for n, image in enumerate(images)]
+    pairs = [(image, unsure_probabilities(image.shape[:2], n)) for n, image in enumerate(images)]
     ours = DenseCRF()
     calls = {"crf": lambda: len([ours(*pair) for pair in pairs])}
     if importlib.util.find_spec("pydensecrf"):
@@ -199,7 +237,8 @@ def pydensecrf2(image: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
 
 def end_to_end(settings: Settings, folder: Path) -> Calls:
     """Return calls of commands: inference.py on one and on several pictures; TensorFlow's start."""
-    ckpt, names = _checkpoint(settings, folder), [folder / f"{seed}.png" for seed in range(SEVERAL)]
+    ckpt = write_checkpoint(settings.width, settings.precision, folder)
+    names = [folder / f"{seed}.png" for seed in range(SEVERAL)]
     for seed, name in enumerate(names):
         write_png(name, Image.fromarray(picture(settings.input_size, seed)))
     program = [sys.executable, ROOT / "inference.py"]
@@ -222,67 +261,9 @@ def own_seconds(one: float, several: float, imports: float) -> float:
     return one - network - imports
 
 
-def picture(size: tuple[int, int], seed: int) -> np.ndarray:
-    """Draw smooth colors under a little noise, as in a photograph: uint8 RGB [H, W, 3]."""
-    rng = np.random.default_rng(seed)
-    coarse = Image.fromarray(rng.integers(0, 256, (10, 14, 3), np.uint8)).resize(size[::-1])
-    return (np.asarray(coarse) * 0.9 + rng.normal(12, 4, (*size, 3))).clip(0, 255).astype(np.uint8)
-
-
-def _predictor(settings: Settings, folder: Path) -> Predictor:
-    from deeplab_lfov.inference.predictor import Predictor
-
-    return Predictor(_checkpoint(settings, folder), precision=settings.precision)
-
-
-def _checkpoint(settings: Settings, folder: Path) -> Path:
-    """Write a checkpoint of random weights."""
-    from deeplab_lfov.network.model import DeepLabLFOVModel
-    from deeplab_lfov.weights.checkpoints import export_weights
-
-    path = folder / "model.ckpt-0"
-    export_weights(DeepLabLFOVModel(width=settings.width, seed=0), path)
-    return path
-
-
 def _call(command: list) -> int:
     subprocess.run(list(map(str, command)), cwd=ROOT, check=True, capture_output=True)
     return 1
-
-
-def _probabilities(size: tuple[int, int], seed: int) -> np.ndarray:
-    """Make a network's probabilities: smooth between every 8th pixel, unsure of 21 classes."""
-    from deeplab_lfov.inference.segmentation import Segmentation, View
-
-    rng = np.random.default_rng(seed)
-    cells = [num_cells(pixels) for pixels in size]
-    scores = Segmentation(
-        np.zeros((*size, 3), np.uint8),
-        [View()],
-        [rng.normal(0, 2, (*cells, 21)).astype(np.float32)],
-    )
-    return scores.probabilities()
-
-
-def _jpegs(data_dir: Path) -> list[Path]:
-    found = sorted((data_dir / "JPEGImages").glob("*.jpg"))
-    if not found:
-        raise UserError(f"there is no picture JPEGImages/*.jpg in --data_dir {data_dir}")
-    return found
-
-
-def _drawn_data_set(
-    folder: Path, num_images: int = 100, size: tuple[int, int] = (375, 500)
-) -> Path:
-    """Draw pictures of VOC's usual size with masks of one class each."""
-    for name in ("JPEGImages", "SegmentationClass"):
-        (folder / name).mkdir()
-    for seed in range(num_images):
-        image = Image.fromarray(picture(size, seed))
-        image.save(folder / f"JPEGImages/{seed:03}.jpg", quality=90)
-        mask = np.full(size, seed % 21, np.uint8)
-        write_mask(folder / f"SegmentationClass/{seed:03}.png", mask)
-    return folder
 
 
 class Task(NamedTuple):
@@ -298,6 +279,10 @@ class Task(NamedTuple):
 TASKS = {
     "infer": Task(infer, (377, 505), unused=("data_dir",)),
     "train": Task(train, (321, 321), batch_size=2, unused=("data_dir",)),
+    "sizes": Task(sizes, (305, 505), unused=("batch_size", "data_dir")),
+    "transfer": Task(
+        transfer, (321, 321), batch_size=10, unused=("precision", "width", "data_dir")
+    ),
     "convolutions": Task(convolutions, (377, 505), unused=("data_dir",)),
     "reader": Task(reader, (321, 321), batch_size=10, unused=("precision", "width")),
     "evaluation": Task(evaluation, (375, 500), unused=("batch_size", "data_dir")),

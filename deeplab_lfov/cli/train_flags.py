@@ -63,7 +63,8 @@ def _add_network_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--precision",
         choices=limits.PRECISIONS,
-        help="type that convolutions compute in; float16 (for GPUs) scales the loss",
+        help="what convolutions compute in; tensorfloat32 is float32 but on NVIDIA's GPUs from "
+        "Ampere on; float16 (for GPUs) scales the loss",
     )
 
 
@@ -113,7 +114,10 @@ def _add_solver_flags(group: argparse._ArgumentGroup) -> None:
         help="devices that share each batch, such as gpu:0,gpu:1; default: all GPUs, else the CPU",
     )
     flags.add_flag(
-        group, "deterministic", "the same bits every time, and after every resume; slower"
+        group,
+        "deterministic",
+        "the same bits every time on devices of one kind, as many of them, and after every resume; "
+        "slower",
     )
 
 

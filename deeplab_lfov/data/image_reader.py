@@ -4,6 +4,7 @@ import functools
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -18,6 +19,20 @@ from deeplab_lfov.errors import UserError
 from deeplab_lfov.overlap import ahead
 from deeplab_lfov.seeds import seed_for
 from deeplab_lfov.voc import VOID
+
+AHEAD = 2
+"""Batches that wait in a GPU's memory."""
+
+
+class Batch(NamedTuple):
+    """Training samples as the network takes them."""
+
+    images: tf.Tensor
+    """float32 BGR minus the mean [N, H, W, 3]"""
+    labels: tf.Tensor
+    """uint8 [N, H, W, 1]"""
+    labelled: tf.Tensor
+    """float32 [], the share of the labels that are not void"""
 
 
 class ImageReader:
@@ -67,11 +82,12 @@ class ImageReader:
         num_steps: int,
         first_step: int = 0,
         rows: range | None = None,
-    ) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
+        device: str | None = None,
+    ) -> Iterator[Batch]:
         """Yield the training batches of the steps first_step ... num_steps - 1, or their `rows`.
 
-        images float32 BGR minus the mean [batch_size, *input_size, 3]; labels uint8 [..., 1]. Every
-        epoch has its own order; sample n of a run is the same whatever the batch size.
+        Every epoch has its own order; sample n of a run is the same whatever the batch size.
+        device: a GPU such as "/GPU:0", to which the next batch is copied during a step.
         """
         rows = rows or range(batch_size)
         numbers = tf.data.Dataset.range(first_step, num_steps).flat_map(
@@ -82,7 +98,12 @@ class ImageReader:
         samples = numbers.map(
             lambda number: self._training_sample(number, input_size), tf.data.AUTOTUNE
         )
-        yield from self._iterate(samples.batch(len(rows)).prefetch(tf.data.AUTOTUNE))
+        batches = samples.batch(len(rows)).map(_counted)
+        if device:
+            batches = batches.apply(tf.data.experimental.prefetch_to_device(device, AHEAD))
+        else:
+            batches = batches.prefetch(tf.data.AUTOTUNE)
+        yield from self._iterate(batches)
 
     def pictures(self, limit: int | None = None) -> Iterator[tuple[Sample, np.ndarray, np.ndarray]]:
         """Yield (sample, image uint8 RGB [H, W, 3], labels uint8 [H, W]) in the list's order."""
@@ -115,6 +136,7 @@ class ImageReader:
             functools.partial(self._window, input_size),
             [self._shuffled(number), *draw],
             [tf.uint8, tf.uint8],
+            stateful=False,  # else --deterministic would read one sample after the other
         )
         image = tf.ensure_shape(image, [None, None, 3])
         labels = tf.ensure_shape(labels, [None, None, 1])
@@ -150,10 +172,15 @@ class ImageReader:
         seed = seed_for("order", self.seed, number // size)
         return tf.random.experimental.index_shuffle(number % size, seed, size - 1)
 
-    def _iterate(self, dataset: tf.data.Dataset) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
+    def _iterate(self, dataset: tf.data.Dataset) -> Iterator[Batch]:
         try:
             yield from dataset
         except tf.errors.OpError:
             if self._failure:
                 raise self._failure from None
             raise
+
+
+def _counted(images: tf.Tensor, labels: tf.Tensor) -> Batch:
+    """Count the labels where they are read, as they may leave for another device."""
+    return Batch(images, labels, tf.reduce_mean(tf.cast(labels != VOID, tf.float32)))

@@ -22,6 +22,13 @@ class Cluster(NamedTuple):
         """True for the one worker that writes and prints."""
         return self.index == 0
 
+    @property
+    def on_this_host(self) -> tuple[int, int]:
+        """Which of the workers at its host name this is, from 0 on, and how many they are."""
+        hosts = [address.rpartition(":")[0] for address in self.workers]
+        here = hosts[self.index]
+        return hosts[: self.index].count(here), hosts.count(here)
+
     def __str__(self) -> str:
         """Say which worker this is."""
         return f"{self.index + 1} of {len(self.workers)}, with the chief at {self.workers[0]}"

@@ -1,26 +1,31 @@
 """The GPUs and CPUs that TensorFlow may see."""
 
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import tensorflow as tf
 
 from deeplab_lfov.errors import UserError
 
 
-def first_device() -> list[str] | None:
-    """Return the device for work on a single one: the first GPU; None stands for the CPU."""
-    return ["gpu:0"] if tf.config.list_physical_devices("GPU") else None
-
-
-def make_visible(names: Sequence[str] | None) -> tuple[list[str], list[str]]:
+def make_visible(
+    names: Sequence[str] | None, on_this_host: tuple[int, int] = (0, 1), most: int | None = None
+) -> tuple[list[str], list[str]]:
     """Show TensorFlow just these devices, such as "gpu:1"; None stands for all GPUs, or the CPU.
 
+    Of these, the workers on a host take as many each: on_this_host is (which, of how many). What
+    CUDA_VISIBLE_DEVICES shows is one worker's alone. most: how many GPUs to take of one's own.
     Returns TensorFlow's names for them, and their names for people. It has to come before
-    TensorFlow computes anything. Raises UserError for a device that is not there.
+    TensorFlow computes anything. Raises UserError for a device that is not there, and where there
+    are more workers than GPUs.
     """
     gpus = tf.config.list_physical_devices("GPU")
-    there = [f"gpu:{number}" for number in range(len(gpus))] or ["cpu:0"]
+    there = [f"gpu:{number}" for number in range(len(gpus))]
+    if gpus and not names:
+        names = _share(there, *on_this_host)[:most]
+    there = there or ["cpu:0"]
     names = list(names or there)
     numbers = [int(name[4:]) for name in names]
     if names[0].startswith("gpu"):
@@ -41,6 +46,51 @@ def make_visible(names: Sequence[str] | None) -> tuple[list[str], list[str]]:
         logical = [tf.config.LogicalDeviceConfiguration() for _ in names]
         tf.config.set_logical_device_configuration(cpu, logical)
     return sorted(names), [f"CPU, {os.cpu_count()} cores"] * len(names)
+
+
+def _share(gpus: list[str], which: int, workers: int) -> list[str]:
+    """Return those of a host's GPUs that one of its workers takes."""
+    if "CUDA_VISIBLE_DEVICES" in os.environ:
+        return gpus
+    if len(gpus) < workers:
+        raise UserError(
+            f"this host has {len(gpus)} GPUs and TF_CONFIG {workers} workers on it; give each "
+            "worker one, or have one worker, which shares its batches among all"
+        )
+    return gpus[which * len(gpus) // workers : (which + 1) * len(gpus) // workers]
+
+
+@contextmanager
+def explaining_lack_of_memory(advice: Callable[[], str], of: str = "") -> Iterator[None]:
+    """Raise UserError with some advice where the block runs out of a device's or the host's memory.
+
+    of: what there was no memory for, after "out of memory".
+    """
+    try:
+        yield
+    except (tf.errors.OpError, MemoryError) as error:
+        if not lacks_memory(error):
+            raise
+        raise UserError(f"out of memory{of}{_other_words(error)}; {advice()}") from error
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Tell whether an error is one for lack of memory, by its type or, of a GPU's, its text."""
+    if isinstance(error, MemoryError | tf.errors.ResourceExhaustedError):
+        return True
+    return isinstance(error, tf.errors.OpError) and bool(_MEMORY.search(str(error)))
+
+
+_MEMORY = re.compile(
+    r"out of memory|OUT_OF_MEMORY|_ALLOC_FAILED|failed to allocate|No algorithm worked", re.I
+)
+"""What CUDA, cuDNN, cuBLAS and TensorFlow say; algorithms do not work that find no memory."""
+
+
+def _other_words(error: BaseException) -> str:
+    """Quote what TensorFlow says where it does not say so itself."""
+    found = _MEMORY.search(str(error))
+    return f" ({found[0]})" if found and "memory" not in found[0].lower() else ""
 
 
 def compute_deterministically() -> None:

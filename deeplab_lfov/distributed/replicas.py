@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_lfov.distributed.cluster import Cluster
-from deeplab_lfov.distributed.devices import make_visible
+from deeplab_lfov.distributed.devices import lacks_memory, make_visible
 from deeplab_lfov.distributed.rendezvous import connect
 from deeplab_lfov.errors import UserError, WorkerGoneError
 
@@ -28,15 +28,20 @@ _GONE = (
 class Replicas:
     """The replicas of a run: the devices of this worker, and those of the cluster's others.
 
-    devices: names such as "gpu:0", "gpu:1"; None for all GPUs, or the CPU. Several CPUs are
-    logical devices of the one, to try things out. One replica is TensorFlow's default strategy.
-    `connect` has to come before TensorFlow computes anything.
-    Raises UserError for devices that are not there.
+    devices: names such as "gpu:0", "gpu:1"; None for all GPUs, which workers on one host share, at
+    `most` so many, or the CPU. Several CPUs are logical devices of the one, to try things out. One
+    replica is TensorFlow's default strategy. `connect` has to come before TensorFlow computes
+    anything. Raises UserError for devices that are not there.
     """
 
-    def __init__(self, cluster: Cluster | None = None, devices: Sequence[str] | None = None):
+    def __init__(
+        self,
+        cluster: Cluster | None = None,
+        devices: Sequence[str] | None = None,
+        most: int | None = None,
+    ):
         self.cluster = cluster or Cluster()
-        self.devices, self.device_names = make_visible(devices)
+        self.devices, self.device_names = make_visible(devices, self.cluster.on_this_host, most)
         if self.num_workers > 1 and len(self.devices) > 1 and self.devices[0].startswith("cpu"):
             raise UserError("--devices with several CPUs is for one process; leave out TF_CONFIG")
         self.strategy = tf.distribute.get_strategy()
@@ -57,6 +62,12 @@ class Replicas:
     def num_replicas(self) -> int:
         """How many devices share each batch, over all workers."""
         return self.num_workers * len(self.devices)
+
+    @property
+    def only_gpu(self) -> str | None:
+        """TensorFlow's name of the one GPU that is all there is; None if it is otherwise."""
+        is_alone = self.num_replicas == 1 and self.devices[0].startswith("gpu")
+        return f"/{self.devices[0].upper()}" if is_alone else None
 
     @property
     def is_chief(self) -> bool:
@@ -113,7 +124,7 @@ class Replicas:
                     self._spread([tf.constant(s.start, tf.int64) for s in shares]),
                     self._spread([tf.constant(notes * (s is shares[0])) for s in shares]),
                 ]
-            with _noticing_the_dead():
+            with self._noticing_the_dead():
                 loss, sums = map(self._first, run(*parts))
                 return float(loss), sums.numpy()
 
@@ -132,7 +143,7 @@ class Replicas:
             return numbers
         with tf.device("CPU:0"):
             parts = [tf.constant(numbers * (number == 0)) for number in range(len(self.devices))]
-        with _noticing_the_dead():
+        with self._noticing_the_dead():
             return self._first(self._sum(self._spread(parts))).numpy()
 
     @tf.function
@@ -185,6 +196,16 @@ class Replicas:
             lambda context: values[context.replica_id_in_sync_group - first]
         )
 
+    @contextmanager
+    def _noticing_the_dead(self) -> Iterator[None]:
+        """Raise WorkerGoneError where another has gone: there are others, and memory is enough."""
+        try:
+            yield
+        except _GONE as error:
+            if self.num_workers == 1 or lacks_memory(error):
+                raise
+            raise WorkerGoneError from error
+
     def _first(self, values: tf.distribute.DistributedValues) -> tf.Tensor:
         return self.strategy.experimental_local_results(values)[0]
 
@@ -201,11 +222,3 @@ def total(tensors: list[tf.Tensor]) -> list[tf.Tensor]:
 def copy_here(variable: tf.Variable) -> tf.Variable:
     """Return this worker's first copy of a variable that may have several."""
     return getattr(variable, "values", (variable,))[0]
-
-
-@contextmanager
-def _noticing_the_dead() -> Iterator[None]:
-    try:
-        yield
-    except _GONE as error:
-        raise WorkerGoneError from error

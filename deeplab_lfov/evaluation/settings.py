@@ -32,6 +32,7 @@ class EvaluationSettings(PredictionSettings):
     trimap: tuple[int, ...] | None = None
     crf_search: float | None = None
     voc_submission: str | None = None
+    deterministic: bool = False
 
     def __post_init__(self):
         if self.data_list is None:

@@ -15,7 +15,6 @@ from deeplab_lfov.data.layout import palette_in
 from deeplab_lfov.data.list_files import Sample, read_list
 from deeplab_lfov.data.palette import Palette, classes_from, palette_of
 from deeplab_lfov.data.sense import summarize
-from deeplab_lfov.distributed.devices import first_device
 from deeplab_lfov.distributed.fingerprint import fingerprint
 from deeplab_lfov.distributed.meeting import Meeting
 from deeplab_lfov.distributed.replicas import Replicas
@@ -27,6 +26,7 @@ from deeplab_lfov.evaluation.submission import VocSubmission, check_ids
 from deeplab_lfov.files import distinct_stems, whole_file, writable_folder, writable_json
 from deeplab_lfov.inference.predictor import Predictor
 from deeplab_lfov.inference.segmentation import Segmentation
+from deeplab_lfov.network.arithmetic import device_lines
 from deeplab_lfov.overlap import overlapped
 from deeplab_lfov.voc import CLASS_NAMES, VOID
 from deeplab_lfov.weights.formats import locate, read_tensors
@@ -37,7 +37,7 @@ Picture = tuple[Sample, np.ndarray, np.ndarray]
 
 def connect(meeting: Meeting, settings: EvaluationSettings) -> Replicas:
     """Join the workers that share the list, after a look at what a user may have mistyped."""
-    replicas = Replicas(meeting.cluster, first_device())
+    replicas = Replicas(meeting.cluster, most=1)
     if settings.voc_submission and replicas.num_workers > 1:
         raise UserError("--voc_submission is for one process; start it without TF_CONFIG")
     if replicas.num_workers > 1:
@@ -230,7 +230,7 @@ def _print_plan(
         print(printable(f"network  {predictor.model}, from {locate(settings.restore_from)}"))
         if str(predictor):
             print(f"views    {predictor}")
-        print(f"device   {replicas}")
+        print("\n".join(device_lines(str(replicas), settings.precision)))
 
 
 def _write(

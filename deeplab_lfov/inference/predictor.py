@@ -12,7 +12,7 @@ from deeplab_lfov.errors import UserError
 from deeplab_lfov.inference.options import check_min_confidence, check_options, checked_scales
 from deeplab_lfov.inference.pictures import Picture, batches, check_pictures, pixels
 from deeplab_lfov.inference.prepared_network import LiveNetwork, PreparedNetwork
-from deeplab_lfov.inference.segmentation import Refine, Segmentation, View
+from deeplab_lfov.inference.segmentation import Refine, Segmentation, View, memory_for
 from deeplab_lfov.inference.tiles import tiles
 from deeplab_lfov.network.layers import num_cells
 from deeplab_lfov.network.model import DeepLabLFOVModel
@@ -135,12 +135,8 @@ class Predictor:
         height, width = images[0].shape[:2]
         self.check_size(height, width)
         views = self._views(height, width)
-        try:
+        with memory_for(height, width):
             grids = [self._grids([view.picture(i) for i in images], view) for view in views]
-        except (tf.errors.ResourceExhaustedError, MemoryError) as error:
-            raise UserError(
-                f"out of memory for a picture of {width} x {height} pixels; {SMALLER}"
-            ) from error
         each = zip(images, zip(*grids, strict=True), strict=True)
         return [Segmentation(image, views, grid, self.crf) for image, grid in each]
 
@@ -184,6 +180,3 @@ class Predictor:
 
 BATCH = 2**18
 """Pixels that several pictures together may have in the network: those of one of 512 x 512."""
-
-SMALLER = "take it in pieces with --tile 512, or shrink it with --max_side 1024"
-"""What helps against a lack of memory."""

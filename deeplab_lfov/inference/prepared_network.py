@@ -52,7 +52,7 @@ class PreparedNetwork:
     """
 
     def __init__(self, model: DeepLabLFOVModel):
-        convolutions = PreparedConvolutions(model.parameters, model.precision)
+        convolutions = PreparedConvolutions(model.parameters, model.dtype)
         self._scores = tf.function(
             lambda pictures, size: padded_scores(model, pictures, size, convolutions),
             input_signature=_SIGNATURE,

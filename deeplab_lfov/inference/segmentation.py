@@ -1,18 +1,23 @@
 """From the network's scores on its grid to scores, probabilities and labels of every pixel."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from deeplab_lfov.distributed.devices import explaining_lack_of_memory
 from deeplab_lfov.network.grid import interpolate, likeliest_labels
 from deeplab_lfov.network.layers import STRIDE
 from deeplab_lfov.voc import VOID
 
 BAND = 2**18
 """Pixels that are computed at a time, so that only results grow with the picture."""
+
+SMALLER = "take it in pieces with --tile 512, or shrink it with --max_side 1024"
+"""What helps against a lack of memory."""
 
 Refine = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """(image uint8 RGB [H, W, 3], probabilities float32 [H, W, C]) -> probabilities, as a CRF is."""
@@ -68,26 +73,29 @@ class Segmentation:
 
         min_confidence: pixels whose most probable class has less probability are VOID.
         """
-        parts = [self.probabilities()] if self.refine else self._bands()
-        return np.concatenate([self._labels(part, min_confidence) for part in parts])
+        with memory_for(*self.image.shape[:2]):
+            parts = [self.probabilities()] if self.refine else self._bands()
+            return np.concatenate([self._labels(part, min_confidence) for part in parts])
 
     def probabilities(self) -> np.ndarray:
         """Return probabilities, float32 [H, W, C], that sum to 1 over C; after the CRF if any."""
-        bands = [tf.nn.softmax(band).numpy() for band in self._bands()]
-        probabilities = np.concatenate(bands)
-        return self.refine(self.image, probabilities) if self.refine else probabilities
+        with memory_for(*self.image.shape[:2]):
+            probabilities = np.concatenate([tf.nn.softmax(b).numpy() for b in self._bands()])
+            return self.refine(self.image, probabilities) if self.refine else probabilities
 
     def scores(self) -> np.ndarray:
         """Return the scores before softmax and CRF, float32 [H, W, C]: see `score_bands`."""
-        return np.concatenate(list(self.score_bands()))
+        with memory_for(*self.image.shape[:2]):
+            return np.concatenate(list(self.score_bands()))
 
     def score_bands(self) -> Iterator[np.ndarray]:
         """Yield the scores from top to bottom, float32 [rows, W, C], some rows at a time.
 
         With several views they are the logarithms of the averaged probabilities.
         """
-        for band in self._bands():
-            yield band.numpy()
+        with memory_for(*self.image.shape[:2]):
+            for band in self._bands():
+                yield band.numpy()
 
     def _labels(self, part: np.ndarray | tf.Tensor, min_confidence: float | None) -> np.ndarray:
         """Label rows that are given as probabilities after the CRF, without it as scores."""
@@ -105,6 +113,12 @@ class Segmentation:
             here = [r[top : top + step] for r in rows]
             pixels = [_pixels(*view) for view in zip(self.grids, here, columns, strict=True)]
             yield pixels[0] if len(pixels) == 1 else _log_mean_probabilities(tf.stack(pixels))
+
+
+def memory_for(height: int, width: int) -> AbstractContextManager:
+    """Enter for work on a picture of so many pixels: UserError says where memory lacks."""
+    of = f" for a picture of {width} x {height} pixels"
+    return explaining_lack_of_memory(lambda: SMALLER, of)
 
 
 def _pixels(grid: np.ndarray | tf.Tensor, rows: np.ndarray, columns: np.ndarray) -> tf.Tensor:

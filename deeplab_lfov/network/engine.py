@@ -1,13 +1,11 @@
 """How convolutions are computed best on this machine: in which type, and by which algorithm."""
 
 import functools
-import re
 from collections.abc import Mapping
-from pathlib import Path
 
 import tensorflow as tf
 
-from deeplab_lfov.network import winograd
+from deeplab_lfov.network import arithmetic, winograd
 from deeplab_lfov.network.layers import CONVOLUTIONS, STEPS, Layer
 
 Tilings = dict[tuple[int, int], winograd.Tiling]
@@ -32,7 +30,7 @@ class Convolutions:
     ):
         self.parameters, self.precision = parameters, precision
         self.training, self.plain = training, plain
-        self.dtype = precision if plain else type_to_compute(precision)
+        self.dtype = precision if plain else arithmetic.type_to_compute(precision)
         """The type that is computed in."""
 
     def apply(self, x: tf.Tensor, layer: Layer, tilings: Tilings) -> tf.Tensor:
@@ -100,18 +98,9 @@ def winograd_pays(
     from 64, because TensorFlow is slow at the gradient of filters. fc6, whose dilation of 12 leaves
     few pixels of each residue, is as fast without and takes less memory.
     """
-    if dtype != tf.float32 or filters[:2] != (3, 3) or _has_gpu():
+    if dtype != tf.float32 or filters[:2] != (3, 3) or arithmetic.has_gpu():
         return False
     return dilation <= 2 and filters[2] >= (64 if training else 128)
-
-
-def type_to_compute(precision: tf.DType) -> tf.DType:
-    """Return float32 for bfloat16 where the CPU lacks its arithmetic, else the precision itself.
-
-    Products of rounded numbers, added up in float32, are what bfloat16 arithmetic gives.
-    """
-    emulated = precision == tf.bfloat16 and not _has_gpu() and _is_x86_without_bfloat16()
-    return tf.float32 if emulated else precision
 
 
 def round_to_bfloat16(x: tf.Tensor) -> tf.Tensor:
@@ -127,24 +116,6 @@ def _convolve(x: tf.Tensor, filters: tf.Tensor, dilation: int) -> tf.Tensor:
     if dilation == 1 or _dilated_gradients_work(x.dtype):
         return tf.nn.conv2d(x, filters, 1, "SAME", dilations=dilation)
     return tf.nn.atrous_conv2d(x, filters, dilation, "SAME")
-
-
-def _has_gpu() -> bool:
-    return bool(tf.config.get_visible_devices("GPU"))
-
-
-@functools.cache
-def _is_x86_without_bfloat16() -> bool:
-    """Tell whether oneDNN, TensorFlow's library for x86, would be slow in bfloat16.
-
-    It needs one of two extensions. With plain AVX-512 its own emulation takes six times as long as
-    float32.
-    """
-    try:
-        processor = Path("/proc/cpuinfo").read_text()
-    except OSError:  # another system than Linux
-        return False
-    return "sse2" in processor and not re.search(r"\b(avx512_bf16|amx_bf16)\b", processor)
 
 
 @functools.cache

@@ -7,6 +7,7 @@ pixels, so that the grid reaches every corner (the `Interp` layers of the author
 import numpy as np
 import tensorflow as tf
 
+from deeplab_lfov.network import arithmetic
 from deeplab_lfov.network.layers import STRIDE
 from deeplab_lfov.voc import VOID
 
@@ -32,8 +33,8 @@ def upsample_scores(
 
     height and width are at most 8k+1 and 8l+1 pixels; of larger grids the top left is taken.
     """
-    rows, columns = (tf.range(length, dtype=tf.float32) / STRIDE for length in (height, width))
-    return interpolate(scores, rows, columns)
+    rows, columns = (tf.cast(tf.range(n), tf.float32) / STRIDE for n in (height, width))
+    return _between(_between(scores, columns, -2), rows, -3)  # a graph may be run on any device
 
 
 # Not a tf.function: that takes longer to trace than one picture takes.
@@ -48,18 +49,26 @@ def interpolate(
     rows float32 [R] and columns float32 [S] are places on the grid, in cells. The scores given may
     be a part of the grid: its rows from `first` on, as many as the places need.
     """
-    left = tf.cast(columns, tf.int32)
-    right = tf.minimum(left + 1, tf.shape(scores)[-2] - 1)
-    share = (columns - tf.cast(left, tf.float32))[:, tf.newaxis]
-    scores = tf.gather(scores, left, axis=-2) * (1 - share) + (
-        tf.gather(scores, right, axis=-2) * share
-    )
+    scores = _between(scores, columns, -2)
+    if arithmetic.has_gpu():
+        return _between(scores, rows - first, -3)
     shape = tf.shape(scores)
     cells = tf.range(first, first + shape[-3])
     weights = tf.maximum(1 - tf.abs(rows[:, tf.newaxis] - tf.cast(cells, tf.float32)), 0)
     flat = tf.reshape(scores, tf.concat([shape[:-2], [-1]], 0))
-    pixels = weights @ flat  # a product is faster than a gather here
+    pixels = weights @ flat  # on CPUs a product is faster than a gather; on GPUs TF32 rounds it
     return tf.reshape(pixels, tf.concat([shape[:-3], tf.shape(rows), shape[-2:]], 0))
+
+
+def _between(
+    scores: tf.Tensor | np.ndarray, places: tf.Tensor | np.ndarray, axis: int
+) -> tf.Tensor:
+    """Interpolate linearly between two neighbours along a negative axis, in exact float32."""
+    low = tf.cast(places, tf.int64)  # as int32 they would go through the host's memory
+    high = tf.minimum(low + 1, tf.shape(scores, tf.int64)[axis] - 1)
+    share = tf.reshape(places - tf.cast(low, tf.float32), [-1] + [1] * (-axis - 1))
+    before, after = (tf.gather(scores, index, axis=axis) for index in (low, high))
+    return before * (1 - share) + after * share
 
 
 def likeliest_labels(scores: tf.Tensor) -> tf.Tensor:

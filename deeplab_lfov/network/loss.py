@@ -17,9 +17,12 @@ def cross_entropy(
     """
     cells = shrink_labels(labels)
     weights = cell_weights(cells, class_weights)
-    classes = tf.where(weights > 0, tf.cast(tf.squeeze(cells, -1), tf.int32), 0)
-    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=classes, logits=scores)
-    return tf.reduce_sum(losses * weights)
+    # On GPUs int32 goes through the host's memory, and so does a check of higher ranks.
+    classes = tf.where(weights > 0, tf.cast(tf.squeeze(cells, -1), tf.int64), 0)
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
+        labels=tf.reshape(classes, [-1]), logits=tf.reshape(scores, [-1, scores.shape[-1]])
+    )
+    return tf.reduce_sum(tf.reshape(losses, tf.shape(weights)) * weights)
 
 
 def total_weight(labels: tf.Tensor, class_weights: tf.Tensor | None = None) -> tf.Tensor:

@@ -12,6 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_lfov.limits import PRECISIONS
+from deeplab_lfov.network import arithmetic
+from deeplab_lfov.network.dropout import drop, mask_seeds
 from deeplab_lfov.network.engine import Convolutions
 from deeplab_lfov.network.grid import likeliest_labels, pad_to_grid, upsample_scores
 from deeplab_lfov.network.layers import HEAD, LAYERS, Layer, parameter_shapes
@@ -23,11 +25,11 @@ class DeepLabLFOVModel(tf.Module):
     """The network with its parameters, `parameters["conv1_1/w"]` (HWIO) to `["fc8_voc12/b"]`.
 
     width scales the hidden layers' channels (1.0 is VGG-16; a multiple of 1/64); dropout is the
-    share of fc6 and fc7 dropped in training; precision is the type the convolutions compute in
-    ("float32", "bfloat16" or "float16"), everything else staying float32. Filters start as Glorot
-    uniform drawn from `seed` (from the system's entropy if None), biases at 0; or all of them as
-    `initial` gives them by name. Raises ValueError for a number out of range and for an initial
-    value that is missing or misshapen.
+    share of fc6 and fc7 dropped in training; precision is what the convolutions compute in
+    ("float32", "tensorfloat32", "bfloat16" or "float16"), everything else staying float32. Filters
+    start as Glorot uniform drawn from `seed` (from the system's entropy if None), biases at 0; or
+    all of them as `initial` gives them by name. Raises ValueError for a number out of range and for
+    an initial value that is missing or misshapen, and UserError as `arithmetic.choose` does.
     """
 
     def __init__(
@@ -47,7 +49,8 @@ class DeepLabLFOVModel(tf.Module):
         if precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {PRECISIONS}, got {precision}")
         self.num_classes, self.width, self.dropout = num_classes, width, dropout
-        self.precision = tf.as_dtype(precision)
+        arithmetic.choose(precision)
+        self.precision, self.dtype = precision, arithmetic.dtype_of(precision)
         seed = secrets.randbits(31) if seed is None else seed
         values = _drawn(shapes, seed) if initial is None else _checked(initial, shapes)
         self.parameters = {
@@ -63,7 +66,7 @@ class DeepLabLFOVModel(tf.Module):
         """Say what kind of network it is, in a line."""
         return (
             f"{self.num_parameters:,} parameters, {self.num_classes} classes, "
-            f"width {self.width:g}, {self.precision.name}"
+            f"width {self.width:g}, {self.precision}"
         )
 
     def blobs(
@@ -75,10 +78,12 @@ class DeepLabLFOVModel(tf.Module):
     ) -> Iterator[tuple[str, tf.Tensor]]:
         """Yield (layer name, output [N, h, w, channels]) from conv1_1 to fc8_voc12.
 
-        Arguments as for `scores`; outputs in the model's precision, after the ReLU if any.
+        Arguments as for `scores`; outputs in the model's type, after the ReLU if any.
         """
-        convolutions = convolutions or Convolutions(self.parameters, self.precision, training)
+        convolutions = convolutions or Convolutions(self.parameters, self.dtype, training)
         x, tilings = convolutions.rounded(pad_to_grid(images)), {}
+        drops = training and self.dropout
+        seeds = self._mask_seeds(tf.shape(x)[0], seed) if drops else {}
         for layer in LAYERS:
             if layer.kind == "convolution":
                 x = convolutions.apply(x, layer, tilings)
@@ -87,8 +92,8 @@ class DeepLabLFOVModel(tf.Module):
                 x = tf.nn.max_pool2d(x, layer.size, layer.stride, "SAME")  # (1, 1) on odd sizes
             elif layer.kind == "average_pool":
                 x = convolutions.rounded(_average_pool(x, layer))
-            elif training and self.dropout:
-                x = self._drop(x, layer, seed)
+            elif drops:
+                x = drop(x, self.dropout, seeds[layer.name])
             yield layer.name, x
 
     @tf.autograph.experimental.do_not_convert
@@ -122,7 +127,7 @@ class DeepLabLFOVModel(tf.Module):
 
     def plain_convolutions(self) -> Convolutions:
         """Return the network's convolutions in plain operations, which any machine can run."""
-        return Convolutions(self.parameters, self.precision, plain=True)
+        return Convolutions(self.parameters, self.dtype, plain=True)
 
     def loss(
         self,
@@ -144,19 +149,12 @@ class DeepLabLFOVModel(tf.Module):
         scores = self.scores(images, training, seed)
         return tf.math.divide_no_nan(cross_entropy(scores, labels, class_weights), weight)
 
-    def _drop(self, x: tf.Tensor, layer: Layer, seed: tf.Tensor | None) -> tf.Tensor:
+    def _mask_seeds(self, num_samples: tf.Tensor, seed: tf.Tensor | None) -> dict[str, tf.Tensor]:
+        """Return the seeds of the masks by layer, as `mask_seeds`."""
         if seed is None:
             raise ValueError("training with dropout needs a seed: (the run's, the first sample's)")
-        run, first = tf.unstack(tf.cast(seed, tf.int64))
-        kept = tf.map_fn(
-            lambda number: (
-                tf.random.stateless_uniform(tf.shape(x)[1:], seed_for(layer.name, run, number))
-                >= self.dropout
-            ),
-            first + tf.range(tf.shape(x, tf.int64)[0]),
-            fn_output_signature=tf.bool,
-        )
-        return x * tf.cast(kept, x.dtype) / (1 - self.dropout)
+        layers = [layer.name for layer in LAYERS if layer.kind == "dropout"]
+        return dict(zip(layers, mask_seeds(layers, seed, num_samples), strict=True))
 
 
 def _checked(

@@ -59,7 +59,7 @@ class Solver:
         self.head_lr_mult, self.bias_lr_mult = head_lr_mult, bias_lr_mult
         self.class_weights = class_weights and tf.constant(class_weights, tf.float32)
         self.global_step = tf.Variable(0, dtype=tf.int64, trainable=False)
-        self.loss_scale = LossScale() if model.precision == tf.float16 else NoLossScale()
+        self.loss_scale = LossScale() if model.dtype == tf.float16 else NoLossScale()
         self.rule = update_rule(optimizer, momentum)
         self.slots = {
             f"{name}/{slot}": tf.Variable(tf.zeros_like(parameter), trainable=False)
@@ -146,11 +146,12 @@ class Solver:
 
     def _update(self, gradients: list[tf.Tensor]) -> None:
         rate = tf.cast(self.learning_rate_at(self.global_step), tf.float32)
+        rates = {times: rate * times for times in map(self.rate_multiplier, self.model.parameters)}
+        powers = self.rule.powers(self.global_step)
         for (name, parameter), gradient in zip(
             self.model.parameters.items(), gradients, strict=True
         ):
             if self.decay_of(name):
                 gradient += self.decay_of(name) * parameter
             slots = [self.slots[f"{name}/{slot}"] for slot in self.rule.slots]
-            rate_here = rate * self.rate_multiplier(name)
-            self.rule.apply(parameter, slots, gradient, rate_here, self.global_step)
+            self.rule.apply(parameter, slots, gradient, rates[self.rate_multiplier(name)], powers)

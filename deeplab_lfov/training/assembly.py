@@ -33,7 +33,7 @@ def find_classes(settings: TrainSettings, start: Start) -> Classes:
 
 def _own_palette(settings: TrainSettings, start: Start) -> Palette:
     """Return what the data set calls its classes; runs of version 1.0 were not asked that."""
-    if start.run and "class_colors" not in start.tensors:
+    if start.is_of_version_1_0:
         return NO_PALETTE
     return palette_in(settings.data_dir, settings.palette)
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from deeplab_lfov.classes import Classes
 from deeplab_lfov.data.image_files import is_output
-from deeplab_lfov.data.image_reader import ImageReader
+from deeplab_lfov.data.image_reader import Batch, ImageReader
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.evaluation.metrics import ConfusionMatrix
 from deeplab_lfov.files import check_no_glob, clear_partials, writable_folder
@@ -23,8 +23,6 @@ from deeplab_lfov.solver.solver import Solver
 from deeplab_lfov.training.history import History
 from deeplab_lfov.training.settings import TrainSettings
 from deeplab_lfov.training.snapshots import Snapshots
-
-Batch = tuple[tf.Tensor, tf.Tensor]
 
 
 class Record:
@@ -65,7 +63,7 @@ class Record:
         Returns None, and writes nothing, where scores are not finite: the update itself has ruined
         the weights.
         """
-        images, labels = (part[: self.save_num_images] for part in batch)
+        images, labels = (part[: self.save_num_images] for part in (batch.images, batch.labels))
         scores = self.model.scores(images)
         if not tf.reduce_all(tf.math.is_finite(scores)):
             return None

@@ -92,7 +92,7 @@ class TrainSettings:
     not_restore_last: bool = False
     width: float
     dropout: float = 0.5
-    precision: str = "float32"
+    precision: str = "tensorfloat32"
     recipe: str = "adam"
     optimizer: str
     learning_rate: float
@@ -128,7 +128,7 @@ class TrainSettings:
         """
         given = {name: value for name, value in flags.items() if name != "epochs"}
         if start.run:
-            values = _of_run(given, start.run.settings)
+            values = _of_run(given, start.settings_of_run())
         else:
             recipe = RECIPES[given.get("recipe", cls.recipe)]
             values = recipe | _lists(given) | given | _shape(given, start)

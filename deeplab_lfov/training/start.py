@@ -24,6 +24,21 @@ class Start(NamedTuple):
         """The network that the tensors fit; raises UserError for those of another network."""
         return fit_of(self.tensors, self.path) if self.tensors else None
 
+    @property
+    def is_of_version_1_0(self) -> bool:
+        """Tell whether it is a run's checkpoint that version 1.0 wrote."""
+        return bool(self.run) and "class_colors" not in self.tensors
+
+    def settings_of_run(self) -> dict:
+        """Return the settings of the run to go on with, as it was begun with them.
+
+        What version 1.0 called float32 was tensorfloat32 on the GPUs that have it.
+        """
+        settings = self.run.settings
+        if self.is_of_version_1_0 and settings.get("precision") == "float32":
+            return settings | {"precision": "tensorfloat32"}
+        return settings
+
 
 @contextmanager
 def begin(

@@ -6,17 +6,17 @@ from collections import deque
 from collections.abc import Iterator
 
 import numpy as np
-import tensorflow as tf
 from tqdm import tqdm
 
 from deeplab_lfov.console import progress
-from deeplab_lfov.data.image_reader import ImageReader
+from deeplab_lfov.data.image_reader import Batch, ImageReader
+from deeplab_lfov.distributed.devices import explaining_lack_of_memory
 from deeplab_lfov.distributed.replicas import Replicas
 from deeplab_lfov.errors import UserError, WorkerGoneError, few
+from deeplab_lfov.network.arithmetic import short_precision
 from deeplab_lfov.solver.solver import Solver
-from deeplab_lfov.training.record import Batch, NoRecord, Record
+from deeplab_lfov.training.record import NoRecord, Record
 from deeplab_lfov.training.stop_request import StopRequest, first_signal
-from deeplab_lfov.voc import VOID
 
 LOG_EVERY = 10
 """Steps between rows of the history."""
@@ -57,7 +57,11 @@ class Trainer:
         """
         first, chief = self._step_done, self.replicas.is_chief
         batches = self._batches(first, num_steps)
-        with StopRequest() as stop, progress(batches, num_steps, "steps", first, show=chief) as bar:
+        with (
+            explaining_lack_of_memory(self._to_save_memory),
+            StopRequest() as stop,
+            progress(batches, num_steps, "steps", first, show=chief) as bar,
+        ):
             try:
                 if first and _is_due(first, val_every, num_steps):  # where a kill prevented it
                     self._validate(first, bar, stop)
@@ -71,8 +75,6 @@ class Trainer:
                     if signaled := signaled or self._signal_of_one(stop):
                         self._stop(signaled, step, bar)
                 self._leave(stop, num_steps, bar)
-            except tf.errors.ResourceExhaustedError as error:
-                raise UserError(_OUT_OF_MEMORY) from error
             except WorkerGoneError:
                 self._save_what_was_learnt()
                 raise
@@ -85,7 +87,12 @@ class Trainer:
         """Yield the reader's batches; when a file stops the run, save what was learnt first."""
         try:
             yield from self.reader.batches(
-                self.batch_size, self.input_size, num_steps, first_step, self._rows
+                self.batch_size,
+                self.input_size,
+                num_steps,
+                first_step,
+                self._rows,
+                self.replicas.only_gpu,
             )
         except UserError:
             self._save_what_was_learnt()
@@ -95,9 +102,9 @@ class Trainer:
         self, step: int, batch: Batch, bar: tqdm, steps_here: int, stop: StopRequest
     ) -> int | None:
         """Train on a batch and note how it went; return a signal that came to any worker."""
-        labelled = float(tf.reduce_mean(tf.cast(batch[1] != VOID, tf.float32))) * len(self._rows)
+        labelled = float(batch.labelled) * len(self._rows)
         notes = np.array([labelled, *stop.as_counts()], np.float32)
-        loss, (labelled, *signals) = self._train_step(*batch, notes)
+        loss, (labelled, *signals) = self._train_step(batch.images, batch.labels, notes)
         if not math.isfinite(loss):
             raise self._divergence(step)
         if self.replicas.is_chief:
@@ -156,6 +163,14 @@ class Trainer:
             bar.write(f"stopped by {name} after step {step}; --resume continues")
         raise SystemExit(128 + number)
 
+    def _to_save_memory(self) -> str:
+        short = short_precision()
+        is_short = short is None or self.solver.model.precision == short
+        return (
+            "halve --batch_size and double --iter_size (the update stays the same), or lower "
+            "--input_size or --width" + ("" if is_short else f", or use --precision {short}")
+        )
+
     def _divergence(self, step: int) -> UserError:
         files = few(self.reader.files_of_step(step - 1, self.batch_size), 16)
         last = "what training began from"
@@ -169,9 +184,3 @@ class Trainer:
 
 def _is_due(step: int, every: int, last: int) -> bool:
     return step % every == 0 or step == last
-
-
-_OUT_OF_MEMORY = (
-    "out of memory; halve --batch_size and double --iter_size (the update stays the same), or "
-    "lower --input_size or --width, or use --precision bfloat16"
-)

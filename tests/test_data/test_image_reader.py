@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from deeplab_lfov import ImageReader, UserError, preprocess
@@ -14,9 +15,10 @@ def collect(reader, batch_size=2, size=(33, 41), num_steps=4, first_step=0):
 
 
 def test_batches_have_the_networks_form(shapes):
-    for images, labels in ImageReader(shapes, TRAIN).batches(3, (33, 41), 2):
+    for images, labels, labelled in ImageReader(shapes, TRAIN).batches(3, (33, 41), 2):
         assert images.shape == (3, 33, 41, 3) and images.dtype == np.float32
         assert labels.shape == (3, 33, 41, 1) and labels.dtype == np.uint8
+        assert labelled == np.mean(labels != 255, dtype=np.float32)
         assert -123 <= images.numpy().min() < 0 < images.numpy().max() <= 151
 
 
@@ -50,6 +52,23 @@ def test_samples_do_not_depend_on_batches_or_on_where_a_run_resumed(shapes):
             np.testing.assert_array_equal(one[-len(two) :], two)
 
 
+def test_batches_may_be_copied_to_a_device_ahead(shapes):
+    reader = ImageReader(shapes, TRAIN, random_mirror=True)
+    expected = list(reader.batches(2, (33, 41), 4))
+    found = list(reader.batches(2, (33, 41), 4, device="/CPU:0"))
+    assert len(found) == 4
+    for one, two in zip(expected, found, strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
+
+
+def test_determinism_leaves_reading_to_several_threads(shapes):
+    """TensorFlow gives a map one thread if it is to be deterministic and has state."""
+    reader = ImageReader(shapes, TRAIN, scale_range=(0.5, 2), random_mirror=True)
+    sample = tf.function(lambda number: reader._training_sample(number, (9, 9)))
+    graph = sample.get_concrete_function(tf.TensorSpec([], tf.int64)).graph
+    assert [op.type for op in graph.get_operations() if op.op_def.is_stateful] == []
+
+
 def test_seeds_differ(shapes):
     one, two = (collect(ImageReader(shapes, TRAIN, seed=seed))[1] for seed in (0, 1))
     assert np.any(one != two)
@@ -64,13 +83,17 @@ def test_pictures_come_whole_and_in_order(shapes):
         np.testing.assert_array_equal(labels, read_mask(sample.mask, 21))
 
 
-@pytest.mark.parametrize("way", ["batches", "pictures"])
+@pytest.mark.parametrize("way", ["batches", "copied batches", "pictures"])
 def test_a_bad_file_is_named_by_a_user_error(tmp_path, way):
     Image.new("RGB", (9, 7)).save(tmp_path / "a.png")
     write_mask(tmp_path / "b.png", np.zeros((9, 7), np.uint8))
     (tmp_path / "list.txt").write_text("a.png b.png")
     reader = ImageReader(tmp_path, "list.txt")
-    items = reader.batches(1, (9, 9), 1) if way == "batches" else reader.pictures()
+    items = {
+        "batches": lambda: reader.batches(1, (9, 9), 1),
+        "copied batches": lambda: reader.batches(1, (9, 9), 1, device="/CPU:0"),
+        "pictures": reader.pictures,
+    }[way]()
     with pytest.raises(UserError, match=r"a.png is 9 x 7 pixels and its mask .*b.png is 7 x 9"):
         list(items)
 

@@ -3,10 +3,11 @@ import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from deeplab_lfov.distributed.cluster import Cluster
 from deeplab_lfov.distributed.replicas import Replicas
-from deeplab_lfov.errors import UserError
+from deeplab_lfov.errors import UserError, WorkerGoneError
 from helpers import ROOT, assert_same_run
 
 TWO = Cluster(("a:1", "b:1"), 1)
@@ -36,6 +37,19 @@ def test_a_batch_is_not_smaller_than_the_number_of_replicas():
     Replicas(TWO).check_batch(2)
     with pytest.raises(UserError, match="--batch_size 1 cannot be shared by 2 devices"):
         Replicas(TWO).check_batch(1)
+
+
+@pytest.mark.parametrize(
+    ("cluster", "message", "expected"),
+    [
+        (Cluster(), "Socket closed", tf.errors.InternalError),
+        (TWO, "CUDA_ERROR_OUT_OF_MEMORY", tf.errors.InternalError),
+        (TWO, "Socket closed", WorkerGoneError),
+    ],
+)
+def test_another_worker_has_gone_only_where_there_is_one(cluster, message, expected):
+    with pytest.raises(expected), Replicas(cluster)._noticing_the_dead():
+        raise tf.errors.InternalError(None, None, message)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,11 @@ import os
 import subprocess
 import sys
 
+import pytest
+import tensorflow as tf
+
 import deeplab_lfov
+from deeplab_lfov import startup
 from helpers import ROOT
 
 NAMES_THEN_COMMAND = """
@@ -30,3 +34,54 @@ def test_a_tensorflow_that_is_there_is_left_as_it_is(monkeypatch):
     monkeypatch.delitem(vars(deeplab_lfov), "Predictor", raising=False)
     assert deeplab_lfov.Predictor.__name__ == "Predictor"
     assert "TF_CPP_MIN_LOG_LEVEL" not in os.environ
+
+
+@pytest.fixture
+def driver(monkeypatch, tmp_path):
+    """Let NVIDIA's driver be installed, or not."""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(startup, "DRIVER", tmp_path / "version")
+    monkeypatch.setattr(startup.shutil, "which", lambda name: None)
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
+    return tmp_path / "version"
+
+
+def test_a_driver_without_a_gpu_in_tensorflow_says_what_to_install(driver, monkeypatch):
+    assert startup.missing_gpu() == ""
+    driver.touch()
+    assert "pip install 'tensorflow[and-cuda]>=2.18,<2.22'" in startup.missing_gpu()
+    for hidden in ("", "-1", "NoDevFiles"):  # on purpose
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+        assert startup.missing_gpu() == ""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["GPU:0"])
+    assert startup.missing_gpu() == ""
+
+
+def test_wsl_has_nvidia_smi_only(driver, monkeypatch):
+    monkeypatch.setattr(startup.shutil, "which", {"nvidia-smi": "/usr/bin/nvidia-smi"}.get)
+    assert startup.missing_gpu()
+
+
+def test_the_package_warns_of_it(driver, monkeypatch):
+    driver.touch()
+    monkeypatch.setattr(startup, "load_tensorflow", lambda: sys.modules.update(tensorflow=tf))
+    monkeypatch.delitem(sys.modules, "tensorflow")
+    with pytest.warns(UserWarning, match="sees no GPU"):
+        startup.load_tensorflow_once()
+
+
+@pytest.mark.parametrize(
+    ("given", "autotune", "expected"),
+    [
+        ({}, True, ["true", None]),
+        ({}, False, ["true", "0"]),
+        ({"TF_FORCE_GPU_ALLOW_GROWTH": "no", "TF_CUDNN_USE_AUTOTUNE": "1"}, False, ["no", "1"]),
+    ],
+)
+def test_what_the_user_has_set_for_gpus_stays(monkeypatch, given, autotune, expected):
+    environment = {"TMPDIR": os.environ.get("TMPDIR", "/tmp"), **given}
+    monkeypatch.setattr(startup.os, "environ", environment)
+    startup.start_tensorflow(autotune=autotune)
+    names = ("TF_FORCE_GPU_ALLOW_GROWTH", "TF_CUDNN_USE_AUTOTUNE")
+    assert [environment.get(name) for name in names] == expected

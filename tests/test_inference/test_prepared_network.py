@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from deeplab_lfov import DeepLabLFOVModel, Solver
 from deeplab_lfov.inference.prepared_network import PreparedNetwork, padded_scores
-from deeplab_lfov.network import engine
+from deeplab_lfov.network import arithmetic
+from deeplab_lfov.network.layers import CONVOLUTIONS
 
 
 def pictures(height, width):
@@ -50,7 +52,7 @@ def test_nor_do_the_steps_of_a_solver(optimizer):
 
 @pytest.mark.parametrize("emulated", [False, True])
 def test_bfloat16_stays_near(reference_model, monkeypatch, emulated):
-    monkeypatch.setattr(engine, "_is_x86_without_bfloat16", lambda: emulated)
+    monkeypatch.setattr(arithmetic, "is_x86_without_bfloat16", lambda: emulated)
     half = DeepLabLFOVModel(21, 1 / 16, precision="bfloat16")
     for name, variable in reference_model.parameters.items():
         half.parameters[name].assign(variable)
@@ -58,3 +60,15 @@ def test_bfloat16_stays_near(reference_model, monkeypatch, emulated):
     expected = padded_scores(half, images, [1, 1])
     found = PreparedNetwork(half)(images, [1, 1])
     assert np.abs(found - expected).max() < 0.05 * np.ptp(expected)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_filters_are_on_the_device_and_not_in_the_graph(precision):
+    """They are tensors that eager operations made, where such operations are done by default."""
+    graph = PreparedNetwork(DeepLabLFOVModel(3, 1 / 64, precision=precision, seed=0))._scores
+    concrete = graph.get_concrete_function()
+    filters = [tensor for tensor in concrete.captured_inputs if tensor.dtype != tf.resource]
+    assert len(filters) == 2 * len(CONVOLUTIONS) == len(concrete.captured_inputs)
+    assert {tensor.device for tensor in filters} == {(tf.ones(1) + 1).device}
+    constants = [node for node in concrete.graph.as_graph_def().node if node.op == "Const"]
+    assert all(tf.make_ndarray(node.attr["value"].tensor).size < 2000 for node in constants)

@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from deeplab_lfov.errors import UserError
+from deeplab_lfov.inference import segmentation
 from deeplab_lfov.inference.segmentation import Segmentation, View
 
 
@@ -60,3 +62,14 @@ def test_bands_are_the_whole_from_top_to_bottom():
     bands = list(segmentation.score_bands())
     assert len(bands) == 2 and max(map(len, bands)) * 500 <= 2**18
     np.testing.assert_array_equal(np.concatenate(bands), segmentation.scores())
+
+
+@pytest.mark.parametrize("result", ["labels", "probabilities", "scores"])
+def test_a_gpu_may_run_out_of_memory_for_pixels_too(monkeypatch, result):
+    def interpolate(*_):
+        raise tf.errors.InternalError(None, None, "CUDA_ERROR_OUT_OF_MEMORY: out of memory")
+
+    monkeypatch.setattr(segmentation, "interpolate", interpolate)
+    one = Segmentation(np.zeros((9, 17, 3), np.uint8), [View()], [np.zeros((2, 3, 3))])
+    with pytest.raises(UserError, match="out of memory for a picture of 17 x 9 pixels; .*--tile"):
+        getattr(one, result)()

@@ -1,14 +1,14 @@
 import numpy as np
 import tensorflow as tf
 
-from deeplab_lfov.network import engine
+from deeplab_lfov.network import arithmetic, engine
 from deeplab_lfov.network.engine import Convolutions
 from deeplab_lfov.network.layers import LAYERS
 from deeplab_lfov.network.model import DeepLabLFOVModel
 
 
 def test_winograd_is_for_wide_layers_of_3x3_in_float32(monkeypatch):
-    monkeypatch.setattr(engine, "_has_gpu", lambda: False)
+    monkeypatch.setattr(arithmetic, "has_gpu", lambda: False)
     pays = engine.winograd_pays
     assert pays((3, 3, 128, 64), 2, tf.float32, training=False)
     assert pays((3, 3, 64, 64), 1, tf.float32, training=True)
@@ -19,15 +19,15 @@ def test_winograd_is_for_wide_layers_of_3x3_in_float32(monkeypatch):
 
 
 def test_gpus_have_algorithms_of_their_own(monkeypatch):
-    monkeypatch.setattr(engine, "_has_gpu", lambda: True)
-    monkeypatch.setattr(engine, "_is_x86_without_bfloat16", lambda: True)
+    monkeypatch.setattr(arithmetic, "has_gpu", lambda: True)
+    monkeypatch.setattr(arithmetic, "is_x86_without_bfloat16", lambda: True)
     assert not engine.winograd_pays((3, 3, 512, 512), 1, tf.float32, training=True)
-    assert engine.type_to_compute(tf.bfloat16) == tf.bfloat16
+    assert arithmetic.type_to_compute(tf.bfloat16) == tf.bfloat16
 
 
 def test_scores_are_those_of_plain_convolutions(reference_model, wide_enough):
     images = tf.random.stateless_normal([2, 65, 97, 3], [1, 2], stddev=50.0)
-    fastest = Convolutions(reference_model.parameters, reference_model.precision)
+    fastest = Convolutions(reference_model.parameters, reference_model.dtype)
     assert fastest.uses_winograd(LAYERS[1])
     plain = reference_model.plain_convolutions()
     assert not plain.uses_winograd(LAYERS[1])
@@ -59,10 +59,10 @@ def gradients(network, images, labels):
 
 
 def test_bfloat16_without_its_arithmetic_rounds_what_goes_in_and_out(monkeypatch):
-    monkeypatch.setattr(engine, "_has_gpu", lambda: False)
-    monkeypatch.setattr(engine, "_is_x86_without_bfloat16", lambda: True)
+    monkeypatch.setattr(arithmetic, "has_gpu", lambda: False)
+    monkeypatch.setattr(arithmetic, "is_x86_without_bfloat16", lambda: True)
     network = DeepLabLFOVModel(3, 1 / 64, precision="bfloat16", seed=0)
-    filters, _ = Convolutions(network.parameters, network.precision).prepared(LAYERS[0])
+    filters, _ = Convolutions(network.parameters, network.dtype).prepared(LAYERS[0])
     assert filters.dtype == tf.float32
     rounded = tf.cast(network.parameters["conv1_1/w"], tf.bfloat16)
     np.testing.assert_array_equal(filters, tf.cast(rounded, tf.float32))

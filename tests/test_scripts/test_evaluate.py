@@ -8,6 +8,7 @@ import pytest
 
 from deeplab_lfov.classes import Classes
 from deeplab_lfov.data.image_files import read_image, write_mask
+from deeplab_lfov.distributed import devices
 
 VAL = "ImageSets/Segmentation/val.txt"
 
@@ -33,6 +34,14 @@ def test_views_change_the_numbers_and_are_told(evaluate, tmp_path):
         assert result.status == 0, result.err
     assert "views    scales 0.75, 1; mirrored too" in result.out
     assert numbers(tmp_path / "one")["mean_iou"] != numbers(tmp_path / "many")["mean_iou"]
+
+
+def test_bits_are_the_same_every_time_where_asked(evaluate, monkeypatch):
+    asked = []
+    monkeypatch.setattr(devices, "compute_deterministically", lambda: asked.append(True))
+    result = evaluate("--num_steps", 1)
+    assert result.status == 0 and not asked and "cores, float32\n" in result.out
+    assert evaluate("--num_steps", 1, "--deterministic").status == 0 and asked
 
 
 def test_tiles_change_no_number_and_max_side_does(evaluate, tmp_path):

@@ -1,11 +1,13 @@
 """inference.py's files, and what it does with pictures that fail."""
 
 import os
+import re
 import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
+from tensorflow.python.framework import config
 
 import inference
 from deeplab_lfov import Predictor, UserError, decode_labels
@@ -47,6 +49,24 @@ def test_prediction_flags_reach_the_predictor(script, checkpoint, picture, tmp_p
     expected = Predictor(checkpoint, **options).scores(read_image(picture))
     scores = np.load(tmp_path / "shapes_000006_scores.npy")
     np.testing.assert_allclose(scores, expected, atol=1e-5 * np.ptp(expected))
+
+
+def test_precision_and_determinism_are_set_and_told(script, checkpoint, picture, tmp_path):
+    """And the scores of a CPU stay those of float32."""
+    base = ["inference", picture, checkpoint, "--save_scores", "--save_dir"]
+    result = script(*base, tmp_path / "a")
+    assert result.status == 0 and re.search(r"device   .* cores, float32\n", result.out)
+    before = config.is_op_determinism_enabled()
+    try:
+        flags = ["--precision", "tensorfloat32", "--deterministic"]
+        result = script(*base, tmp_path / "b", *flags)
+        assert config.is_op_determinism_enabled()
+    finally:
+        if not before:
+            config.disable_op_determinism()
+    assert result.status == 0 and "cores, tensorfloat32 (float32 here)\n" in result.out
+    scores = (np.load(tmp_path / name / "shapes_000006_scores.npy") for name in "ab")
+    np.testing.assert_array_equal(*scores)
 
 
 def test_tiles_and_max_side_reach_the_predictor(script, checkpoint, picture, tmp_path):

@@ -8,6 +8,7 @@ from PIL import Image
 from deeplab_lfov import Solver
 from deeplab_lfov.data.image_files import write_mask
 from deeplab_lfov.data.image_reader import ImageReader
+from deeplab_lfov.training import trainer
 from deeplab_lfov.weights.formats import read_tensors
 from deeplab_lfov.weights.tf_checkpoint import checkpoints_in
 
@@ -73,15 +74,25 @@ def test_a_bad_file_stops_the_run_after_saving_what_was_learnt(train, tmp_path):
     assert checkpoints_in(tmp_path / "run") == [tmp_path / "run/model.ckpt-1"]
 
 
-def test_out_of_memory_names_the_flags_that_help(train, monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "short"),
+    [
+        (tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor"), "bfloat16"),
+        (tf.errors.NotFoundError(None, None, "No algorithm worked!  Errors: ..."), "float16"),
+        (tf.errors.InternalError(None, None, "CUDA_ERROR_OUT_OF_MEMORY"), None),
+    ],
+)
+def test_out_of_memory_names_the_flags_that_help(train, monkeypatch, error, short):
     def step(*_):
-        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+        raise error
 
     monkeypatch.setattr(Solver, "step", step)
+    monkeypatch.setattr(trainer, "short_precision", lambda: short)
     result = train("--num_steps", 1)
-    assert result.status == 2
-    for flag in ("--batch_size", "--iter_size", "--input_size", "--width", "--precision"):
+    assert result.status == 2 and "error: out of memory" in result.err
+    for flag in ("--batch_size", "--iter_size", "--input_size", "--width"):
         assert flag in result.err
+    assert (f"--precision {short}" if short else "--width") + "\n" in result.err
 
 
 def test_weights_ruined_by_an_update_are_not_saved(train, tmp_path):

@@ -3,6 +3,7 @@ import shlex
 import sys
 
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from helpers import BLUE, rows_of_line
@@ -29,13 +30,35 @@ def run(monkeypatch, capfd):
     return call
 
 
-@pytest.mark.parametrize("task", ["infer", "train", "convolutions"])
+@pytest.mark.parametrize("task", ["infer", "train", "convolutions", "sizes"])
 def test_the_last_line_is_what_was_measured(run, task):
     status, out, _ = run(task, *TINY)
     result = json.loads(out)
     assert status == 0 and result["task"] == task and result["input_size"] == [33, 33]
     assert 0 < result["fastest"] <= result["seconds_per_image"] and result["peak_rss_mb"] > 100
-    assert ("ratio" in result) == (task == "convolutions")
+    assert ("ratio" in result) == (task in ("convolutions", "sizes"))
+    assert "gpu_peak_mb" not in result
+
+
+def test_a_batch_is_copied_and_gpus_tell_their_peak(run, monkeypatch):
+    kinds = {"GPU": ["A"], "CPU": ["B"]}
+    monkeypatch.setattr(tf.config, "list_physical_devices", kinds.get)
+    config = tf.config.experimental
+    monkeypatch.setattr(config, "get_memory_info", lambda device: {"peak": 5 * 2**20 + 1})
+    monkeypatch.setattr(config, "get_device_details", lambda gpu: {"device_name": f"X{gpu}"})
+    result = json.loads(run("transfer", "--input_size", "33,33", "--repeats", 1)[1])
+    assert result["seconds_per_image"] > 0 and result["batch_size"] == 10
+    assert result["gpu_peak_mb"] == 5 and result["device"] == "XA"
+
+
+def test_new_sizes_never_came_before(run, monkeypatch):
+    seen = []
+    picture = benchmark_tasks.picture
+    monkeypatch.setattr(
+        benchmark_tasks, "picture", lambda size, seed: seen.append(size) or picture(size, seed)
+    )
+    assert run("sizes", *TINY)[0] == 0
+    assert len(set(seen)) == len(seen) == 3 * benchmark_tasks.SIZES
 
 
 def test_the_reader_is_measured_in_batches_and_against_decoding(run):
@@ -81,7 +104,7 @@ def test_a_peer_takes_turns_and_gives_the_ratio_of_medians(run, monkeypatch):
 
 
 def test_every_figure_of_several_turns_is_a_median(run, monkeypatch):
-    given = {"fastest": 1.0, "peak_rss_mb": 50, "batch_size": 2}
+    given = {"fastest": 1.0, "peak_rss_mb": 50, "gpu_peak_mb": 7, "batch_size": 2}
     lines = iter(
         {"seconds_per_image": seconds, "own_seconds": own, **given}
         for seconds, own in [(4, 1.0), (1, None), (2.5, 5.0), (8.5, 1.0), (3.0, 2.0), (2.0, 1.0)]
