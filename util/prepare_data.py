@@ -5,6 +5,8 @@ The folder that it writes has train.txt, val.txt and test.txt, classes.txt, mask
 and a preview. Pictures, and masks that hold labels already, stay where they are.
 """
 
+import argparse
+import re
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -89,9 +91,20 @@ def parser() -> Parser:
     p.add_argument(
         "--val", type=flags.SHARE, help="share for val.txt; default: as folders say, else 0.1"
     )
-    p.add_argument("--group", metavar="REGEX", help="what in the names keeps pictures together")
+    p.add_argument(
+        "--group", type=_pattern, metavar="REGEX", help="what in the names keeps pictures together"
+    )
     p.add_argument("--seed", type=flags.SEED, help="decides which pictures are val.txt's")
     return p
+
+
+def _pattern(text: str) -> str:
+    """Return a regular expression as it is; raises what argparse makes an error of."""
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no regular expression: {error}") from error
+    return text
 
 
 def main(given: dict[str, object]) -> None:

@@ -119,7 +119,10 @@ def _find(data_dir: Path, data_list: str | Path) -> Path:
                 f"{path} is a folder; a list is a text file with a picture and its mask in each "
                 "line, and util/prepare_data.py makes one of folders"
             )
-    raise UserError(f"there is no list {data_list}, here or in {data_dir}; set data_list")
+    raise UserError(
+        f"there is no list {data_list}, here or in {data_dir}; name one by --data_list, or let "
+        "util/prepare_data.py make one"
+    )
 
 
 def read_lines(path: Path) -> list[str]:

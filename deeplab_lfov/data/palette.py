@@ -122,8 +122,8 @@ def classes_from(
         return read_classes(class_names, num_classes, palette.classes)
     if palette.class_names and num_classes not in (None, len(palette.class_names)):
         raise UserError(
-            f"the palette or classes.txt names {len(palette.class_names)} classes, not "
-            f"{num_classes}; leave --num_classes out or correct the file"
+            f"the palette or classes.txt of the data set names {len(palette.class_names)} classes, "
+            f"and the network, or --num_classes, has {num_classes}"
         )
     return palette.classes if palette.class_names else Classes(())
 

@@ -46,7 +46,7 @@ def test_the_number_of_names_must_be_that_of_the_classes(tmp_path):
     assert classes_from(None, palette, 2) == palette.classes
     assert classes_from(None, palette, None).names == ("sky", "road")
     assert classes_from(None, read_palette(None), 7).names == ()
-    with pytest.raises(UserError, match="names 2 classes, not 3"):
+    with pytest.raises(UserError, match="names 2 classes, and the network, .* has 3"):
         classes_from(None, palette, 3)
 
 

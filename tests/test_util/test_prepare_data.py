@@ -175,6 +175,17 @@ def test_groups_stay_on_one_side(prepare, add, tmp_path):
     assert len(val) == 5 and len({name[0] for name in val}) == 1
     result = prepare("--group", "x(.)", "--val", 0.25)
     assert result.status == 2 and "matches nothing" in result.err
+    result = prepare("--group", "[")
+    assert result.status == 2 and "'[' is no regular expression" in result.err
+
+
+def test_a_folder_of_masks_among_the_pictures_is_not_taken_for_pictures(prepare, add, tmp_path):
+    for name in ("a", "b"):
+        add(name, [0, 1], to="images/masks")
+    result = prepare(kind=("--masks", "images/masks"))
+    assert result.status == 0 and "without" not in result.out
+    assert "no folder" in prepare(kind=("--masks", "images/gone")).err
+    assert "no .json files" in prepare(kind=("--labelme", "images")).err
 
 
 def test_what_is_in_the_way_stays(prepare, add, tmp_path):

@@ -32,7 +32,7 @@ def from_coco(settings) -> DataSet:
         from pycocotools import mask  # noqa: F401 - what draws needs it, in other processes
     except ImportError as error:
         raise UserError("COCO's polygons need pycocotools: pip install pycocotools") from error
-    pictures = find_pictures(settings.images, leave=settings.output_dir)
+    pictures = find_pictures(settings.images, "", settings.output_dir)
     places = {item.name.as_posix(): item for item in pictures}
     names = Counter(item.image.name for item in pictures)
     places |= {item.image.name: item for item in pictures if names[item.image.name] == 1}

@@ -33,10 +33,12 @@ def from_labelme(settings) -> DataSet:
 
     Raises UserError for damaged files, and where no picture is there.
     """
-    pictures = find_pictures(settings.images, leave=settings.output_dir)
+    pictures = find_pictures(settings.images, "", settings.output_dir)
     places = _places(pictures)
     shapes: dict[Item, list[Shape]] = {}
     paths = sorted(settings.labelme.rglob("*.json"))
+    if not paths:
+        raise UserError(f"there are no .json files in {settings.labelme}")
     for path in paths:
         content = read_json(path, ("shapes",))
         item = _picture_of(path, str(content.get("imagePath", "")), places)

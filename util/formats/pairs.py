@@ -39,12 +39,14 @@ def find_pairs(
     (`_leftImg8bit`) only names that end so count. leave: a folder that is passed over. Raises
     UserError where nothing pairs.
     """
+    for folder in (images, masks):
+        _check_folder(folder)
     same = images.resolve() == masks.resolve()
     if same and image_suffix == mask_suffix:
         raise UserError(
             f"pictures and masks are both in {images}; say by --mask_suffix how masks end"
         )
-    pictures = find_pictures(images, image_suffix, leave)
+    pictures = find_pictures(images, image_suffix, leave, *([] if same else [masks]))
     if same and mask_suffix:
         pictures = [item for item in pictures if not item.image.stem.endswith(mask_suffix)]
     found = {_key(path, masks, mask_suffix): path for path in _files(masks, mask_suffix, leave)}
@@ -64,9 +66,12 @@ def find_pairs(
     return Pairs(pairs, alone, [mask for mask in found.values() if mask not in taken])
 
 
-def find_pictures(images: Path, suffix: str = "", leave: Path | None = None) -> list[Item]:
-    """List the pictures of a folder and those below; raises UserError where there are none."""
-    files = _files(images, suffix, leave)
+def find_pictures(images: Path, suffix: str = "", *leave: Path | None) -> list[Item]:
+    """List the pictures of a folder and those below, but for folders to leave.
+
+    Raises UserError where there are none.
+    """
+    files = _files(images, suffix, *leave)
     if not files:
         ends = f" whose names end with {suffix}" if suffix else ""
         raise UserError(f"there are no pictures in {images}{ends}")
@@ -112,12 +117,16 @@ def _group(name: Path, pattern: str | None) -> str:
     return match.group(min(1, match.re.groups)) or ""
 
 
-def _files(folder: Path, suffix: str, leave: Path | None) -> list[Path]:
+def _check_folder(folder: Path) -> None:
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}")
+
+
+def _files(folder: Path, suffix: str, *leave: Path | None) -> list[Path]:
+    _check_folder(folder)
     files = [path for path in pictures_in(folder) if path.stem.endswith(suffix)]
-    leave = leave.resolve() if leave else None
-    return [path for path in files if not leave or leave not in path.resolve().parents]
+    left = {each.resolve() for each in leave if each}
+    return [path for path in files if left.isdisjoint(path.resolve().parents)]
 
 
 def _key(path: Path, folder: Path, suffix: str) -> Path:
