@@ -52,6 +52,7 @@ def _add_outputs(group: argparse._ArgumentGroup) -> None:
         metavar="PIXELS",
         help="also the mean IoU within so many pixels of a boundary, such as 1,2,4,8,16",
     )
+    flags.add_flag(group, "bf", "also BF, the F1 of boundaries within 0.75 %% of the diagonal")
     group.add_argument(
         "--crf_search",
         type=flags.FACTOR,

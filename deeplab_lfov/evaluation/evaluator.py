@@ -8,15 +8,17 @@ import numpy as np
 from deeplab_lfov.classes import Classes
 from deeplab_lfov.data.list_files import Sample
 from deeplab_lfov.distributed.replicas import Replicas
+from deeplab_lfov.evaluation.boundary_f1 import BoundaryF1
 from deeplab_lfov.evaluation.metrics import ConfusionMatrix
 from deeplab_lfov.evaluation.report import Report
 from deeplab_lfov.evaluation.trimap import TrimapMatrices
 
 
 class Evaluation:
-    """The `matrix` of predictions, and where wanted their `trimap` and a `report`.
+    """The `matrix` of predictions, and where wanted their `trimap`, `bf` and a `report`.
 
-    trimap_widths: in pixels; report: a folder. Raises UserError as `Report` does.
+    trimap_widths: in pixels; report: a folder; bf: whether to look at boundaries. Raises UserError
+    as `Report` does.
     """
 
     def __init__(
@@ -24,9 +26,11 @@ class Evaluation:
         classes: Classes,
         trimap_widths: Sequence[int] | None = None,
         report: str | Path | None = None,
+        bf: bool = False,
     ):
         self.matrix = ConfusionMatrix(classes.names)
         self.trimap = TrimapMatrices(classes.names, trimap_widths) if trimap_widths else None
+        self.bf = BoundaryF1(classes.names) if bf else None
         self.report = Report(report, classes) if report else None
 
     def add(self, sample: Sample, truth: np.ndarray, prediction: np.ndarray) -> None:
@@ -34,6 +38,8 @@ class Evaluation:
         self.matrix.update(truth, prediction)
         if self.trimap:
             self.trimap.update(truth, prediction)
+        if self.bf:
+            self.bf.update(truth, prediction)
         if self.report:
             self.report.add(sample.name, sample.image, truth, prediction)
 
@@ -43,13 +49,15 @@ class Evaluation:
             part.counts = replicas.sum(part.counts)
         if self.trimap:
             self.trimap.num_pixels = int(replicas.sum(np.array(self.trimap.num_pixels)))
+        if self.bf:
+            self.bf.sums = replicas.sum(self.bf.sums)
         if self.report and replicas.num_workers > 1:
             self.report.gather(samples, replicas)
 
     def as_dict(self) -> dict:
-        """Return the numbers of the matrix, and of `trimap` if there is one, as fractions."""
-        trimap = {"trimap": self.trimap.as_dict()} if self.trimap else {}
-        return self.matrix.as_dict() | trimap
+        """Return the numbers of the matrix, and of trimap and bf if there are, as fractions."""
+        more = {"trimap": self.trimap, "bf": self.bf}
+        return self.matrix.as_dict() | {n: part.as_dict() for n, part in more.items() if part}
 
     def __str__(self) -> str:
-        return "\n\n".join(str(part) for part in (self.matrix, self.trimap) if part)
+        return "\n\n".join(str(part) for part in (self.matrix, self.trimap, self.bf) if part)

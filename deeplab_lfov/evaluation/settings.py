@@ -30,6 +30,7 @@ class EvaluationSettings(PredictionSettings):
     json: str | None = None
     report: str | None = None
     trimap: tuple[int, ...] | None = None
+    bf: bool = False
     crf_search: float | None = None
     voc_submission: str | None = None
     deterministic: bool = False
@@ -37,7 +38,7 @@ class EvaluationSettings(PredictionSettings):
     def __post_init__(self):
         if self.data_list is None:
             object.__setattr__(self, "data_list", list_of(self.data_dir, "val"))  # it is frozen
-        metric = {name for name in ("json", "report", "trimap") if getattr(self, name)}
+        metric = {name for name in ("json", "report", "trimap", "bf") if getattr(self, name)}
         if self.voc_submission and (metric or self.crf_search):
             flag = "crf_search" if self.crf_search else min(metric)
             raise UserError(f"--voc_submission measures nothing; leave out --{flag}")

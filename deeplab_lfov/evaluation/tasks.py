@@ -71,7 +71,7 @@ def measure(settings: EvaluationSettings, predictor: Predictor, replicas: Replic
     masks = replicas.share(_mask_paths(settings.save_dir, samples))
     if settings.json:
         writable_json(settings.json, "mean_iou")
-    evaluation = Evaluation(predictor.classes, settings.trimap, settings.report)
+    evaluation = Evaluation(predictor.classes, settings.trimap, settings.report, settings.bf)
     _check_masks(settings, reader, samples, replicas.is_chief)
     _print_plan(settings, f"{len(samples)} pictures with masks", predictor, replicas)
 

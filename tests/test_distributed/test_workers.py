@@ -115,7 +115,7 @@ def test_two_workers_evaluate_as_one_does(alone, script, shapes, tmp_path):
         (tmp_path / name).mkdir()
         return [part for pair in outputs.items() for part in pair]
 
-    common = ["--data_dir", shapes, "--restore_from", alone[0], "--trimap", "1,4"]
+    common = ["--data_dir", shapes, "--restore_from", alone[0], "--trimap", "1,4", "--bf"]
     one = script("evaluate", *common, *flags("one"))
     assert one.status == 0, one.err
     chief, other = finish(start(2, "evaluate.py", *common, *flags("two")))

@@ -64,6 +64,13 @@ def test_the_trimap_is_printed_and_written(evaluate, tmp_path):
     assert f"{found['trimap']['4']:.2%}" in result.out
 
 
+def test_bf_is_printed_and_written(evaluate, tmp_path):
+    result = evaluate("--bf", "--json", tmp_path / "numbers")
+    assert result.status == 0, result.err
+    found = json.loads((tmp_path / "numbers").read_text())["bf"]
+    assert 0 < found["mean"] < 1 and f"{found['mean']:.2%}" in result.out
+
+
 def test_the_report_holds_the_numbers(evaluate, tmp_path):
     result = evaluate("--report", tmp_path / "report", "--json", tmp_path / "numbers")
     assert result.status == 0, result.err

@@ -1,0 +1,97 @@
+"""BF by hand, and against a computation by all pairs of pixels."""
+
+import math
+
+import numpy as np
+import pytest
+
+from deeplab_lfov.evaluation.boundary_f1 import TOLERANCE, BoundaryF1, boundary_f1
+
+EVERYWHERE = np.ones((100, 200), bool)  # of a diagonal of 223.6 pixels: 1.68 are allowed
+
+
+def left(columns, shape=(100, 200)):
+    mask = np.zeros(shape, bool)
+    mask[:, :columns] = True
+    return mask
+
+
+@pytest.mark.parametrize(("columns", "score"), [(100, 1.0), (101, 1.0), (99, 1.0), (102, 0.0)])
+def test_a_boundary_may_be_off_by_a_pixel(columns, score):
+    assert boundary_f1(left(100), left(columns), EVERYWHERE) == score
+
+
+def test_precision_and_recall_by_hand():
+    """Half of the predicted boundary is 50 columns off, and half of the truth is not met."""
+    prediction = left(100)
+    prediction[:50, 50:] = False
+    # Of the prediction: 50 pixels at column 99; 50 at column 49, and 50 of the step between them,
+    # of which those within 1.68 pixels of column 99 count: row 50, columns 98 and 99.
+    ours = 50 + 50 + 49  # the step's last pixel is one of the column's
+    precision, recall = (50 + 1) / ours, 51 / 100
+    expected = 2 * precision * recall / (precision + recall)
+    assert boundary_f1(left(100), prediction, EVERYWHERE) == pytest.approx(expected, abs=1e-12)
+
+
+def test_classes_that_fill_the_picture_and_classes_that_are_missed():
+    assert boundary_f1(EVERYWHERE, EVERYWHERE, EVERYWHERE) == 1
+    assert boundary_f1(EVERYWHERE, left(100), EVERYWHERE) == 0
+    assert boundary_f1(left(100), ~EVERYWHERE, EVERYWHERE) == 0
+
+
+def test_void_has_no_boundary_and_hides_what_is_in_it():
+    counted = ~(left(120) & ~left(80))  # the columns 80 to 119 are void
+    assert boundary_f1(left(80), left(80), counted) == 1
+    assert boundary_f1(left(80), left(110), counted) == 1
+    assert boundary_f1(left(80), left(130), counted) == 0
+
+
+def by_pairs(truth, prediction, counted):
+    def boundary(mask):
+        found = []
+        for y, x in np.argwhere(mask & counted):
+            for v, u in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)):
+                inside = 0 <= v < mask.shape[0] and 0 <= u < mask.shape[1]
+                if inside and counted[v, u] and not mask[v, u]:
+                    found.append((y, x))
+                    break
+        return found
+
+    ours, theirs = boundary(prediction), boundary(truth)
+    if not ours or not theirs:
+        return float(bool(ours) == bool(theirs))
+    most = TOLERANCE * math.hypot(*truth.shape)
+
+    def share(some, others):
+        return sum(min(math.dist(a, b) for b in others) <= most for a in some) / len(some)
+
+    precision, recall = share(ours, theirs), share(theirs, ours)
+    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_it_is_what_all_pairs_of_pixels_give(seed):
+    rng = np.random.default_rng(seed)
+    shape = (150, 9)  # 1.13 pixels are allowed
+    truth, prediction = (rng.random(shape) < share for share in (0.1, 0.15))
+    counted = rng.random(shape) < 0.9
+    expected = by_pairs(truth & counted, prediction, counted)
+    assert 0 < expected < 1
+    assert boundary_f1(truth & counted, prediction, counted) == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_mean_is_over_the_classes_of_each_picture_and_then_over_pictures():
+    bf = BoundaryF1(("sky", "road", "car"))
+    halves = left(100).astype(np.uint8)
+    bf.update(halves, halves)  # sky and road: 1 and 1
+    bf.update(halves, np.zeros_like(halves))  # 0 and 0
+    bf.update(np.full_like(halves, 255), halves)  # counts nowhere
+    bf.update(np.zeros_like(halves), np.zeros_like(halves))  # sky alone: 1
+    assert bf.mean == pytest.approx((1 + 0 + 1) / 3)
+    assert bf.as_dict() == {
+        "sky": pytest.approx(2 / 3),
+        "road": 0.5,
+        "car": None,
+        "mean": pytest.approx(2 / 3),
+    }
+    assert "car                   absent" in str(bf) and "66.67%" in str(bf)
