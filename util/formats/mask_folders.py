@@ -72,12 +72,14 @@ def _values_of(mask: Path) -> Found:
     except UserError as error:
         return Found({}, str(error))
     if pixels.ndim == 2:
-        values, counts = np.unique(pixels, return_counts=True)
-        return Found(dict(zip(values.tolist(), counts.tolist(), strict=True)))
-    values, counts = np.unique(pixels.reshape(-1, 3), axis=0, return_counts=True)
-    if len(values) > _MOST_COLORS:
-        return Found({}, f"{mask} has {len(values):,} colours: it is a picture and no mask")
-    return Found(dict(zip(map(tuple, values.tolist()), counts.tolist(), strict=True)))
+        counts = np.bincount(pixels.ravel(), minlength=MOST)
+        return Found({value: int(counts[value]) for value in np.flatnonzero(counts).tolist()})
+    red, green, blue = np.moveaxis(pixels.astype(np.int32), -1, 0)
+    codes, counts = np.unique(red << 16 | green << 8 | blue, return_counts=True)
+    if len(codes) > _MOST_COLORS:
+        return Found({}, f"{mask} has {len(codes):,} colours: it is a picture and no mask")
+    colors = [(code >> 16, code >> 8 & 255, code & 255) for code in codes.tolist()]
+    return Found(dict(zip(colors, counts.tolist(), strict=True)))
 
 
 def _values_or_colors(mask: Path) -> np.ndarray:
