@@ -39,7 +39,7 @@ class Palette(NamedTuple):
         Raises UserError that names the colours which are not in the palette.
         """
         table = np.zeros(1 << 24, np.uint16)  # of which few pages are ever touched
-        table[_codes(self.colors)] = self.labels + np.uint16(1)
+        table[_codes(self.colors)] = self.labels.astype(np.uint16) + 1
         codes = _codes(pixels)
         labels = table[codes]
         if not labels.all():
