@@ -95,12 +95,10 @@ def _modules(tensors: Mapping[str, np.ndarray]) -> dict[str, Module]:
 
 
 def _natural(name: str) -> list[tuple[bool, int | str]]:
-    """Order `features.10` behind `features.2`, and `classifier` behind `features`."""
-    first = [(False, 0 if name.startswith(("features", "vgg", "conv")) else 1)]
-    parts = re.split(r"(\d+)", name)
-    return first + [
-        (True, part) if n % 2 == 0 else (False, int(part)) for n, part in enumerate(parts)
-    ]
+    """Order `features.10` behind `features.2`, then `classifier` or `pre_logits`, then `head`."""
+    place = 0 if name.startswith(("features", "vgg", "conv")) else 2 if "head" in name else 1
+    parts = enumerate(re.split(r"(\d+)", name))
+    return [(False, place), *((n % 2 == 0, int(part) if n % 2 else part) for n, part in parts)]
 
 
 def _folded(modules: dict[str, Module], where: str | Path) -> dict[str, Module]:
@@ -135,9 +133,11 @@ def _misfit(modules: list[tuple[str, Module]]) -> str:
     width = shapes[0][0] / WIDTH_UNIT
     inputs = 3
     for layer, (name, _), shape in zip(CONVOLUTIONS, modules, shapes, strict=False):
-        if layer.name in ("fc6", "fc7", CONVOLUTIONS[-1].name):
-            break
-        wanted = (round(layer.channels * width), inputs, 3, 3)
+        if layer.name.startswith("fc"):  # of any number of outputs, and linear or not
+            flat = layer.name == "fc6" and len(shape) == 2
+            wanted = (shape[0], inputs * 49 if flat else inputs, *shape[2:])
+        else:
+            wanted = (round(layer.channels * width), inputs, 3, 3)
         if shape != wanted:
             return f"{name} is {_text(shape)}, and {layer.name} would be {_text(wanted)}"
         inputs = wanted[0]

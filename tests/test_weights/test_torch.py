@@ -122,6 +122,15 @@ def test_layers_are_told_by_their_order(tensors, layers):
     assert len(names) == layers and names[12] == "conv5_3" and names[13:14] in (["fc6"], [])
 
 
+def test_layers_of_timms_names():
+    """In a .safetensors names are sorted, and its head comes before what is below it."""
+    tensors = vgg() | numbers("head.fc", 10, 64)
+    tensors |= numbers("pre_logits.fc1", 64, 8, 7, 7) | numbers("pre_logits.fc2", 64, 64, 1, 1)
+    layers = layers_of(tensors, "x")
+    shapes = [layers[name][0].shape for name in ("fc6", "fc7", "fc8")]
+    assert shapes == [(64, 8, 7, 7), (64, 64, 1, 1), (10, 64)]
+
+
 @pytest.mark.parametrize(
     ("tensors", "words"),
     [
@@ -131,6 +140,7 @@ def test_layers_are_told_by_their_order(tensors, layers):
             vgg() | numbers("features.8", 5, 2, 3, 3),
             "features.8 is 5x2x3x3, and conv3_1 would be 4x2x3x3",
         ),
+        (vgg((64, 392), (64, 63)), "classifier.1 is 64x63, and fc7 would be 64x64"),
         (vgg() | {"norm.weight": np.zeros(3)}, "neither convolution nor linear"),
     ],
 )
