@@ -16,8 +16,8 @@ from deeplab_lfov.cli.command import run
 from deeplab_lfov.cli.inference_flags import parser, settings_of
 from deeplab_lfov.console import print_error
 from deeplab_lfov.data.decoding import check_regular
-from deeplab_lfov.data.image_files import is_output, read_image
-from deeplab_lfov.data.list_files import SUFFIXES, pictures_in
+from deeplab_lfov.data.image_files import DATA_SET, SOFTWARE, is_output, read_image
+from deeplab_lfov.data.list_files import MASK_FOLDERS, SUFFIXES, pictures_in
 from deeplab_lfov.data.palette import read_classes
 from deeplab_lfov.errors import UserError, printable
 from deeplab_lfov.inference.outputs import Outputs, check_scores_replaceable, plan_outputs
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from deeplab_lfov.inference.segmentation import Segmentation
     from deeplab_lfov.inference.settings import InferenceSettings
 
+_FOLDERS_OF_MASKS = {*MASK_FOLDERS, "SegmentationObject"}
+
 
 def main(flags: dict[str, object]) -> None:
     """Make settings of the flags that were given, and segment."""
@@ -41,10 +43,7 @@ def segment(settings: InferenceSettings) -> None:
 
     Raises UserError for what the user can put right.
     """
-    if Path(settings.ckpt).suffix.lower() in SUFFIXES and Path(settings.ckpt).is_file():
-        raise UserError(
-            f"{settings.ckpt} is a picture, and the weights come last: inference.py PICTURE... CKPT"
-        )
+    _check_order(Path(settings.ckpt))
     images = find_images(settings.images)
     outputs = plan_outputs(settings, images)
     device = start_tensorflow(autotune=False)
@@ -56,6 +55,17 @@ def segment(settings: InferenceSettings) -> None:
     if failed:
         print(f"{failed} of {len(images)} pictures failed")
         sys.exit(1)
+
+
+def _check_order(last: Path) -> None:
+    """Raise UserError where the last path is no weights, but a picture or a folder of them."""
+    what = ""
+    if last.suffix.lower() in SUFFIXES and last.is_file():
+        what = "is a picture"
+    elif last.is_dir() and not any(last.glob("*.index")) and pictures_in(last):
+        what = "holds pictures and no checkpoint"
+    if what:
+        raise UserError(f"{last} {what}; the weights come last: inference.py PICTURE... CKPT")
 
 
 def find_images(patterns: Sequence[str]) -> list[Path]:
@@ -83,11 +93,15 @@ def _pictures(pattern: str) -> list[Path]:
         here = [Path(p) for p in glob.glob(pattern, recursive=True) if Path(p).is_file()]
     # Masks of an earlier run, or of a data set, may lie beside their pictures.
     stems = {p.with_suffix("") for p in here}
-    return sorted(p for p in here if not _is_mask_of_another(p, stems) and not is_output(p))
+    return sorted(p for p in here if not _is_mask(p, stems))
 
 
-def _is_mask_of_another(path: Path, stems: set[Path]) -> bool:
-    return path.stem.endswith("_mask") and path.with_name(path.stem[: -len("_mask")]) in stems
+def _is_mask(path: Path, stems: set[Path]) -> bool:
+    """Tell masks from pictures: by their names beside others, their folders and their origin."""
+    named = path.stem.removesuffix("_mask")
+    of_another = named != path.stem and path.with_name(named) in stems
+    in_voc = path.parent.name in _FOLDERS_OF_MASKS
+    return of_another or in_voc or any(is_output(path, origin) for origin in (SOFTWARE, DATA_SET))
 
 
 def _predictor(settings: InferenceSettings) -> Predictor:

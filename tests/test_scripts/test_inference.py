@@ -241,6 +241,23 @@ def test_scores_with_a_head_that_is_no_python(tmp_path):
 def test_a_picture_in_the_place_of_the_weights(script, checkpoint, picture):
     result = script("inference", checkpoint, picture)
     assert result.status == 2 and "the weights come last: inference.py PICTURE" in result.err
+    result = script("inference", checkpoint, picture.parent)
+    assert result.status == 2 and "holds pictures and no checkpoint" in result.err
+    assert "the weights come last: inference.py PICTURE" in result.err
+
+
+def test_masks_of_a_data_set_are_no_pictures(tmp_path):
+    for name in ("own/a.jpg", "VOC/JPEGImages/b.jpg", "VOC/SegmentationObject/b.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (4, 3)).save(tmp_path / name)
+    for folder in ("own/masks", "VOC/SegmentationClass"):
+        (tmp_path / folder).mkdir()
+    write_mask(tmp_path / "own/masks/a.png", np.zeros((3, 4), np.uint8), DATA_SET)
+    Image.new("P", (4, 3)).save(tmp_path / "VOC/SegmentationClass/b.png")
+    assert inference.find_images([str(tmp_path)]) == [
+        tmp_path / "VOC/JPEGImages/b.jpg",
+        tmp_path / "own/a.jpg",
+    ]
 
 
 def test_folders_are_taken_whole_but_for_masks(script, checkpoint, tmp_path):
