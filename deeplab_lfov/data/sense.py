@@ -1,5 +1,6 @@
 """What makes no sense in a list as a whole, though every one of its files can be read."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,7 +16,7 @@ from deeplab_lfov.data.list_files import Sample
 from deeplab_lfov.errors import UserError, few
 from deeplab_lfov.voc import CLASS_NAMES, VOID
 
-_LOOKED_AT = 20  # pictures of a list, for their brightness
+_LOOKED_AT = 20  # pictures at most of a list, for their brightness
 _DARK = 1 << 12  # of 16 bits the upper 8 are kept: below this a picture has 16 greys
 
 
@@ -85,14 +86,16 @@ def doubts(summary: DatasetSummary, samples: Sequence[Sample]) -> list[str]:
 def _dark(samples: Sequence[Sample]) -> list[str]:
     """Tell of 16-bit pictures whose upper bytes, which are kept, hold next to nothing."""
     brightest = {}
-    for sample in samples[:: max(1, len(samples) // _LOOKED_AT)][:_LOOKED_AT]:
+    for sample in samples[:: math.ceil(len(samples) / _LOOKED_AT)]:
         with suppress(UserError):
             brightest[sample.image] = brightest_of_16_bits(sample.image)
     values = [value for value in brightest.values() if value is not None]
     if not values or max(values) >= _DARK:
         return []
-    factor = (1 << 16) // (max(values) + 1)
     dark = [image for image, value in brightest.items() if value is not None]
+    if not any(values):
+        return [f"16-bit pictures such as {dark[0]} are black; look at what wrote them"]
+    factor = (1 << 16) // (max(values) + 1)
     return [
         f"16-bit pictures such as {dark[0]} go up to {max(values)} of 65535 and will be almost "
         f"black, as their upper bytes are kept; multiply their pixels by {factor}"

@@ -4,6 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from deeplab_lfov.data.dataset_check import DatasetSummary
+from deeplab_lfov.data.list_files import Sample
+from deeplab_lfov.data.sense import doubts
+
 SMALL = ["--width", 1 / 64, "--input_size", "9,9", "--batch_size", 1, "--num_steps", 1]
 SMALL += ["--class_names", "names.txt"]
 
@@ -55,6 +59,22 @@ def test_doubts_are_told_once(run):
     assert "1 lines come more than once, 1 too many: p0.png" in warnings[1]
     assert "p0.png go up to 4095 of 65535" in warnings[2] and "by 16" in warnings[2]
     assert "warning" not in run("check", [0, 1, 2], bits=4096).err
+
+
+def test_the_whole_of_a_list_is_sampled_for_dark_pictures(tmp_path):
+    samples = [Sample(tmp_path / f"{number}.png", None) for number in range(39)]
+    for number, sample in enumerate(samples):
+        brightest = 100 if number < 20 else 60000
+        Image.fromarray(np.full((3, 4), brightest, np.uint16)).save(sample.image)
+    summary = DatasetSummary(("sky",), [])
+    assert not doubts(summary, samples)
+    assert "by 648" in doubts(summary, samples[:20])[0]
+
+
+def test_black_pictures_have_no_factor(tmp_path):
+    Image.fromarray(np.zeros((3, 4), np.uint16)).save(tmp_path / "a.png")
+    (doubt,) = doubts(DatasetSummary(("sky",), []), [Sample(tmp_path / "a.png", None)])
+    assert "a.png are black" in doubt and "multiply" not in doubt
 
 
 def test_rgb_masks_without_a_palette(run):
