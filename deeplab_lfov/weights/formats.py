@@ -69,9 +69,13 @@ def format_of(path: Path) -> str:
 
 def _kind_of_zip(path: Path) -> str:
     # zipfile has many errors for damaged files; the reader of .npz makes one of them.
+    names: list[str] = []
     with suppress(Exception), members_of(path) as (_, members):
-        if any(name.endswith("data.pkl") for name in members):
-            return "PyTorch"
+        names = list(members)
+    if any(name.endswith("data.pkl") for name in names):
+        return "PyTorch"
+    if names and not any(name.endswith(".npy") for name in names):
+        raise UserError(f"{path} is a zip of other files; unpack it, and give the weights in it")
     return "npz"
 
 

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 
 _MOST_OPCODES = 1_000_000  # a network with all its slots takes about 5,000
 _MOST_KEY = 1000
+_MOST_INTEGER_KEY = 1 << 60  # hashes of larger ones can be made to collide, one with all
+_MOST_ARGUMENTS = 20  # each call copies them
 
 _PUSHED = {
     *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1"),
@@ -18,6 +20,10 @@ _PUSHED = {
 }
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+
+
+class ForbiddenCallError(ValueError):
+    """A pickle names a function that it may not call."""
 
 
 class Stateful:
@@ -148,7 +154,7 @@ class Machine:
         if not isinstance(self._stack[-1], dict) or len(items) % 2:
             raise ValueError("it sets items of what is no dict")
         for key, value in zip(items[::2], items[1::2], strict=True):
-            if type(key) not in self._keys or len(str(key)) > _MOST_KEY:
+            if type(key) not in self._keys or not _is_short(key):
                 raise ValueError("a key is no text, or a very long one")
             self._stack[-1][key] = value
 
@@ -163,13 +169,17 @@ class Machine:
 
     def _push_function(self, name: str) -> None:
         if name not in self._functions:
-            raise ValueError(f"it calls {name.replace(' ', '.')[:100]}, which no weights need")
+            raise ForbiddenCallError(
+                f"it calls {name.replace(' ', '.')[:100]}, which no weights need"
+            )
         self._stack.append(self._functions[name])
 
     def _reduce(self, _: None) -> None:
         function, arguments = self._pop(2)
         if type(function) is not _Function or type(arguments) is not tuple:
             raise ValueError("it calls what is no function")
+        if len(arguments) > _MOST_ARGUMENTS:
+            raise ValueError(f"it calls with {len(arguments):,} arguments")
         self._stack.append(function.call(*arguments))
 
     def _refer(self, _: None) -> None:
@@ -182,6 +192,10 @@ class Machine:
         if not isinstance(self._stack[-1], Stateful):
             raise ValueError("it gives a state to what has none")
         self._stack[-1].set_state(state)
+
+
+def _is_short(key: str | int) -> bool:
+    return len(key) <= _MOST_KEY if isinstance(key, str) else abs(key) < _MOST_INTEGER_KEY
 
 
 _STEPS = {

@@ -15,7 +15,7 @@ import numpy as np
 
 from deeplab_lfov.errors import UserError, shortened
 from deeplab_lfov.weights.npz import members_of, unpack
-from deeplab_lfov.weights.pickle_machine import Attributed, Machine
+from deeplab_lfov.weights.pickle_machine import Attributed, ForbiddenCallError, Machine
 
 STREAM = bytes.fromhex("80028a0a6cfc9c46f9206aa850192e")
 """How a file in the older format begins."""
@@ -37,6 +37,7 @@ _TYPES = {
 _MOST_DIMENSIONS, _MOST_SIZE = 32, 1 << 40
 _MOST_DEPTH = 10  # of dicts in dicts
 _FREE_BYTES = 1 << 20  # that tensors may have more than the file: expanded ones, a few numbers
+_ADVICE = "; save its state dict alone, torch.save(model.state_dict(), ...)"
 
 
 class StorageType(NamedTuple):
@@ -79,11 +80,18 @@ def read_torch(path: Path) -> object:
     # Each opcode of a damaged pickle fails in its own way, and nothing of ours runs but the above.
     except Exception as error:
         reason = shortened(str(error) or type(error).__name__, 300)  # zipfile quotes without end
-        raise UserError(f"{path} is a PyTorch file that cannot be read: {reason}") from error
+        advice = _ADVICE if isinstance(error, ForbiddenCallError) else ""
+        raise UserError(
+            f"{path} is a PyTorch file that cannot be read: {reason}{advice}"
+        ) from error
 
 
 def _read_zip(path: Path) -> object:
     with members_of(path) as (archive, members):
+        if sum(each.file_size for each in members.values()) > path.stat().st_size + _FREE_BYTES:
+            raise ValueError(
+                "it is packed, which PyTorch never does; zip it again with no compression"
+            )
         root = next(name for name in members if name.endswith("data.pkl"))[: -len("data.pkl")]
         if f"{root}constants.pkl" in members:
             raise ValueError(
@@ -113,6 +121,8 @@ def _read_stream(path: Path) -> object:
     storages: dict[str, Content] = {}
     for key in keys:
         count = int.from_bytes(stream.read(8), "little" if is_little else "big")
+        if key not in by_key:
+            raise ValueError(f"no tensor lies in its storage {key}")
         size = count * by_key[key].dtype.itemsize
         storages[key] = stream.getbuffer()[stream.tell() : stream.tell() + size]
         stream.seek(size, io.SEEK_CUR)
@@ -156,7 +166,10 @@ def _parameter(tensor: object, *_: object) -> object:
 
 def _ordered(*pairs: object) -> Attributed:
     made = Attributed()
-    for pair in pairs[0] if pairs and type(pairs[0]) is list else ():
+    given = pairs[0] if pairs and type(pairs[0]) is list else []
+    # Taken out of the list: who gives one list to many calls would have them go on without end.
+    taken, given[:] = given[:], []
+    for pair in taken:
         if type(pair) not in (list, tuple) or len(pair) != 2 or type(pair[0]) is not str:
             raise ValueError("an OrderedDict is made of other things than pairs")
         made[pair[0]] = pair[1]
@@ -174,14 +187,14 @@ _FUNCTIONS: dict[str, Callable[..., object] | StorageType] = {
 
 
 def _tensors_of(content: object, size: int) -> list[Tensor]:
-    """List the tensors in dicts and lists; raises ValueError where they are larger than a file."""
+    """List the tensors in dicts, lists and tuples; raises ValueError for more than a file has."""
     found: list[Tensor] = []
     waiting, seen = [content], set()
     while waiting:
         each = waiting.pop()
         if isinstance(each, Tensor):
             found.append(each)
-        elif isinstance(each, (dict, list)) and id(each) not in seen:
+        elif isinstance(each, (dict, list, tuple)) and id(each) not in seen:
             seen.add(id(each))
             waiting += each.values() if isinstance(each, dict) else each
     if sum(tensor.nbytes for tensor in found) > size + _FREE_BYTES:

@@ -1,11 +1,12 @@
 """What PyTorch's state dicts hold, told by names and shapes: VGG-16 or LargeFOV.
 
 Tensors belong to modules, `features.0` to `features.0.weight`. Names of Caffe's layers are taken at
-their word; else the modules are those of the network in its order, whatever they are called.
+their word; else the modules are those of the network in its order, whatever they are called: the
+order of the file or of the names, whichever has the network's shapes.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,7 @@ def layers_of(tensors: Mapping[str, np.ndarray], where: str | Path) -> Blobs:
     fault = _misfit(in_order)
     if fault:
         raise UserError(f"{where} is neither VGG-16 nor LargeFOV: {fault}")
+    _check_one_order(tensors, where)
     names = _LAYERS[: len(in_order)]
     names[_TRUNK:] = ["fc6", "fc7", "fc8"][: len(in_order) - _TRUNK]
     return {name: _blobs(module) for name, (_, module) in zip(names, in_order, strict=True)}
@@ -73,7 +75,7 @@ def sources_of(tensors: Mapping[str, np.ndarray], layers: Blobs) -> list[str]:
 
 def has_torchvision_names(tensors: Mapping[str, np.ndarray]) -> bool:
     """Tell whether modules are called `features.0`, as torchvision's and timm's are."""
-    return "features.0.weight" in tensors
+    return any(f".{name}".endswith(".features.0.weight") for name in tensors)
 
 
 def _state_dict(content: object) -> dict[str, np.ndarray]:
@@ -86,9 +88,30 @@ def _state_dict(content: object) -> dict[str, np.ndarray]:
 
 
 def _modules(tensors: Mapping[str, np.ndarray]) -> dict[str, Module]:
-    """Group tensors by module, in the order of the numbers in their names, else as they come."""
+    """Group tensors by module, in the order of the file or of their names, as the network's is."""
+    orders = [_grouped(tensors, names) for names in (tensors, sorted(tensors, key=_natural))]
+    return next((each for each in orders if not _misfit(_filters(each))), orders[-1])
+
+
+def _check_one_order(tensors: Mapping[str, np.ndarray], where: str | Path) -> None:
+    """Raise UserError where file and names have two orders of layers and both would do."""
+    orders = [_grouped(tensors, names) for names in (tensors, sorted(tensors, key=_natural))]
+    fitting = [_filters(each) for each in orders if not _misfit(_filters(each))]
+    for (name, _), (other, _) in zip(fitting[0], fitting[-1], strict=True):
+        if name != other:
+            raise UserError(
+                f"{where} has layers in two possible orders: {name} is before {other} in the file, "
+                "and behind it by name; call them conv1_1 to fc8"
+            )
+
+
+def _filters(modules: Mapping[str, Module]) -> list[tuple[str, Module]]:
+    return [(name, module) for name, module in modules.items() if module["weight"].ndim > 1]
+
+
+def _grouped(tensors: Mapping[str, np.ndarray], names: Iterable[str]) -> dict[str, Module]:
     modules: dict[str, Module] = {}
-    for name in sorted(tensors, key=_natural):
+    for name in names:
         module, _, part = name.rpartition(".")
         modules.setdefault(module, {})[part] = tensors[name]
     return {name: module for name, module in modules.items() if "weight" in module}
