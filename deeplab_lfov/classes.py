@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from deeplab_lfov.errors import UserError
-from deeplab_lfov.voc import CLASS_NAMES, PALETTE, class_names_of
+from deeplab_lfov.voc import PALETTE, VOID, class_names_of
 
 Color = tuple[int, int, int]
 """RGB, each from 0 to 255."""
@@ -26,10 +26,12 @@ class Classes(NamedTuple):
 
     @property
     def table(self) -> np.ndarray:
-        """The colour of every label, uint8 RGB [256, 3]; VOC's for void and what has none."""
+        """The colour of every label, uint8 RGB [256, 3]; VOC's for what has none."""
         table = PALETTE.copy()
         if self.colors:
             table[: len(self.colors)] = self.colors
+        if self.void_colors:
+            table[VOID] = self.void_colors[0]
         return table
 
     @property
@@ -40,7 +42,7 @@ class Classes(NamedTuple):
     @property
     def are_named(self) -> bool:
         """Whether the names were given by somebody, and are not just `class 0`, `class 1`, ..."""
-        return self.names == CLASS_NAMES or self.names != class_names_of(len(self.names))
+        return any(name != f"class {label}" for label, name in enumerate(self.names))
 
     def without_voc_colors(self) -> "Classes":
         """Return the classes without colours where those are VOC's, as those without are drawn."""

@@ -243,7 +243,7 @@ def _summary(
     rows = [*zip(classes.names, counts, strict=False), ("void", counts[VOID])]
     shares = [f"  {name:<{pad}}{count / total:7.2%}" for name, count in rows if count]
     if never := [name for name, count in rows[:-1] if not count]:
-        shares.append(f"  {len(never)} classes never occur: {few(never, 5)}")
+        shares.append(f"  classes that never occur ({len(never)}): {few(never, 5)}")
     sizes = {split: sum(item.split == split for item in items) for split in SPLITS}
     lists = ", ".join(f"{split}.txt {size:,}" for split, size in sizes.items() if size)
     return [

@@ -90,6 +90,8 @@ def test_grey_0_and_255_stop_until_somebody_says_what_they_are(prepare, add, tmp
         ([0, 40], ["--label_map", "0-0"], "is no pair"),
         ([0, 40], ["--label_map", "0:0,0:1"], "two labels"),
         ([0, 2], ["--class_names", "one.txt"], "--label_map"),
+        ([0, 33, 255], [], "--label_map cityscapes"),
+        ([0, 150, 255], [], "--label_map ade20k"),
         ([(1, 2, 3), (9, 9, 9)], [], "2 colours stand for labels"),
         ([(128, 0, 0), (0, 0, 0)], [], "--palette voc names them"),
         ([(1, 2, 3), (128, 0, 0)], ["--palette", "voc"], "(1, 2, 3)"),
@@ -112,7 +114,7 @@ def test_names_say_how_many_labels_there_are(prepare, add, tmp_path):
     (tmp_path / "names.txt").write_text("sky\nroad\ncar\ndog\n")
     result = prepare("--class_names", tmp_path / "names.txt")
     assert result.status == 0, result.err
-    assert "2 classes never occur: road, car" in result.out
+    assert "classes that never occur (2): road, car" in result.out
 
 
 def test_colors_become_labels(prepare, add, tmp_path):
@@ -126,6 +128,21 @@ def test_colors_become_labels(prepare, add, tmp_path):
     assert classes == (("sky", "road"), ((9, 9, 9), (200, 0, 100)), ((1, 1, 1),))
     preview = np.asarray(Image.open(tmp_path / "out/preview.png"))
     assert (preview == (200, 0, 100)).all(axis=-1).sum() > 100  # in the legend
+
+
+@pytest.mark.parametrize(("mode", "values"), [("1", [0, 255]), ("I;16", [0, 1000]), ("P", [0, 7])])
+def test_masks_of_any_depth_are_mapped(prepare, add, tmp_path, mode, values):
+    add("a", [0])
+    mask = np.resize(values, (4, 6))
+    picture = Image.fromarray(mask.astype(np.uint16 if mode == "I;16" else np.uint8))
+    if mode == "P":
+        picture.putpalette(bytes(range(256)) * 3)
+    picture.convert(mode).save(tmp_path / "masks/a.png")
+    assert prepare().status == (0 if mode == "1" else 2)  # which holds 0 and 1
+    written = {"1": 1, "I;16": 1000, "P": 7}[mode]
+    result = prepare("--label_map", f"0:1,{written}:0,255:0")
+    assert result.status == 0, result.err
+    assert labels(tmp_path, "a") == [1, 0] * 3
 
 
 def test_cityscapes_names_ids_and_folders(prepare, add, tmp_path):
@@ -161,8 +178,8 @@ def test_masks_beside_their_pictures_and_files_alone(prepare, add, tmp_path):
     Image.new("L", (6, 4)).save(tmp_path / "images/gone_mask.png")
     result = prepare("--mask_suffix", "_mask", kind=("--masks", "images"))
     assert result.status == 0, result.err
-    assert "1 pictures without masks: lonely.jpg" in result.out
-    assert "1 masks without pictures:" in result.out and "gone_mask.png" in result.out
+    assert "pictures without masks (1): lonely.jpg" in result.out
+    assert "masks without pictures (1): " in result.out and "gone_mask.png" in result.out
     assert prepare(kind=("--masks", "images")).status == 2
 
 
@@ -250,9 +267,72 @@ def test_coco_files_are_train_and_val(prepare, coco, tmp_path):
     coco("two.json", ("c", "d", "gone"))
     (tmp_path / "images/gone.jpg").unlink()
     result = prepare(kind=("--coco", "one.json", "two.json"))
-    assert result.status == 0 and "1 images are missing: gone.jpg" in result.out
+    assert result.status == 0 and "images without pictures (1): gone.jpg" in result.out
     assert names(tmp_path, "val") == ["c", "d"]
     assert prepare("--val", 0.5, kind=("--coco", "one.json", "two.json")).status == 2
+
+
+def test_coco_numbers_the_categories_of_all_files_alike(prepare, coco, tmp_path):
+    dog, sofa = {"id": 7, "name": "dog"}, {"id": 3, "name": "sofa"}
+    square = [[0, 0, 6, 0, 6, 4, 0, 4]]
+    coco("one.json", ("a",), categories=[dog], annotations=region(square))
+    coco("two.json", ("b",), categories=[sofa, dog], annotations=region(square))
+    result = prepare(kind=("--coco", "one.json", "two.json"))
+    assert result.status == 0, result.err
+    assert labels(tmp_path, "a") == labels(tmp_path, "b") == [2] * 6
+    coco("two.json", ("b",), categories=[dog | {"name": "cat"}], annotations=[])
+    result = prepare(kind=("--coco", "one.json", "two.json"))
+    assert result.status == 2 and "the category 7 is 'cat'" in result.err
+    coco("two.json", ("b",), categories=[dog | {"id": 8}], annotations=[])
+    assert "several categories" in prepare(kind=("--coco", "one.json", "two.json")).err
+
+
+def test_coco_takes_names_in_another_order(prepare, coco, tmp_path):
+    coco()
+    flags = "--class_names", tmp_path / "names.txt"
+    (tmp_path / "names.txt").write_text("rest\ndog\nsofa\n")
+    assert prepare(*flags, kind=("--coco", "coco.json")).status == 0
+    assert labels(tmp_path, "a") == [2, 2, 1, 1, 2, 2]
+    (tmp_path / "names.txt").write_text("dog\nsofa\n")
+    assert "label 0 is what no annotation" in prepare(*flags, kind=("--coco", "coco.json")).err
+    (tmp_path / "names.txt").write_text("rest\ndog\n")
+    assert "does not name sofa" in prepare(*flags, kind=("--coco", "coco.json")).err
+
+
+def test_coco_of_pictures_of_another_size_is_faulty(prepare, coco, tmp_path):
+    coco(images=[{"id": 0, "file_name": "a.jpg", "width": 12, "height": 8}])
+    result = prepare(kind=("--coco", "coco.json"))
+    assert result.status == 2 and "6 x 4 pixels, and its annotations are for 12 x 8" in result.err
+
+
+def test_coco_names_that_repeat_are_those_of_the_split(prepare, coco, add, tmp_path):
+    for split in ("train", "val"):
+        add(f"{split}2017/a")
+        coco(f"{split}.json", ("a",), annotations=region([[0, 0, 6, 0, 6, 4, 0, 4]]))
+    (tmp_path / "images/a.jpg").unlink()
+    result = prepare(kind=("--coco", "train.json", "val.json"))
+    assert result.status == 0, result.err
+    assert names(tmp_path, "val") == ["a"] and (tmp_path / "out/masks/val2017/a.png").exists()
+    result = prepare(kind=("--coco", "train.json"), out="other")
+    assert result.status == 2 and "any of train2017/a.jpg, val2017/a.jpg" in result.err
+    add("val2017/b")
+    coco("train.json", ("a", "x/b"), annotations=[])
+    (tmp_path / "images/x/b.jpg").unlink()
+    result = prepare(kind=("--coco", "train.json", "val.json"))
+    assert "images without pictures (1): x/b.jpg" in result.out
+
+
+def test_coco_says_what_it_leaves_out_and_what_is_there_twice(prepare, coco, add, tmp_path):
+    boxes = [{"id": 5, "image_id": 0, "category_id": 7, "segmentation": [], "bbox": [0, 0, 3, 3]}]
+    coco(annotations=boxes + [{**boxes[0], "image_id": "0", "segmentation": [[0, 0, 1, 0, 1, 1]]}])
+    result = prepare(kind=("--coco", "coco.json"))
+    assert "annotations without a region, not drawn (1): 5" in result.out
+    assert "annotations of no image (1): 0" in result.out
+    coco("two.json", ("c", "b"))
+    result = prepare(kind=("--coco", "coco.json", "two.json"))
+    assert result.status == 2 and "1 pictures are those of several images" in result.err
+    coco(images=[{"id": 0, "file_name": "a.jpg"}, {"id": 0, "file_name": "b.jpg"}])
+    assert "the image 0 is there twice" in prepare(kind=("--coco", "coco.json")).err
 
 
 def region(segmentation):
@@ -291,12 +371,13 @@ def test_without_pycocotools_it_is_named(prepare, coco, monkeypatch):
 
 @pytest.fixture
 def labelme(tmp_path, add):
-    def call(name, *shapes, image_path=None):
+    def call(name, *shapes, image_path=None, path=None, **more):
         add(name)
         shapes = [{"label": label, "shape_type": k, "points": p} for label, k, p in shapes]
         content = {"imagePath": image_path or f"{name}.jpg", "shapes": shapes, "imageData": None}
-        (tmp_path / "json").mkdir(exist_ok=True)
-        (tmp_path / f"json/{name}.json").write_text(json.dumps(content))
+        path = tmp_path / (path or f"json/{name}.json")
+        path.parent.mkdir(exist_ok=True, parents=True)
+        path.write_text(json.dumps(content | more))
 
     return call
 
@@ -313,11 +394,66 @@ def test_labelme_puts_later_over_earlier(prepare, labelme, tmp_path):
     assert result.status == 0, result.err
     assert labels(tmp_path, "a") == [2, 2, 1, 1, 255, 255]
     assert labels(tmp_path, "b") == [0, 0, 2, 2, 2, 2]
-    assert "1 shapes of the kind line are not drawn" in result.out
+    assert "shapes of the kind line, not drawn: 1" in result.out
     assert read_palette(tmp_path / "out/classes.txt").class_names == ("background", "cat", "dog")
     (tmp_path / "names.txt").write_text("other\ndog\n")
     result = prepare("--class_names", tmp_path / "names.txt", kind=("--labelme", "json"))
     assert result.status == 2 and "does not name cat" in result.err
+
+
+LEFT = "left", "rectangle", [[0, 0], [2, 3]]
+RIGHT = "right", "rectangle", [[3, 0], [5, 3]]
+
+
+@pytest.mark.parametrize("folder", ["images", "json"])
+def test_labelme_finds_the_picture_that_its_path_says(prepare, labelme, tmp_path, folder):
+    back = "" if folder == "images" else "../../images/b/"
+    labelme("a/1", LEFT, path=f"{folder}/a/1.json", image_path="1.jpg")
+    labelme("b/1", RIGHT, path=f"{folder}/b/1.json", image_path=f"{back}1.jpg")
+    labelme("b/2", LEFT, path=f"{folder}/a/x.json", image_path="..\\..\\images\\b\\2.jpg")
+    labelme("new", RIGHT, path=f"{folder}/new.json", image_path="old.jpg")
+    assert prepare(kind=("--labelme", folder)).status == 0
+    assert labels(tmp_path, "a/1") == labels(tmp_path, "b/2") == [1, 1, 1, 0, 0, 0]
+    assert labels(tmp_path, "b/1") == labels(tmp_path, "new") == [0, 0, 0, 2, 2, 2]
+
+
+@pytest.mark.parametrize("said", ["../b/1.jpg", "../1.jpg", "b/1.jpg"])
+def test_labelme_draws_on_no_other_picture(prepare, labelme, tmp_path, said):
+    labelme("c", RIGHT)
+    labelme("a/1", LEFT, path="images/a/1.json", image_path=said)
+    labelme("c", RIGHT, path="images/c.json")
+    result = prepare(kind=("--labelme", "images"))
+    assert result.status == 0 and "JSON files without pictures (1): " in result.out
+    assert "a/1.json" in result.out and not (tmp_path / "out/masks/a").exists()
+
+
+def test_labelme_files_in_a_folder_by_themselves(prepare, labelme, add, tmp_path):
+    labelme("b/1", LEFT, path="json/flat.json", image_path="C:\\work\\b\\1.jpg")
+    labelme("2", RIGHT, path="json/2.json", image_path="")
+    add("a/3")
+    labelme("c/3", LEFT, path="json/a/4.json", image_path="3.jpg")
+    result = prepare(kind=("--labelme", "json"))
+    assert result.status == 0 and labels(tmp_path, "b/1") == [1, 1, 1, 0, 0, 0]
+    assert labels(tmp_path, "a/3") == [1, 1, 1, 0, 0, 0]
+    labelme("c/3", LEFT, path="json/5.json", image_path="3.jpg")
+    result = prepare(kind=("--labelme", "json"))
+    assert result.status == 2 and "3.jpg in the annotations could be any of a/3.jpg" in result.err
+
+
+def test_labelme_contradictions_are_errors(prepare, labelme, tmp_path):
+    labelme("a", LEFT)
+    labelme("a", RIGHT, path="json/b.json")
+    result = prepare(kind=("--labelme", "json"))
+    assert result.status == 2 and "are of the same picture" in result.err
+    (tmp_path / "json/b.json").unlink()
+    labelme("a", LEFT, imageHeight=4, imageWidth=7)
+    result = prepare(kind=("--labelme", "json"))
+    assert result.status == 2 and "its annotations are for 7 x 4" in result.err
+    labelme("a", LEFT, imageHeight=4, imageWidth=6)
+    (tmp_path / "names.txt").write_text("left\nright\n")
+    result = prepare("--class_names", tmp_path / "names.txt", kind=("--labelme", "json"))
+    assert result.status == 2 and "label 0 is what no annotation covers" in result.err
+    assert prepare(kind=("--labelme", "json")).status == 0
 
 
 @pytest.mark.parametrize(

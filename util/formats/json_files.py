@@ -1,11 +1,14 @@
-"""JSON annotations: reading them, and drawing polygons within bounds."""
+"""What the formats in JSON share: reading files, and checking names, sizes and points."""
 
 import json
 import math
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from deeplab_lfov.data.decoding import check_regular
-from deeplab_lfov.errors import UserError
+from deeplab_lfov.data.image_files import image_size
+from deeplab_lfov.errors import UserError, few
+from deeplab_lfov.voc import VOID
 
 _MOST_BYTES = 4 << 30  # COCO's instances of train2017 are 0.4 GB
 
@@ -39,3 +42,34 @@ def checked_points(points: object, height: int, width: int) -> list[tuple[float,
         if not (-width <= x <= 2 * width and -height <= y <= 2 * height):
             raise ValueError(f"the point ({x:g}, {y:g}) is far outside the picture")
     return points
+
+
+def labels_of(names: Sequence[str], used: Collection[str]) -> dict[str, int]:
+    """Return the labels of names, label 0 being what nothing is drawn over.
+
+    Raises UserError unless the names that annotations use are among them, but not the first.
+    """
+    if len(names) >= VOID:
+        raise UserError(f"there are {len(names)} classes; {VOID - 1} are the most")
+    if unknown := sorted(set(used) - set(names)):
+        raise UserError(f"--class_names does not name {few(unknown)}, which annotations have")
+    if names[0] in used:
+        raise UserError(
+            f"label 0 is what no annotation covers, and --class_names gives it the name {names[0]} "
+            "that annotations have; begin with another, such as background"
+        )
+    return {name: label for label, name in enumerate(names)}
+
+
+def size_of(image: Path, said: tuple[object, object]) -> tuple[int, int]:
+    """Return (height, width) of a picture; raises UserError unless its annotations say the same.
+
+    said: what they say, each None where they do not.
+    """
+    size = image_size(image)
+    if any(there not in (None, here) for there, here in zip(said, size, strict=True)):
+        raise UserError(
+            f"{image} has {size[1]} x {size[0]} pixels, and its annotations are for "
+            f"{said[1]} x {said[0]}; annotate it anew, or use the picture that was annotated"
+        )
+    return size

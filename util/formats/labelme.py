@@ -6,20 +6,23 @@ label 0, `__ignore__` is void, and the other labels follow in the order of their
 
 import functools
 import math
+import os
 from collections import Counter
-from pathlib import Path, PureWindowsPath
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from deeplab_lfov.classes import Classes
-from deeplab_lfov.data.image_files import image_size
 from deeplab_lfov.data.palette import NO_PALETTE, classes_from
 from deeplab_lfov.errors import UserError, few
 from deeplab_lfov.voc import VOID
 from util.formats import DataSet, Item
-from util.formats.json_files import checked_points, read_json
+from util.formats.json_files import checked_points, labels_of, read_json, size_of
 from util.formats.pairs import find_pictures
+from util.formats.picture_names import PictureNames, parts_of
 
 BACKGROUND, IGNORE = "_background_", "__ignore__"
 _DRAWN = ("polygon", "rectangle", "circle")
@@ -28,49 +31,91 @@ Shape = tuple[str, str, list]
 """(label, kind, points)"""
 
 
+class _Annotated(NamedTuple):
+    """A picture, its JSON file, (height, width) as that says, and its shapes."""
+
+    item: Item
+    path: Path
+    said: tuple[object, object]
+    shapes: list[Shape]
+
+
 def from_labelme(settings) -> DataSet:
     """Find the pictures of a folder's JSON files, with what is drawn into their masks.
 
-    Raises UserError for damaged files, and where no picture is there.
+    Raises UserError for damaged files, several of one picture, and where no picture is there.
     """
     pictures = find_pictures(settings.images, "", settings.output_dir)
-    places = _places(pictures)
-    shapes: dict[Item, list[Shape]] = {}
     paths = sorted(settings.labelme.rglob("*.json"))
     if not paths:
         raise UserError(f"there are no .json files in {settings.labelme}")
+    annotated, alone = _pair(paths, settings.labelme, _Places(settings.images, pictures))
+    if not annotated:
+        raise UserError(f"no picture of the {len(paths)} JSON files in {settings.labelme} is there")
+    drawn = {label for each in annotated for label, kind, _ in each.shapes if kind in _DRAWN}
+    used = drawn - {BACKGROUND, IGNORE}
+    classes = classes_from(settings.class_names, NO_PALETTE, None)
+    classes = classes if classes.names else Classes((BACKGROUND.strip("_"), *sorted(used)))
+    labels = labels_of(classes.names, used) | {BACKGROUND: 0, IGNORE: VOID}
+    items = [each.item._replace(draw=functools.partial(_draw, each, labels)) for each in annotated]
+    return DataSet(classes, items, _notes(pictures, annotated, alone))
+
+
+def _pair(
+    paths: Iterable[Path], folder: Path, places: "_Places"
+) -> tuple[list[_Annotated], list[Path]]:
+    """Read the JSON files of a folder; return those with their pictures, and those without."""
+    annotated: dict[Path, _Annotated] = {}
+    alone = []
     for path in paths:
         content = read_json(path, ("shapes",))
-        item = _picture_of(path, str(content.get("imagePath", "")), places)
-        if item:
-            shapes[item] = [_shape(each, path) for each in content["shapes"]]
-    if not shapes:
-        raise UserError(f"no picture of the {len(paths)} JSON files in {settings.labelme} is there")
-    found = Counter(label for each in shapes.values() for label, kind, _ in each if kind in _DRAWN)
-    names = (BACKGROUND.strip("_"), *sorted(set(found) - {BACKGROUND, IGNORE}))
-    classes = classes_from(settings.class_names, NO_PALETTE, None)
-    classes = classes if classes.names else Classes(names)
-    labels = _labels(classes.names, found)
-    items = [
-        item._replace(draw=functools.partial(_draw, item.image, here, labels))
-        for item, here in shapes.items()
-    ]
-    return DataSet(classes, items, _notes(pictures, shapes, len(paths)))
+        item = places.of(path, path.relative_to(folder), str(content.get("imagePath") or ""))
+        if not item:
+            alone.append(path)
+        elif item.image in annotated:
+            both = f"{annotated[item.image].path} and {path}"
+            raise UserError(f"{both} are of the same picture, {item.image}; leave one of them")
+        else:
+            said = content.get("imageHeight"), content.get("imageWidth")
+            shapes = [_shape(each, path) for each in content["shapes"]]
+            annotated[item.image] = _Annotated(item, path, said, shapes)
+    return list(annotated.values()), alone
 
 
-def _places(pictures: list[Item]) -> dict[Path | str, Item]:
-    """Return the pictures by path, and by name and stem where those occur once."""
-    names = Counter(key for item in pictures for key in {item.image.name, item.image.stem})
-    places = {item.image: item for item in pictures}
-    for key in ("name", "stem"):
-        places |= {getattr(i.image, key): i for i in pictures if names[getattr(i.image, key)] == 1}
-    return places
+class _Places:
+    """The pictures of a folder, found for JSON files."""
+
+    def __init__(self, folder: Path, pictures: Sequence[Item]):
+        self._folder = _normal(folder)
+        self._by_path = {_normal(item.image): item for item in pictures}
+        self._by_name = {item.name.with_suffix(""): item for item in pictures}
+        self._folders = {item.name.parent for item in pictures}
+        self._names = PictureNames(pictures)
+
+    def of(self, path: Path, name: Path, said: str) -> Item | None:
+        """Return the picture of a JSON file that has a name below its folder and says a path.
+
+        The path counts from the JSON file's folder. Where it leads out of the pictures' folder, the
+        picture is known by the path's end, in the sub-folder of the same name if there are several.
+        A bare name may be an old one of what has the JSON file's name now.
+        """
+        said = (said or name.name).replace("\\", "/")
+        meant, parts = _normal(path.parent / said), parts_of(said)
+        if meant in self._by_path:
+            return self._by_path[meant]
+        if parts != (said,):
+            if self._folder in meant.parents:
+                return None
+            return self._names.find(said, lambda item: item.name.parent == name.parent)
+        here = [self._by_name.get(name.parent / Path(each).stem) for each in (said, name)]
+        if any(here) or (name.parent != Path() and name.parent in self._folders):
+            return here[0] or here[1]
+        return self._names.find(said)
 
 
-def _picture_of(path: Path, image_path: str, places: dict[Path | str, Item]) -> Item | None:
-    """Find the picture of a JSON file: beside it, else by the name it says, else by its own."""
-    name = PureWindowsPath(image_path).name  # splits at both kinds of slashes
-    return places.get(path.with_name(name or "?")) or places.get(name) or places.get(path.stem)
+def _normal(path: Path) -> Path:
+    """Return an absolute path without `..`; links stay, as their names are what annotations say."""
+    return Path(os.path.normpath(path.absolute()))
 
 
 def _shape(shape: object, path: Path) -> Shape:
@@ -80,20 +125,12 @@ def _shape(shape: object, path: Path) -> Shape:
         raise UserError(f"{path} has a damaged shape: {error!r}", path) from error
 
 
-def _labels(names: tuple[str, ...], found: Counter) -> dict[str, int]:
-    labels = {name: label for label, name in enumerate(names)} | {BACKGROUND: 0, IGNORE: VOID}
-    if len(names) >= VOID:
-        raise UserError(f"there are {len(names)} classes; {VOID - 1} are the most")
-    if unknown := [name for name in found if name not in labels]:
-        raise UserError(f"--class_names does not name {few(unknown)}, which shapes are labelled")
-    return labels
-
-
-def _draw(image: Path, shapes: list[Shape], labels: dict[str, int]) -> np.ndarray:
-    height, width = image_size(image)
+def _draw(annotated: _Annotated, labels: dict[str, int]) -> np.ndarray:
+    image = annotated.item.image
+    height, width = size_of(image, annotated.said)
     mask = Image.new("L", (width, height))
     draw = ImageDraw.Draw(mask)
-    for label, kind, points in (shape for shape in shapes if shape[1] in _DRAWN):
+    for label, kind, points in (shape for shape in annotated.shapes if shape[1] in _DRAWN):
         try:
             _draw_shape(draw, kind, checked_points(points, height, width), labels[label])
         except (TypeError, ValueError) as error:
@@ -113,11 +150,14 @@ def _draw_shape(draw: ImageDraw.ImageDraw, kind: str, points: list, label: int) 
         (draw.rectangle if kind == "rectangle" else draw.ellipse)(box, fill=label)
 
 
-def _notes(pictures: list[Item], shapes: dict[Item, list[Shape]], files: int) -> list[str]:
-    others = Counter(kind for each in shapes.values() for _, kind, _ in each if kind not in _DRAWN)
-    alone = [item.name for item in pictures if item not in shapes]
-    notes = [f"{len(alone)} pictures without JSON: {few(alone)}"] if alone else []
-    if files > len(shapes):
-        notes.append(f"{files - len(shapes)} JSON files without pictures")
-    notes += [f"{count} shapes of the kind {kind} are not drawn" for kind, count in others.items()]
-    return notes
+def _notes(
+    pictures: Sequence[Item], annotated: Sequence[_Annotated], alone: Sequence[Path]
+) -> list[str]:
+    kinds = Counter(kind for each in annotated for _, kind, _ in each.shapes if kind not in _DRAWN)
+    found = {each.item.image for each in annotated}
+    without = {
+        "pictures without JSON files": [i.name for i in pictures if i.image not in found],
+        "JSON files without pictures": alone,
+    }
+    notes = [f"{what} ({len(names)}): {few(names)}" for what, names in without.items() if names]
+    return notes + [f"shapes of the kind {kind}, not drawn: {n}" for kind, n in kinds.items()]

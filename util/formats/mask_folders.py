@@ -14,7 +14,7 @@ from deeplab_lfov.console import progress
 from deeplab_lfov.data.image_files import mask_pixels
 from deeplab_lfov.data.palette import NO_PALETTE, Palette, classes_from, read_palette
 from deeplab_lfov.errors import UserError, few
-from deeplab_lfov.voc import CLASS_NAMES, PALETTE, VOID, class_names_of
+from deeplab_lfov.voc import CLASS_NAMES, PALETTE, VOID
 from util.formats import DataSet, Item
 from util.formats.label_maps import MOST, LabelMap, read_label_map
 from util.formats.pairs import Pairs, find_pairs, split_of
@@ -160,7 +160,7 @@ def _of_values(
 
 def _checked(classes: Classes | None, num_classes: int) -> Classes:
     if not classes or not classes.names:
-        return Classes(class_names_of(num_classes) if num_classes != 21 else CLASS_NAMES)
+        return Classes(tuple(f"class {label}" for label in range(num_classes)))
     if len(classes.names) < num_classes:
         raise UserError(f"{len(classes.names)} classes are named and there are {num_classes}")
     return classes
@@ -178,11 +178,11 @@ def _print_values(counts: Counter, masks: Counter) -> None:
 def _fitting_map(values: list[int], items: Sequence[Item]) -> str:
     if values == [0, VOID]:
         return "--label_map 0:0,255:1, or 0:0,255:void with other classes if 255 is unlabelled"
-    if values[-1] <= 33 or "labelIds" in items[0].mask.stem:
+    others = [value for value in values if value != VOID]
+    ready = "; for ADE20K --label_map ade20k" if others[-1:] <= [150] else ""
+    if others[-1:] <= [33] or "labelIds" in items[0].mask.stem:
         ready = "; for Cityscapes --label_map cityscapes"
-    else:
-        ready = "; for ADE20K --label_map ade20k" if values[-1] <= 150 else ""
-    pairs = [f"{value}:{label}" for label, value in enumerate(v for v in values if v != VOID)]
+    pairs = [f"{value}:{label}" for label, value in enumerate(others)]
     pairs += ["255:void"] if VOID in values else []
     return f"--label_map {few(pairs, _SHOWN).replace(', ', ',')}{ready}"
 
@@ -208,4 +208,4 @@ def _notes(pairs: Pairs) -> list[str]:
         "pictures without masks": [item.name for item in alone],
         "masks without pictures": pairs.masks,
     }
-    return [f"{len(names)} {what}: {few(names)}" for what, names in notes.items() if names]
+    return [f"{what} ({len(names)}): {few(names)}" for what, names in notes.items() if names]
