@@ -48,7 +48,8 @@ def _train(settings: TrainSettings, start: Start, meeting: Meeting) -> None:
     from deeplab_lfov.distributed.devices import compute_deterministically
     from deeplab_lfov.distributed.replicas import Replicas
     from deeplab_lfov.training import assembly, data_set
-    from deeplab_lfov.training.record import NoRecord, make_record, output_folders
+    from deeplab_lfov.training.folders import output_folders
+    from deeplab_lfov.training.record import NoRecord, make_record
     from deeplab_lfov.training.snapshots import Snapshots
     from deeplab_lfov.training.trainer import Trainer
 
@@ -83,7 +84,7 @@ def _train(settings: TrainSettings, start: Start, meeting: Meeting) -> None:
 
     record = NoRecord(snapshot_dir)
     if chief:
-        record = make_record(settings, solver, snapshots, classes, save_dir, readers.val)
+        record = make_record(settings, solver, snapshots, classes, save_dir, readers)
         print("\n".join(map(printable, _plan(settings, start, solver, replicas))), flush=True)
     trainer = Trainer(
         solver=solver,

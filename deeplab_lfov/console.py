@@ -27,11 +27,17 @@ def progress(
     first: int = 0,
     keep: bool = True,
     show: bool = True,
+    form: str | None = None,
 ) -> tqdm:
-    """Draw a bar on stderr with rate and time left; in a log file a line a minute."""
-    every = {"mininterval": 0.1 if sys.stderr.isatty() else 60}
+    """Draw a bar on stderr with rate and time left; in a log file a line a minute.
+
+    On a terminal it is green, unless NO_COLOR is set. form: of the line, as tqdm's bar_format.
+    """
+    terminal = sys.stderr is not None and sys.stderr.isatty()
     look = {"initial": first, "unit": f" {unit}", "leave": keep, "disable": not show}
-    return tqdm(items, total=total, **look, **every)
+    look |= {"mininterval": 0.1 if terminal else 60, "bar_format": form}
+    look |= {"colour": "green" if terminal and not os.environ.get("NO_COLOR") else None}
+    return tqdm(items, total=total, **look)
 
 
 def wants_chatter() -> bool:

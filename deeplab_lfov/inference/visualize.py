@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from deeplab_lfov.classes import Classes
 from deeplab_lfov.data.image_files import write_png
+from deeplab_lfov.errors import printable, shortened
 from deeplab_lfov.voc import PALETTE, VOID
 
 
@@ -55,23 +56,30 @@ def overlay(image: np.ndarray, labels: np.ndarray, share: float, classes: Classe
 
 def save_rows(
     path: str | Path,
-    images: np.ndarray,
-    labels: np.ndarray,
-    predictions: np.ndarray,
+    images: Sequence[np.ndarray],
+    labels: Sequence[np.ndarray],
+    predictions: Sequence[np.ndarray],
     classes: Classes,
+    names: Sequence[str],
 ) -> None:
     """Write a PNG with a row picture | mask | prediction per sample, and a legend.
 
-    images: uint8 RGB [N, H, W, 3]; labels and predictions: uint8 [N, H, W]. The legend names the
-    classes that occur. Raises UserError when the file cannot be written.
+    images: uint8 RGB [H, W, 3] each; labels and predictions: uint8 [H, W]; names: what stands below
+    the pictures. The legend names the classes that occur. Raises UserError when the file cannot be
+    written.
     """
-    shown = [label for label in np.unique([labels, predictions]) if label != VOID]
-    figure = Figure(figsize=(9, 3 * len(images) + 0.6 + 0.25 * (len(shown) // 6)), dpi=100)
-    axes = figure.subplots(len(images), 3, squeeze=False)
-    for row, *pixels in zip(axes, images, labels, predictions, strict=True):
+    shown = np.unique(np.concatenate([each.ravel() for each in (*labels, *predictions)]))
+    shown = [label for label in shown if label != VOID]
+    shapes = [image.shape for image in images]
+    heights = [3 * height / width for height, width, _ in shapes]
+    figure = Figure(figsize=(9, sum(heights) + 0.9 + 0.25 * (len(shown) // 6)), dpi=100)
+    axes = figure.subplots(len(images), 3, squeeze=False, height_ratios=heights)
+    for row, name, *pixels in zip(axes, names, images, labels, predictions, strict=True):
         for axis, picture in zip(row, pixels, strict=True):
             axis.imshow(picture if picture.ndim == 3 else decode_labels(picture, classes.table))
-            axis.set_axis_off()
+            axis.set(xticks=[], yticks=[])
+            axis.set_frame_on(False)
+        row[0].set_xlabel(shortened(printable(name), 48), parse_math=False, fontsize=8)
     for axis, title in zip(axes[0], ("picture", "mask", "prediction"), strict=True):
         axis.set_title(title)
     _add_legend(figure, [*shown, VOID], classes)

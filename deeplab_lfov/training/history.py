@@ -1,57 +1,73 @@
-"""What happened in a run: history.csv, TensorBoard's event files, and a curve at the end."""
+"""What happened in a run: history.csv, and TensorBoard's event files."""
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import tensorflow as tf
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from PIL import Image
 
-from deeplab_lfov.data.image_files import write_png
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.files import whole_file
 
-COLUMNS = ("step", "loss", "learning_rate", "images_per_second", "labelled_share", "val_mean_iou")
+_VERSION_1_0 = (
+    *("step", "loss", "learning_rate", "images_per_second", "labelled_share", "val_mean_iou"),
+)
+COLUMNS = (*_VERSION_1_0, "time", "epoch")
+"""Columns of every run; after them come `IoU <class>` of runs that validate."""
+
+_IOU = "IoU "
 
 
 class History:
     """The rows of history.csv in a run's folder, which TensorBoard can be pointed at as well.
 
-    On resuming at step `first_step` the rows after it are dropped: the run goes through those steps
-    again. Raises UserError when the folder cannot be written.
+    class_names: of a run that validates. On resuming at step `first_step` the rows after it are
+    dropped: the run goes through those steps again. Raises UserError when the folder cannot be
+    written.
     """
 
-    def __init__(self, folder: Path, first_step: int = 0):
+    def __init__(self, folder: Path, first_step: int = 0, class_names: Sequence[str] = ()):
         self._folder, self._csv = folder, folder / "history.csv"
+        self._columns = (*COLUMNS, *(f"{_IOU}{name}" for name in class_names))
         self.rows = [row for row in self._read() if row["step"] <= first_step]
         with self._events() as path:
             self._writer = tf.summary.create_file_writer(str(path))
         self.save()
 
-    def add(self, step: int, **values: float) -> None:
-        """Add values of a step, named as in COLUMNS; those of one step share a row."""
+    def add(
+        self, step: int, ious: Mapping[str, float] | None = None, **values: float | str
+    ) -> None:
+        """Add values of a step, named as in COLUMNS, and the classes' IoU by name.
+
+        Those of one step share a row; TensorBoard gets the numbers.
+        """
         if not self.rows or self.rows[-1]["step"] != step:
             self.rows.append({"step": step})
         self.rows[-1].update(values)
-        for name, value in values.items():
-            self._summary(name, tf.constant(value, tf.float32), step, "scalars", data_class=1)
+        self.rows[-1].update({f"{_IOU}{name}": iou for name, iou in (ious or {}).items()})
+        tags = values | {f"IoU/{name}": iou for name, iou in (ious or {}).items()}
+        for name, value in tags.items():
+            if not isinstance(value, str):
+                self._summary(name, tf.constant(value, tf.float32), step, "scalars", data_class=1)
 
-    def add_figure(self, path: Path, step: int) -> None:
+    def add_figure(self, path: Path, step: int, name: str = "figure") -> None:
         """Show a PNG in TensorBoard."""
         with Image.open(path) as picture:
             width, height = picture.size
         content = tf.constant([str(width).encode(), str(height).encode(), path.read_bytes()])
-        self._summary("figure", content, step, "images", data_class=3)
+        self._summary(name, content, step, "images", data_class=3)
+
+    def add_text(self, name: str, text: str, step: int) -> None:
+        """Show a text, which TensorBoard takes for Markdown."""
+        self._summary(name, tf.constant([text]), step, "text", data_class=2)
 
     def save(self) -> None:
         """Write history.csv whole, and TensorBoard's events so far."""
         with whole_file(self._csv, durable=True) as partial, partial.open("w", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS)
+            writer = csv.DictWriter(file, self._columns)
             writer.writeheader()
             writer.writerows(self.rows)
         with self._events():
@@ -59,45 +75,28 @@ class History:
 
     def best(self) -> float:
         """Return the highest val mean IoU so far, -1 before the first."""
-        return max(self._series("val_mean_iou")[1], default=-1.0)
+        return max((row.get("val_mean_iou", -1.0) for row in self.rows), default=-1.0)
 
     def has(self, step: int, name: str) -> bool:
         """Tell whether a value of that name was added for the step."""
         return any(row["step"] == step and name in row for row in self.rows)
 
-    def save_curve(self) -> Path:
-        """Write history.png: loss and val mean IoU over the steps."""
-        figure = Figure(figsize=(8, 4.5), dpi=100, layout="constrained")
-        axis = figure.subplots()
-        axis.set(xlabel="step", ylabel="loss")
-        axis.plot(*self._series("loss"), color="tab:blue", linewidth=1)
-        axis.set_ylim(bottom=0)
-        steps, ious = self._series("val_mean_iou")
-        if steps:
-            right = axis.twinx()
-            right.plot(steps, ious, color="tab:orange", marker="o", markersize=3)
-            right.set_ylabel("val mean IoU", color="tab:orange")
-            right.set_ylim(0, 1)
-        canvas = FigureCanvasAgg(figure)
-        canvas.draw()
-        path = self._folder / "history.png"
-        write_png(path, Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]))
-        return path
-
-    def _series(self, name: str) -> tuple[list[int], list[float]]:
-        rows = [row for row in self.rows if name in row]
-        return [row["step"] for row in rows], [row[name] for row in rows]
+    def last_ious(self) -> dict[str, float]:
+        """Return the IoU of each class that occurred in the last validation, by name."""
+        validated = [row for row in self.rows if "val_mean_iou" in row]
+        last = validated[-1] if validated else {}
+        return {name.removeprefix(_IOU): v for name, v in last.items() if name.startswith(_IOU)}
 
     def _read(self) -> list[dict]:
         if not self._csv.is_file():
             return []
         try:
             rows = csv.DictReader(io.StringIO(self._csv.read_text(encoding="utf-8")))
-            if tuple(rows.fieldnames or ()) != COLUMNS:
+            if tuple(rows.fieldnames or ()) not in (self._columns, _VERSION_1_0):
                 raise ValueError(f"its columns are {rows.fieldnames}")
+            kinds = {"step": int, "time": str}
             return [
-                {name: int(v) if name == "step" else float(v) for name, v in row.items() if v}
-                for row in rows
+                {name: kinds.get(name, float)(v) for name, v in row.items() if v} for row in rows
             ]
         except (TypeError, ValueError) as error:
             raise UserError(f"{self._csv} is not this program's history; move it away") from error

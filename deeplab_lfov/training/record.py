@@ -3,33 +3,39 @@
 Of several workers the chief keeps the Record; the others have a NoRecord, which does nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from deeplab_lfov.classes import Classes
-from deeplab_lfov.data.image_files import is_output
+from deeplab_lfov.console import progress
 from deeplab_lfov.data.image_reader import Batch, ImageReader
-from deeplab_lfov.errors import UserError
 from deeplab_lfov.evaluation.metrics import ConfusionMatrix
-from deeplab_lfov.files import check_no_glob, clear_partials, writable_folder
+from deeplab_lfov.evaluation.per_picture import PerPicture
 from deeplab_lfov.inference.predictor import Predictor
 from deeplab_lfov.inference.visualize import save_rows
 from deeplab_lfov.network.grid import likeliest_labels, upsample_scores
 from deeplab_lfov.network.model import DeepLabLFOVModel
 from deeplab_lfov.preprocess import picture
 from deeplab_lfov.solver.solver import Solver
+from deeplab_lfov.training.curve import save_curve
+from deeplab_lfov.training.data_set import Readers
+from deeplab_lfov.training.folders import clear_leftovers
 from deeplab_lfov.training.history import History
 from deeplab_lfov.training.settings import TrainSettings
 from deeplab_lfov.training.snapshots import Snapshots
+from deeplab_lfov.training.val_pictures import ValPictures
 
 
 class Record:
     """Writes down a run whose state `snapshots` saves, with figures of batches in save_dir.
 
-    With a val_reader the mean IoU on its pictures decides which checkpoint is kept as the best.
-    Raises UserError where something cannot be written, as its methods do.
+    With a val_reader the mean IoU on its pictures decides which checkpoint is kept as the best, and
+    a figure shows three of them. title: what the curve is of. Raises UserError where something
+    cannot be written, as its methods do.
     """
 
     def __init__(
@@ -42,10 +48,14 @@ class Record:
         save_dir: Path,
         save_num_images: int = 2,
         val_reader: ImageReader | None = None,
+        steps_per_epoch: float = 1.0,
+        title: str = "",
     ):
         self.model, self.snapshots, self.history = model, snapshots, history
         self.classes, self.val_reader = classes, val_reader
         self.save_dir, self.save_num_images = save_dir, save_num_images
+        self._steps_per_epoch, self._title = steps_per_epoch, title
+        self._shown = ValPictures(save_dir, val_reader.samples) if val_reader else None
         self._predictor = Predictor(model)
 
     @property
@@ -55,13 +65,14 @@ class Record:
 
     def note(self, step: int, **values: float) -> None:
         """Note values of a step, named as the columns of the history."""
-        self.history.add(step, **values)
+        time = datetime.now().isoformat(" ", "seconds")
+        self.history.add(step, time=time, epoch=step / self._steps_per_epoch, **values)
 
-    def save(self, step: int, batch: Batch) -> str | None:
-        """Write the checkpoint of a step and the figure of its batch; say where they are.
+    def save(self, step: int, batch: Batch, names: Sequence[str]) -> str | None:
+        """Write the checkpoint of a step, the figure of its batch and the curve; say where.
 
-        Returns None, and writes nothing, where scores are not finite: the update itself has ruined
-        the weights.
+        names: of the batch's pictures. Returns None, and writes nothing, where scores are not
+        finite: the update itself has ruined the weights.
         """
         images, labels = (part[: self.save_num_images] for part in (batch.images, batch.labels))
         scores = self.model.scores(images)
@@ -74,9 +85,12 @@ class Record:
             labels.numpy()[..., 0],
             likeliest_labels(upsample_scores(scores, *images.shape[1:3])).numpy(),
             self.classes,
+            names[: self.save_num_images],
         )
         self.history.add_figure(figure, step)
-        return f"saved {self.save_checkpoint(step)} and {figure}"
+        saved = self.save_checkpoint(step)
+        self.save_curve()  # after the checkpoint: without one there is no run to show
+        return f"saved {saved} and {figure}"
 
     def save_checkpoint(self, step: int) -> Path:
         """Write just the history and the checkpoint of a step, and return the checkpoint's path.
@@ -96,18 +110,46 @@ class Record:
         Returns None when it was stopped before the end.
         """
         matrix, best = ConfusionMatrix(self.classes.names), self.history.best()
-        for _, image, labels in self.val_reader.pictures():
-            matrix.update(labels, self._predictor(image))
+        pictures, each = PerPicture(self.classes.names), self.val_reader.pictures()
+        for _, image, labels in progress(
+            each, len(self.val_reader.samples), "validated", keep=False
+        ):
+            prediction = self._predictor(image)
+            matrix.update(labels, prediction)
+            pictures.add(labels, prediction)
             if is_stopped():
                 return None
-        self.history.add(step, val_mean_iou=matrix.mean_iou)
+        self._save_val_figure(step, pictures)
+        ious = zip(self.classes.names, matrix.iou.tolist(), strict=True)
+        ious = {name: iou for name, iou in ious if not np.isnan(iou)}
+        self.note(step, ious=ious, val_mean_iou=matrix.mean_iou)
         saved = f"; saved {self.snapshots.save_best()}" if matrix.mean_iou > best else ""
         self.history.save()
+        self.save_curve()
         return f"val mean IoU {matrix.mean_iou:.4f}{saved}"
+
+    def save_curve(self) -> Path:
+        """Draw the course of the run, and return where."""
+        path = self.folder / "history.png"
+        save_curve(path, self.history.rows, self.history.last_ious(), self._title)
+        return path
 
     def finish(self) -> str:
         """Draw the course of the run, and say where it is."""
-        return f"the course of the run: {self.folder / 'history.csv'}, {self.history.save_curve()}"
+        return f"the course of the run: {self.folder / 'history.csv'}, {self.save_curve()}"
+
+    def _save_val_figure(self, step: int, pictures: PerPicture) -> None:
+        """Show some pictures of the val list as they are labelled now."""
+        ious = [pictures.matrix(number).mean_iou for number in range(len(pictures.cells))]
+        self._shown.choose(ious)
+        if not self._shown.numbers:
+            return
+        figure, numbers = self.save_dir / f"val-{step}.png", self._shown.numbers
+        images, masks = zip(*map(self.val_reader.read, numbers), strict=True)
+        names = [f"{self.val_reader.samples[n].image.name}: {ious[n]:.1%}" for n in numbers]
+        labels, predictions = [mask[..., 0] for mask in masks], list(map(self._predictor, images))
+        save_rows(figure, images, labels, predictions, self.classes, names)
+        self.history.add_figure(figure, step, "val figure")
 
 
 class NoRecord:
@@ -116,7 +158,7 @@ class NoRecord:
     def __init__(self, folder: Path):
         self.folder = folder
 
-    def save(self, step: int, batch: Batch) -> str:
+    def save(self, step: int, batch: Batch, names: Sequence[str]) -> str:
         """Write nothing: the chief looks at the scores and saves for all."""
         return ""
 
@@ -134,49 +176,27 @@ def make_record(
     snapshots: Snapshots,
     classes: Classes,
     save_dir: Path,
-    val_reader: ImageReader | None,
+    readers: Readers,
 ) -> Record:
     """Make the record of a run at the step of its solver, and clear what a killed process left.
 
     Raises UserError as History does.
     """
     snapshots.clear()
-    for folder in (snapshots.folder, save_dir):
-        clear_partials(folder)
     first_step = int(solver.global_step.numpy())
-    for figure in save_dir.glob("step-*.png"):  # the run goes through the later steps again
-        step = figure.stem.removeprefix("step-")
-        if step.isdecimal() and int(step) > first_step and is_output(figure):
-            figure.unlink()
+    clear_leftovers(snapshots.folder, save_dir, first_step)
+    history = History(snapshots.folder, first_step, classes.names if readers.val else ())
+    stored = {name: value for name, value in vars(settings).items() if value is not None}
+    lines = [f"    --{name} {value}" for name, value in stored.items()]
+    history.add_text("settings", "\n".join(lines), first_step)
     return Record(
         solver.model,
         snapshots,
-        History(snapshots.folder, first_step),
+        history,
         classes=classes,
         save_dir=save_dir,
         save_num_images=settings.save_num_images,
-        val_reader=val_reader,
+        val_reader=readers.val,
+        steps_per_epoch=len(readers.train.samples) / settings.crops_per_step,
+        title=f"{settings.data_list}; {solver.model}; {settings.optimizer}, {solver.rate_policy}",
     )
-
-
-def output_folders(settings: TrainSettings, is_chief: bool) -> tuple[Path, Path]:
-    """Return the folders of checkpoints and of figures; the chief makes them.
-
-    Raises UserError where the chief cannot write to them, and where a new run would mix with one
-    that is there already. What ended before its first checkpoint has left at most a history and a
-    figure, and is no run: a new one takes its place.
-    """
-    folder = writable_folder if is_chief else Path
-    snapshot_dir = folder(settings.snapshot_dir)
-    check_no_glob(snapshot_dir)
-    marks = ("model.ckpt-[0-9]*.index", "model.ckpt-best.index", "history.png")
-    if not settings.resume and any(any(snapshot_dir.glob(mark)) for mark in marks):
-        raise UserError(
-            f"{snapshot_dir} already holds a run; --resume continues it, another --snapshot_dir "
-            "starts a new one"
-        )
-    save_dir = folder(settings.save_dir or snapshot_dir / "images")
-    left_behind = 1 if (snapshot_dir / "history.csv").exists() else 0
-    if not settings.resume and len(list(save_dir.glob("step-*.png"))) > left_behind:
-        raise UserError(f"{save_dir} already holds a run's figures; give another --save_dir")
-    return snapshot_dir, save_dir

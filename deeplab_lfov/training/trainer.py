@@ -4,6 +4,7 @@ import math
 import signal
 from collections import deque
 from collections.abc import Iterator
+from datetime import datetime
 
 import numpy as np
 from tqdm import tqdm
@@ -15,11 +16,14 @@ from deeplab_lfov.distributed.replicas import Replicas
 from deeplab_lfov.errors import UserError, WorkerGoneError, few
 from deeplab_lfov.network.arithmetic import short_precision
 from deeplab_lfov.solver.solver import Solver
+from deeplab_lfov.training.pace import Pace
 from deeplab_lfov.training.record import NoRecord, Record
 from deeplab_lfov.training.stop_request import StopRequest, first_signal
 
 LOG_EVERY = 10
 """Steps between rows of the history."""
+
+_BAR = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}{postfix}"
 
 
 class Trainer:
@@ -45,7 +49,7 @@ class Trainer:
         self._rows = self.replicas.rows(batch_size)
         self._train_step = self.replicas.train_step(solver, batch_size)
         self._saved_step = self._step_done
-        self._losses = deque(maxlen=20)
+        self._losses, self._pace = deque(maxlen=20), Pace()
 
     def train(self, num_steps: int, save_every: int, val_every: int) -> None:
         """Go on to step num_steps, saving and validating every so many steps and after the last.
@@ -60,13 +64,13 @@ class Trainer:
         with (
             explaining_lack_of_memory(self._to_save_memory),
             StopRequest() as stop,
-            progress(batches, num_steps, "steps", first, show=chief) as bar,
+            progress(batches, num_steps, "steps", first, show=chief, form=_BAR) as bar,
         ):
             try:
                 if first and _is_due(first, val_every, num_steps):  # where a kill prevented it
                     self._validate(first, bar, stop)
                 for step, batch in enumerate(bar, first + 1):
-                    signaled = self._step(step, batch, bar, step - first, stop)
+                    signaled = self._step(step, batch, bar, stop)
                     val_is_due = _is_due(step, val_every, num_steps)
                     if signaled or _is_due(step, save_every, num_steps) or val_is_due:
                         self._save(step, batch, bar)
@@ -98,9 +102,7 @@ class Trainer:
             self._save_what_was_learnt()
             raise
 
-    def _step(
-        self, step: int, batch: Batch, bar: tqdm, steps_here: int, stop: StopRequest
-    ) -> int | None:
+    def _step(self, step: int, batch: Batch, bar: tqdm, stop: StopRequest) -> int | None:
         """Train on a batch and note how it went; return a signal that came to any worker."""
         labelled = float(batch.labelled) * len(self._rows)
         notes = np.array([labelled, *stop.as_counts()], np.float32)
@@ -108,16 +110,19 @@ class Trainer:
         if not math.isfinite(loss):
             raise self._divergence(step)
         if self.replicas.is_chief:
-            self._note(step, loss, labelled / self.batch_size, bar, steps_here)
+            self._note(step, loss, labelled / self.batch_size, bar)
         return stop.signal if self.replicas.num_workers == 1 else first_signal(signals)
 
-    def _note(self, step: int, loss: float, labelled: float, bar: tqdm, steps: int) -> None:
+    def _note(self, step: int, loss: float, labelled: float, bar: tqdm) -> None:
         self._losses.append(loss)
-        speed = steps * self.batch_size / bar.format_dict["elapsed"]
-        mean = sum(self._losses) / len(self._losses)
-        bar.set_postfix_str(
-            f"loss {mean:.3f}, {speed:.1f} images/s, {labelled:.0%} labelled", refresh=False
+        self._pace.step()
+        epoch = step * self.batch_size / len(self.reader.samples)
+        speed = self._pace.rate * self.batch_size
+        left = self._pace.left(bar.total - step, datetime.now())
+        words = (
+            f"epoch {epoch:.1f}, {self._mean_loss}, {speed:.1f} images/s, {labelled:.0%} labelled"
         )
+        bar.set_postfix_str(f"{words}, {left}" if left else words, refresh=False)
         if step % LOG_EVERY == 0:
             rate = float(self.solver.learning_rate_at(step - 1))
             self.record.note(
@@ -128,17 +133,25 @@ class Trainer:
                 labelled_share=float(labelled),
             )
 
+    @property
+    def _mean_loss(self) -> str:
+        """Say the one loss that is shown: the mean over the last steps."""
+        return f"mean loss {sum(self._losses) / len(self._losses):.3f}"
+
     def _save(self, step: int, batch: Batch, bar: tqdm) -> None:
-        saved = self.record.save(step, batch)
+        with self._pace.paused():
+            names = [path.name for path in self.reader.files_of_step(step - 1, self.batch_size)]
+            saved = self.record.save(step, batch, names)
         if saved is None:
             raise self._divergence(step)
         self._saved_step = step
         if saved:
-            bar.write(f"step {step}: loss {self._losses[-1]:.3f}; {saved}")
+            bar.write(f"step {step}: {self._mean_loss}; {saved}")
 
     def _validate(self, step: int, bar: tqdm, stop: StopRequest) -> None:
         if self.record.lacks_validation(step):
-            result = self.record.validate(step, lambda: bool(stop.signal))
+            with self._pace.paused():
+                result = self.record.validate(step, lambda: bool(stop.signal))
             if result:
                 bar.write(f"step {step}: {result}")
 

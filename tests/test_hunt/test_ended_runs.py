@@ -75,7 +75,7 @@ def assert_same_end(one, two):
     assert names[0] == names[1]
     rows = [
         [
-            {**row, "images_per_second": ""}
+            {**row, "images_per_second": "", "time": ""}
             for row in csv.DictReader((run / "history.csv").read_text().splitlines())
         ]
         for run in (one, two)

@@ -25,10 +25,18 @@ def test_rows_show_picture_mask_and_prediction(tmp_path):
     labels = np.full((2, 40, 40), 15, np.uint8)
     predictions = np.full((2, 40, 40), 7, np.uint8)
     path = tmp_path / "rows.png"
-    visualize.save_rows(path, images.astype(np.uint8), labels, predictions, VOC)
+    visualize.save_rows(path, images.astype(np.uint8), labels, predictions, VOC, ["a", "$b$"])
     pixels = np.asarray(Image.open(path).convert("RGB")).reshape(-1, 3)
     for color in ((90, 180, 30), PALETTE[15], PALETTE[7]):
         assert (pixels == color).all(axis=1).sum() > 10_000
+
+
+def test_rows_may_be_of_different_sizes(tmp_path):
+    images = [np.full((height, 40, 3), 90, np.uint8) for height in (60, 80)]
+    labels = [np.full((height, 40), 15, np.uint8) for height in (60, 80)]
+    visualize.save_rows(tmp_path / "rows.png", images, labels, labels, VOC, ["a.jpg", "b.jpg"])
+    with Image.open(tmp_path / "rows.png") as rows:
+        assert rows.height > 1000  # and no row is squeezed
 
 
 def test_color_scheme_shows_every_class(tmp_path):

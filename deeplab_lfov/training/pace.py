@@ -1,0 +1,52 @@
+"""How fast training goes, and when it will have ended."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+
+_STEPS = 50  # that the rate is a mean of
+_LONG = 3600  # seconds left from which on a time of day says more
+
+
+class Pace:
+    """The rate of the last steps; what is done between steps, such as saving, does not count.
+
+    The first step does not count either, as it makes the graph. clock: seconds from any moment on.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter):
+        self._clock, self._steps = clock, 0
+        self._since, self._seconds = clock(), deque(maxlen=_STEPS)
+
+    def step(self) -> None:
+        """Note that a step has ended."""
+        now = self._clock()
+        if self._steps:
+            self._seconds.append(now - self._since)
+        self._since, self._steps = now, self._steps + 1
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave out what is done inside."""
+        start = self._clock()
+        try:
+            yield
+        finally:
+            self._since += self._clock() - start
+
+    @property
+    def rate(self) -> float:
+        """Steps per second; nan before the second step."""
+        return len(self._seconds) / sum(self._seconds) if self._seconds else float("nan")
+
+    def left(self, steps: int, now: datetime) -> str:
+        """Say how long so many steps take, and for hours when they end; '' if nobody knows yet."""
+        if not self._seconds:
+            return ""
+        left = timedelta(seconds=round(steps / self.rate))
+        if left.total_seconds() < _LONG:
+            return f"{left} left"
+        end = now + left
+        return f"{left} left, until {end:%H:%M}" + (f" on {end:%-d %b}" if left.days else "")
