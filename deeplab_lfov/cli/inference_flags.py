@@ -30,6 +30,12 @@ def parser() -> Parser:
         help="write void where the most probable class is less probable than that, such as 0.9",
     )
     flags.add_flag(group, "legend", "name the colours below the overlay, which is 0.5 if not given")
+    group.add_argument(
+        "--json",
+        type=flags.PATH,
+        metavar="FILE",
+        help="file for each picture's shares of classes",
+    )
     flags.add_flag(group, "save_scores", "also <picture>_scores.npy, float32 [H, W, C]")
     return p
 

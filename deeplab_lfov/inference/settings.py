@@ -38,6 +38,7 @@ class InferenceSettings(PredictionSettings):
     legend: bool = False
     save_scores: bool = False
     min_confidence: float | None = None
+    json: str | None = None
     deterministic: bool = False
 
     def __post_init__(self):

@@ -72,7 +72,7 @@ def save_rows(
     shown = [label for label in shown if label != VOID]
     shapes = [image.shape for image in images]
     heights = [3 * height / width for height, width, _ in shapes]
-    figure = Figure(figsize=(9, sum(heights) + 0.9 + 0.25 * (len(shown) // 6)), dpi=100)
+    figure = Figure(figsize=(9, sum(heights) + 1.1 + 0.25 * (len(shown) // 6)), dpi=100)
     axes = figure.subplots(len(images), 3, squeeze=False, height_ratios=heights)
     for row, name, *pixels in zip(axes, names, images, labels, predictions, strict=True):
         for axis, picture in zip(row, pixels, strict=True):

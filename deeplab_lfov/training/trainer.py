@@ -23,7 +23,7 @@ from deeplab_lfov.training.stop_request import StopRequest, first_signal
 LOG_EVERY = 10
 """Steps between rows of the history."""
 
-_BAR = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}{postfix}"
+_BAR = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} steps{postfix}"
 
 
 class Trainer:

@@ -1,5 +1,6 @@
 """inference.py's files, and what it does with pictures that fail."""
 
+import json
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ import inference
 from deeplab_lfov import Predictor, UserError, decode_labels
 from deeplab_lfov.data.image_files import DATA_SET, read_image, read_mask, write_mask
 from deeplab_lfov.inference import outputs
+from deeplab_lfov.inference.find_images import find_images
 
 
 @pytest.fixture
@@ -125,6 +127,26 @@ def test_one_failing_picture_among_many_is_named_and_the_rest_done(
     assert "bad.jpg" in errors[0] and "wide.png" in errors[1]
     assert "2 of 3 pictures failed" in result.out
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["shapes_000006_mask.png"]
+
+
+def test_many_pictures_have_a_bar_and_a_file_of_their_shares(script, checkpoint, picture, tmp_path):
+    for number in range(5):
+        shutil.copy(picture, tmp_path / f"{number}.jpg")
+    (tmp_path / "5.jpg").write_bytes(b"\xff\xd8\xff nothing")
+    flags = ["--save_dir", tmp_path / "out", "--json", tmp_path / "out/shares.json"]
+    result = script("inference", tmp_path, checkpoint, *flags)
+    assert result.status == 1 and "6/6" in result.err and result.out.count(" -> ") == 5
+    *good, bad = json.loads((tmp_path / "out/shares.json").read_text())["pictures"]
+    assert bad["picture"] == str(tmp_path / "5.jpg") and "5.jpg" in bad["error"]
+    for number, each in enumerate(good):
+        labels = read_mask(tmp_path / f"out/{number}_mask.png", 21)
+        assert each["mask"] == str(tmp_path / f"out/{number}_mask.png")
+        assert each["shares"]["background"] == (labels == 0).mean()
+        assert sum(each["shares"].values()) == pytest.approx(1)
+    assert script("inference", tmp_path / "1.jpg", checkpoint, *flags).status == 0
+    (tmp_path / "mine.json").write_text("[]")
+    result = script("inference", picture, checkpoint, *flags[:2], "--json", tmp_path / "mine.json")
+    assert result.status == 2 and "no earlier output" in result.err
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1)])
@@ -254,7 +276,7 @@ def test_masks_of_a_data_set_are_no_pictures(tmp_path):
         (tmp_path / folder).mkdir()
     write_mask(tmp_path / "own/masks/a.png", np.zeros((3, 4), np.uint8), DATA_SET)
     Image.new("P", (4, 3)).save(tmp_path / "VOC/SegmentationClass/b.png")
-    assert inference.find_images([str(tmp_path)]) == [
+    assert find_images([str(tmp_path)]) == [
         tmp_path / "VOC/JPEGImages/b.jpg",
         tmp_path / "own/a.jpg",
     ]
