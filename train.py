@@ -85,7 +85,9 @@ def _train(settings: TrainSettings, start: Start, meeting: Meeting) -> None:
     record = NoRecord(snapshot_dir)
     if chief:
         record = make_record(settings, solver, snapshots, classes, save_dir, readers)
-        print("\n".join(map(printable, _plan(settings, start, solver, replicas))), flush=True)
+        epoch = len(readers.train.samples) / settings.crops_per_step
+        plan = _plan(settings, start, solver, replicas, epoch)
+        print("\n".join(map(printable, plan)), flush=True)
     trainer = Trainer(
         solver=solver,
         reader=readers.train,
@@ -99,8 +101,13 @@ def _train(settings: TrainSettings, start: Start, meeting: Meeting) -> None:
         print(record.finish())
 
 
-def _plan(settings: TrainSettings, start: Start, solver: Solver, replicas: Replicas) -> list[str]:
-    """Say what will be trained, from what, on what and how: the lines printed at the start."""
+def _plan(
+    settings: TrainSettings, start: Start, solver: Solver, replicas: Replicas, epoch: float
+) -> list[str]:
+    """Say what will be trained, from what, on what and how: the lines printed at the start.
+
+    epoch: how many steps it has.
+    """
     from deeplab_lfov.network.arithmetic import device_lines
 
     origin = "random filters"
@@ -113,7 +120,7 @@ def _plan(settings: TrainSettings, start: Start, solver: Solver, replicas: Repli
         f"network  {solver.model}, from {origin}",
         f"steps    {first} to {settings.num_steps} of {settings.batch_size} x "
         f"{settings.iter_size} crops, {height} x {width} pixels, seed {settings.seed}; an epoch is "
-        f"{settings.steps_per_epoch:.4g} steps",
+        f"{epoch:.4g} steps",
         f"solver   {settings.optimizer}, {solver.rate_policy}",
     ]
     for names, rate, decay in solver.rate_groups():

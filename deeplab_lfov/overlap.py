@@ -10,25 +10,27 @@ Begun = TypeVar("Begun")
 Result = TypeVar("Result")
 
 AHEAD = 4
-"""Results that wait to be taken."""
+"""Results of each thread that wait to be taken."""
 
 
-def ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """Yield function(item) of each item, in order, while a thread works some of them ahead.
+def ahead(
+    function: Callable[[Item], Result], items: Iterable[Item], num_threads: int = 1
+) -> Iterator[Result]:
+    """Yield function(item) of each item, in order, while threads work some of them ahead.
 
     What a call raises is raised here, at its item's turn.
     """
-    with ThreadPoolExecutor(max_workers=1) as thread:
+    with ThreadPoolExecutor(max_workers=num_threads) as threads:
         running: deque[Future] = deque()
         try:
             for item in items:
-                running.append(thread.submit(function, item))
-                if len(running) > AHEAD:
+                running.append(threads.submit(function, item))
+                if len(running) > AHEAD * num_threads:
                     yield running.popleft().result()
             while running:
                 yield running.popleft().result()
         finally:
-            thread.shutdown(cancel_futures=True)
+            threads.shutdown(cancel_futures=True)
 
 
 def overlapped(

@@ -68,7 +68,7 @@ def main(given: dict[str, object]) -> None:
         return read_mask(mask, len(names), void, palette)
 
     findings = progress(look_at(samples, labels_of), len(samples), "pictures")
-    summary = DatasetSummary(names, list(findings))
+    summary = DatasetSummary(names, findings)
     print(summary)
     if settings.against:
         both = in_both(samples, others)

@@ -28,7 +28,8 @@ from deeplab_lfov.data.image_files import (
     write_mask,
 )
 from deeplab_lfov.data.layout import CLASSES
-from deeplab_lfov.data.list_files import Sample, check_sizes
+from deeplab_lfov.data.list_files import check_sizes
+from deeplab_lfov.data.samples import Sample
 from deeplab_lfov.errors import UserError, few, printable
 from deeplab_lfov.files import clear_partials, whole_file, writable_folder
 from deeplab_lfov.voc import VOID

@@ -1,9 +1,9 @@
 """The check of a data set, read as training would: what is in it, and what is wrong."""
 
+import itertools
 import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,11 +11,15 @@ import numpy as np
 
 from deeplab_lfov.data.decoding import within_memory
 from deeplab_lfov.data.image_files import image_size, mask_mode, read_image
-from deeplab_lfov.data.list_files import Sample, check_sizes
+from deeplab_lfov.data.list_files import check_sizes
+from deeplab_lfov.data.samples import Sample
 from deeplab_lfov.errors import UserError, few, printable
+from deeplab_lfov.overlap import ahead
 from deeplab_lfov.voc import VOID
 
 ReadMask = Callable[[Path], np.ndarray]
+
+_NAMED = 3  # masks of a kind
 
 
 class Finding(NamedTuple):
@@ -28,34 +32,58 @@ class Finding(NamedTuple):
     fault: str = ""
 
 
-@dataclass
+_RGB = "RGB masks, looked up in the palette"
+_BACKGROUND = "masks that are all background (label 0)"
+_VOID = "masks that are all void"
+
+
 class DatasetSummary:
-    """The findings about a list; `faults` is empty where training would run."""
+    """What there is to say about a list's findings, which it does not keep: they may be a million.
 
-    class_names: tuple[str, ...]
-    findings: list[Finding]
+    `faults`, what is wrong with lines that training would stop at, is empty where it would run;
+    `label_counts` are the pixels of each label in all masks that could be read, int64 [256].
+    """
 
-    @property
-    def faults(self) -> list[str]:
-        """What is wrong with each line that training would stop at."""
-        return [finding.fault for finding in self.findings if finding.fault]
-
-    @property
-    def label_counts(self) -> np.ndarray:
-        """The pixels of each label in all masks that could be read, int64 [256]."""
-        counts = [f.label_counts for f in self.findings if f.label_counts is not None]
-        return np.sum([np.zeros(256, np.int64), *counts], axis=0)
+    def __init__(self, class_names: Sequence[str], findings: Iterable[Finding]):
+        self.class_names, self.num_pictures = tuple(class_names), 0
+        self.faults: list[str] = []
+        self.label_counts = np.zeros(256, np.int64)
+        self._sides = np.array([np.full(2, np.iinfo(np.int64).max), np.zeros(2, np.int64)])
+        self._noted: Counter[str] = Counter()
+        self._first: dict[str, list[Path]] = defaultdict(list)
+        for finding in findings:
+            self._add(finding)
 
     @property
     def has_rgb_masks(self) -> bool:
         """Whether colours stand for labels in any mask."""
-        return any(finding.mask_mode == "RGB" for finding in self.findings)
+        return self._noted[_RGB] > 0
+
+    def _add(self, finding: Finding) -> None:
+        self.num_pictures += 1
+        self.faults += [finding.fault] if finding.fault else []
+        if finding.size:
+            self._sides = np.stack(
+                [np.minimum(self._sides[0], finding.size), np.maximum(self._sides[1], finding.size)]
+            )
+        counts = finding.label_counts
+        if counts is None:
+            return
+        self.label_counts += counts
+        notes = {
+            _RGB: finding.mask_mode == "RGB",
+            _BACKGROUND: counts[0] and not counts[1:VOID].any(),
+            _VOID: not counts[:VOID].any(),
+        }
+        for note in (note for note, holds in notes.items() if holds):
+            self._noted[note] += 1
+            self._first[note] = [*self._first[note], finding.sample.mask][:_NAMED]
 
     def short(self) -> str:
         """Write two lines: the pictures and their sizes; the labels' shares, if there are any."""
         counts = self.label_counts
         faulty = f"; {len(self.faults)} of them are faulty" if self.faults else ""
-        lines = [f"{len(self.findings)} pictures with masks, {self._sizes()}{faulty}"]
+        lines = [f"{self.num_pictures} pictures with masks, {self._sizes()}{faulty}"]
         if counts.any():
             present = np.count_nonzero(counts[: len(self.class_names)])
             share = counts[VOID] / counts.sum()
@@ -68,10 +96,9 @@ class DatasetSummary:
         return "\n".join([self.short(), *self._faults(), *shares])
 
     def _sizes(self) -> str:
-        sizes = np.array([finding.size for finding in self.findings if finding.size])
-        if not len(sizes):
+        if not self._sides[1].any():
             return "of unknown sizes"
-        high, wide = map(_span, sizes.min(axis=0), sizes.max(axis=0))
+        high, wide = itertools.starmap(_span, self._sides.T.tolist())
         return f"{high} pixels high and {wide} wide"
 
     def _shares(self) -> list[str]:
@@ -87,19 +114,12 @@ class DatasetSummary:
         ]
 
     def _notes(self) -> list[str]:
-        read = [finding for finding in self.findings if finding.label_counts is not None]
-        notes = {
-            "RGB masks, looked up in the palette": [f for f in read if f.mask_mode == "RGB"],
-            "masks that are all background (label 0)": [
-                f for f in read if f.label_counts[0] and not f.label_counts[1:VOID].any()
-            ],
-            "masks that are all void": [f for f in read if not f.label_counts[:VOID].any()],
-        }
-        return [
-            f"{len(found)} {what}: {printable(few([f.sample.mask for f in found]))}"
-            for what, found in notes.items()
-            if found
-        ]
+        lines = []
+        for note in (note for note in (_RGB, _BACKGROUND, _VOID) if self._noted[note]):
+            names, more = few(self._first[note]), self._noted[note] - len(self._first[note])
+            more = f" and {more} more" if more else ""
+            lines.append(f"{self._noted[note]} {note}: {printable(names)}{more}")
+        return lines
 
     def _faults(self, most: int = 30) -> list[str]:
         more = [f"... and {len(self.faults) - most} more"] if len(self.faults) > most else []
@@ -110,14 +130,15 @@ def _span(least: int, most: int) -> str:
     return f"{least}" if least == most else f"{least} to {most}"
 
 
-def look_at(samples: list[Sample], labels_of: ReadMask, decode: bool = True) -> Iterator[Finding]:
-    """Yield what each line of a list holds, in its order; all cores read.
+def look_at(
+    samples: Sequence[Sample], labels_of: ReadMask, decode: bool = True
+) -> Iterator[Finding]:
+    """Iterate over what each line of a list holds, in its order; all cores read.
 
     labels_of reads a mask as training would. decode=False reads of the pictures only their heads,
     which finds everything but damage further down.
     """
-    with ThreadPoolExecutor() as threads:
-        yield from threads.map(lambda sample: _look_at(sample, labels_of, decode), samples)
+    return ahead(lambda sample: _look_at(sample, labels_of, decode), samples, os.cpu_count() or 1)
 
 
 def in_both(samples: list[Sample], others: list[Sample]) -> list[Path]:

@@ -13,8 +13,9 @@ from PIL import Image
 from deeplab_lfov.data import augmentation
 from deeplab_lfov.data.image_files import read_image, read_mask, read_picture
 from deeplab_lfov.data.layout import palette_in
-from deeplab_lfov.data.list_files import Sample, check_sizes, read_list
+from deeplab_lfov.data.list_files import check_sizes, read_list
 from deeplab_lfov.data.palette import VOC_PALETTE, Palette
+from deeplab_lfov.data.samples import Sample
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.overlap import ahead
 from deeplab_lfov.seeds import seed_for
@@ -70,10 +71,11 @@ class ImageReader:
 
         Without a palette VOC's stands in, as all runs of version 1.0 had it.
         """
-        names = "\n".join(f"{s.image.name} {s.mask.name}" for s in self.samples)
-        palette = self._given_palette or VOC_PALETTE
-        colors = palette.colors.tobytes() + palette.labels.tobytes()
-        return f"{len(self.samples)} {zlib.crc32(names.encode() + colors):08x}"
+        palette, check, gap = self._given_palette or VOC_PALETTE, 0, ""
+        for names in self.samples.names():
+            check, gap = zlib.crc32(f"{gap}{names}".encode(), check), "\n"
+        check = zlib.crc32(palette.colors.tobytes() + palette.labels.tobytes(), check)
+        return f"{len(self.samples)} {check:08x}"
 
     def batches(
         self,

@@ -2,9 +2,10 @@
 
 import os
 import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
+from deeplab_lfov.data.samples import Sample, Samples
 from deeplab_lfov.errors import UserError, few
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
@@ -15,19 +16,8 @@ MASK_FOLDERS = ("SegmentationClassAug", "SegmentationClass")
 
 
 _LONGEST = 10_000  # characters of a line; two paths of Linux have 8,192 at most
+_LONGEST_BYTES = 1 << 16  # read at a time; a character has 4 at most
 _LARGEST = 100 * 10**6  # bytes of a text file; a list of a million pictures has 60 MB
-
-
-class Sample(NamedTuple):
-    """One line of a list: the picture's path, and the mask's where it has one."""
-
-    image: Path
-    mask: Path | None
-
-    @property
-    def name(self) -> str:
-        """The picture's file name without its suffix: the VOC id."""
-        return self.image.stem
 
 
 def pictures_in(folder: Path) -> list[Path]:
@@ -39,41 +29,49 @@ def pictures_in(folder: Path) -> list[Path]:
     return sorted(p for p in files if p.suffix.lower() in SUFFIXES and p.is_file())
 
 
-def read_list(data_dir: str | Path, data_list: str | Path, masks: bool = True) -> list[Sample]:
+def read_list(data_dir: str | Path, data_list: str | Path, masks: bool = True) -> Samples:
     """Read a list as `parse_list` does, and make sure that all its files are there.
 
     Raises UserError for missing files too: all are counted and the first named.
     """
-    samples = parse_list(data_dir, data_list, masks)
-    files = [file for sample in samples for file in (sample if masks else sample[:1])]
-    missing = [str(file) for file in files if not is_file(file)]
+    missing: list[str] = []
+    samples = parse_list(data_dir, data_list, masks, missing)
     if missing:
         raise UserError(
-            f"{len(missing)} of the {len(files)} files in the list {data_list} are missing: "
-            f"{few(missing)}; its lines are relative to --data_dir {data_dir}"
+            f"{len(missing)} of the {len(samples) * (1 + masks)} files in the list {data_list} are "
+            f"missing: {few(missing)}; its lines are relative to --data_dir {data_dir}"
         )
     return samples
 
 
-def parse_list(data_dir: str | Path, data_list: str | Path, masks: bool = True) -> list[Sample]:
+def parse_list(
+    data_dir: str | Path,
+    data_list: str | Path,
+    masks: bool = True,
+    missing: list[str] | None = None,
+) -> Samples:
     """Read a list whose lines are `/image.jpg /mask.png`, an image alone, or a bare VOC id.
 
     Paths are relative to data_dir, with or without the leading slash; the list itself is looked
     for as it is named, then below data_dir. Blank lines and lines that start with # are skipped.
-    Raises UserError for a list that is missing or empty and, with masks=True, for a line without a
-    mask.
+    missing: takes the files that are not there. Raises UserError for a list that is missing or
+    empty and, with masks=True, for a line without a mask.
     """
     data_dir = Path(data_dir)
-    path = _find(data_dir, data_list)
-    samples = []
-    for number, line in enumerate(read_lines(path), 1):
-        if line and not line.startswith("#"):
-            samples.append(_parse(line, data_dir))
-            if masks and samples[-1].mask is None:
-                raise UserError(
-                    f"line {number} of {path} names no mask: {line!r}; a line with one is "
-                    "`/image.jpg /mask.png`"
-                )
+    path, samples, root = _find(data_dir, data_list), Samples(data_dir), str(data_dir)
+    for number, line in enumerate(lines_of(path), 1):
+        if not line or line.startswith("#"):
+            continue
+        found = _pair_of_files(line, root)
+        image, mask = names = found or _parse(line, root)
+        if masks and mask is None:
+            raise UserError(
+                f"line {number} of {path} names no mask: {line!r}; a line with one is "
+                "`/image.jpg /mask.png`"
+            )
+        if missing is not None and not found:
+            missing += _missing(root, names if masks else names[:1])
+        samples.add(image, mask)
     if not samples:
         raise UserError(f"the list {path} is empty; a line is `/image.jpg /mask.png` or a VOC id")
     return samples
@@ -126,27 +124,36 @@ def _find(data_dir: Path, data_list: str | Path) -> Path:
 
 
 def read_lines(path: Path) -> list[str]:
-    """Read the stripped lines of a UTF-8 text file.
+    """Read all lines as `lines_of` does."""
+    return list(lines_of(path))
+
+
+def lines_of(path: Path) -> Iterator[str]:
+    """Yield the stripped lines of a UTF-8 text file.
 
     Raises UserError for any other file, and for one that is too large or has a line too long to be
     meant: a device never ends, and what looks for gaps in a line would take hours.
     """
+    size = 0
     try:
         with path.open("rb") as file:
-            content = file.read(_LARGEST + 1)
-        if len(content) > _LARGEST:
-            raise UserError(f"{path} has over {_LARGEST:,} bytes; give a text file of lines", path)
-        text = content.decode("utf-8-sig")
+            for number, line in enumerate(iter(lambda: file.readline(_LONGEST_BYTES), b""), 1):
+                size += len(line)
+                if size > _LARGEST:
+                    raise UserError(f"{path} has over {_LARGEST:,} bytes; give a text file", path)
+                yield _checked(line.decode("utf-8-sig" if number == 1 else "utf-8"), number, path)
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not a text file in UTF-8", path) from error
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}", path) from error
-    lines = [line.strip() for line in text.split("\n")]
-    for number, line in enumerate(lines, 1):
-        if len(line) > _LONGEST or "\0" in line:
-            fault = "holds a zero byte" if "\0" in line else f"has {len(line):,} characters"
-            raise UserError(f"line {number} of {path} {fault}; correct it", path)
-    return lines
+
+
+def _checked(line: str, number: int, path: Path) -> str:
+    line = line.strip()
+    if len(line) > _LONGEST or "\0" in line:
+        fault = "holds a zero byte" if "\0" in line else f"has over {_LONGEST:,} characters"
+        raise UserError(f"line {number} of {path} {fault}; correct it", path)
+    return line
 
 
 def is_file(path: Path) -> bool:
@@ -157,27 +164,42 @@ def is_file(path: Path) -> bool:
         return False
 
 
-def _parse(line: str, data_dir: Path) -> Sample:
+def _pair_of_files(line: str, root: str) -> tuple[str, str] | None:
+    """Split a line as nearly all are, with one gap, below the root; None for any other."""
+    parts = line.split()
+    if len(parts) != 2 or not parts[0].lower().endswith(SUFFIXES):
+        return None
+    pair = parts[0].lstrip("/"), parts[1].lstrip("/")
+    return pair if not _missing(root, pair) else None
+
+
+def _parse(line: str, root: str) -> tuple[str, str | None]:
     """Split a line with several gaps where both halves are files, as names may hold spaces."""
     gaps = list(re.finditer(r"\s+", line))
-    if not gaps and Path(line).suffix.lower() not in SUFFIXES:
-        return _voc_sample(line, data_dir)
-    alone = Sample(_locate(data_dir, line), None)
-    if not gaps or is_file(alone.image):
-        return alone
+    if not gaps and not line.lower().endswith(SUFFIXES):
+        return _voc_names(line, root)
+    alone = _located(root, line)
+    if not gaps or not _missing(root, [alone]):
+        return alone, None
     splits = [(line[: gap.start()], line[gap.end() :]) for gap in gaps]
-    pairs = [Sample(_locate(data_dir, one), _locate(data_dir, two)) for one, two in splits]
-    whole = [pair for pair in pairs if is_file(pair.image) and is_file(pair.mask)]
+    pairs = [(_located(root, one), _located(root, two)) for one, two in splits]
+    whole = [pair for pair in pairs if not _missing(root, pair)]
     return (whole or pairs)[0]
 
 
-def _voc_sample(name: str, data_dir: Path) -> Sample:
-    masks = [data_dir / folder / f"{name}.png" for folder in MASK_FOLDERS]
-    mask = next((mask for mask in masks if is_file(mask)), masks[-1])
-    return Sample(data_dir / IMAGE_FOLDER / f"{name}.jpg", mask)
+def _voc_names(name: str, root: str) -> tuple[str, str]:
+    masks = [f"{folder}/{name}.png" for folder in MASK_FOLDERS]
+    mask = next((mask for mask in masks if not _missing(root, [mask])), masks[-1])
+    return f"{IMAGE_FOLDER}/{name}.jpg", mask
 
 
-def _locate(data_dir: Path, name: str) -> Path:
-    path = data_dir / name.lstrip("/")
-    absolute = Path(name)
-    return absolute if absolute.is_absolute() and is_file(absolute) and not is_file(path) else path
+def _located(root: str, name: str) -> str:
+    """Return a name that counts from the root, or an absolute path if only that is a file."""
+    below = name.lstrip("/")
+    return name if name != below and _missing(root, [below]) and os.path.isfile(name) else below
+
+
+def _missing(root: str, names: Iterable[str]) -> list[str]:
+    """Return the paths that are no files; names count from the root unless they are absolute."""
+    paths = (name if name.startswith("/") else f"{root}/{name}" for name in names)
+    return [path for path in paths if not os.path.isfile(path)]

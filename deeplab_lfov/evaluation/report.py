@@ -15,7 +15,7 @@ from PIL import Image
 
 from deeplab_lfov.classes import Classes
 from deeplab_lfov.data.image_files import read_image
-from deeplab_lfov.data.list_files import Sample
+from deeplab_lfov.data.samples import Sample
 from deeplab_lfov.distributed.replicas import Replicas
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.evaluation.metrics import ConfusionMatrix

@@ -12,8 +12,9 @@ from deeplab_lfov.console import progress
 from deeplab_lfov.data.image_files import check_replaceable, image_size, read_image, write_mask
 from deeplab_lfov.data.image_reader import ImageReader
 from deeplab_lfov.data.layout import palette_in
-from deeplab_lfov.data.list_files import Sample, read_list
+from deeplab_lfov.data.list_files import read_list
 from deeplab_lfov.data.palette import Palette, classes_from, palette_of
+from deeplab_lfov.data.samples import Sample
 from deeplab_lfov.data.sense import summarize
 from deeplab_lfov.distributed.fingerprint import fingerprint
 from deeplab_lfov.distributed.meeting import Meeting

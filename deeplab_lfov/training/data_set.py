@@ -14,6 +14,8 @@ from deeplab_lfov.errors import UserError, printable
 from deeplab_lfov.training.settings import TrainSettings
 from deeplab_lfov.voc import VOID
 
+_MANY = 20_000  # masks, whose check takes a minute or more
+
 
 class Readers(NamedTuple):
     """The readers of a run's lists."""
@@ -64,6 +66,8 @@ def first_look(
     """
     lists = zip((settings.data_list, settings.val_list), readers, strict=True)
     given = settings.ignore_label is not None
+    if show and len(readers.train.samples) > _MANY:
+        print(f"data     {len(readers.train.samples):,} masks to check; --no-check_data does not")
     summaries = [
         summarize(reader.samples, reader.labels_of, name, classes.names, given, show)
         for name, reader in lists

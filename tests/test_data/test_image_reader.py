@@ -77,7 +77,7 @@ def test_seeds_differ(shapes):
 def test_pictures_come_whole_and_in_order(shapes):
     reader = ImageReader(shapes, TRAIN)
     found = list(reader.pictures(4))
-    assert [sample for sample, *_ in found] == reader.samples[:4]
+    assert [sample for sample, *_ in found] == list(reader.samples[:4])
     for sample, image, labels in found:
         np.testing.assert_array_equal(image, read_image(sample.image))
         np.testing.assert_array_equal(labels, read_mask(sample.mask, 21))

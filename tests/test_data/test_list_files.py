@@ -3,7 +3,8 @@ import os
 import pytest
 
 from deeplab_lfov import UserError
-from deeplab_lfov.data.list_files import pictures_in, read_class_names, read_list
+from deeplab_lfov.data import list_files
+from deeplab_lfov.data.list_files import pictures_in, read_class_names, read_lines, read_list
 from deeplab_lfov.data.palette import read_palette
 
 
@@ -107,7 +108,10 @@ def test_pictures_in_a_folder_are_files_with_such_names(tmp_path):
     ("text", "message"),
     [
         ("a\0b.jpg m/a.png", "line 1 of .*list.txt holds a zero byte"),
-        ("JPEGImages/a.jpg m/a.png\n" + "a " * 500_000, "line 2 of .*list.txt has 999,999 char"),
+        (
+            "JPEGImages/a.jpg m/a.png\n" + "a " * 500_000,
+            "line 2 of .*list.txt has over 10,000 char",
+        ),
         ("/" + "a" * 5000 + ".jpg m/a.png", "1 of the 2 files in the list .* are missing"),
     ],
 )
@@ -124,8 +128,15 @@ def test_a_pipe_is_a_missing_file(folder):
 
 def test_a_list_without_end():
     for read_names in (read_class_names, read_palette):
-        with pytest.raises(UserError, match="/dev/zero has over 100,000,000 bytes"):
+        with pytest.raises(UserError, match="line 1 of /dev/zero holds a zero byte"):
             read_names("/dev/zero")
+
+
+def test_a_list_that_is_too_large_to_be_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(list_files, "_LARGEST", 1000)
+    (tmp_path / "large.txt").write_text("# \n" * 334)
+    with pytest.raises(UserError, match="has over 1,000 bytes"):
+        read_lines(tmp_path / "large.txt")
 
 
 def test_a_folder_is_no_list(tmp_path):
