@@ -114,7 +114,7 @@ def main(given: dict[str, object]) -> None:
     _check(settings)
     find = next(FORMATS[name] for name in FORMATS if getattr(settings, name))
     data = find(settings)
-    _check_names(data.classes.names)
+    _check_classes(data.classes.names)
     items = divided(data.items, settings.val, settings.seed, settings.group)
     folder = writable_folder(settings.output_dir)
     _check_free(folder, items)
@@ -137,8 +137,13 @@ def _check(settings: Settings) -> None:
         raise UserError("--val and --group are for one file of --coco; leave them out")
 
 
-def _check_names(names: Sequence[str]) -> None:
-    """Raise UserError for names of classes that classes.txt would not give back."""
+def _check_classes(names: Sequence[str]) -> None:
+    """Raise UserError for one class alone, and for names that classes.txt would not give back."""
+    if len(names) < 2:
+        raise UserError(
+            f"there is one class alone, {names[0]}: a network has nothing to tell apart; look at "
+            "the annotations, or name more by --class_names"
+        )
     for name in names:
         if name == "void" or name.startswith("#") or name != printable(name).strip() or not name:
             raise UserError(f"a class cannot be named {name!r}; --class_names gives other names")

@@ -206,6 +206,16 @@ def _are_voc_classes(labels: np.ndarray) -> bool:
     return bool(((labels < len(CLASS_NAMES)) | (labels == VOID)).all())
 
 
+def mask_colors(path: str | Path) -> np.ndarray | None:
+    """Return the palette of a palette file, uint8 RGB [n, 3]; None for any other picture.
+
+    Raises UserError when the file is missing or no picture.
+    """
+    with opened(path) as picture:
+        colors = picture.getpalette("RGB") if picture.mode == "P" else None
+    return None if colors is None else np.array(colors, np.uint8).reshape(-1, 3)
+
+
 def mask_pixels(path: str | Path) -> tuple[str, np.ndarray]:
     """Decode a mask to its mode and its pixels [H, W] or [H, W, C]."""
     with opened(path) as picture:

@@ -130,6 +130,52 @@ def test_colors_become_labels(prepare, add, tmp_path):
     assert (preview == (200, 0, 100)).all(axis=-1).sum() > 100  # in the legend
 
 
+@pytest.fixture
+def paint(add, tmp_path):
+    """Write a picture and a palette file of the values 0 and 1 in these colours."""
+
+    def call(name, *colors):
+        add(name, [0, 1])
+        with Image.open(tmp_path / f"masks/{name}.png") as mask:
+            mask.putpalette([length for color in colors for length in color])
+            mask.save(tmp_path / f"masks/{name}.png")
+
+    return call
+
+
+def test_palettes_that_number_their_colors_anew_are_no_labels(prepare, paint, tmp_path):
+    red, blue = (255, 0, 0), (0, 0, 255)
+    paint("a", red, blue)
+    paint("b", red, blue)
+    assert prepare().status == 0
+    (tmp_path / "p.txt").write_text("sky 0 0 255\nroad 255 0 0\n")
+    result = prepare("--palette", tmp_path / "p.txt", out="other")
+    assert result.status == 2 and "--label_map 0:1,1:0" in result.err
+    paint("b", blue, red)
+    result = prepare(out="other")
+    assert result.status == 2 and "the palettes differ" in result.err
+    assert prepare("--label_map", "0:0,1:1", out="other").status == 0
+
+
+def test_masks_of_another_folder_are_not_those_of_a_picture(prepare, add, tmp_path):
+    add("ulm/1", [0, 1])
+    add("bonn/2", [0, 1])
+    (tmp_path / "masks/bonn/2.png").rename(tmp_path / "masks/ulm/2.png")
+    result = prepare()
+    assert result.status == 0 and "pictures without masks (1): bonn/2.jpg" in result.out
+    (tmp_path / "masks/ulm").rename(tmp_path / "masks/ulm_labels")
+    assert "without" not in prepare().out  # the folders are called otherwise
+
+
+@pytest.mark.parametrize("kind", ["masks", "json"])
+def test_one_class_alone_is_an_error(prepare, add, labelme, tmp_path, kind):
+    add("a", [0])
+    labelme("a")
+    result = prepare(kind=("--masks" if kind == "masks" else "--labelme", kind))
+    assert result.status == 2 and "there is one class alone" in result.err
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(("mode", "values"), [("1", [0, 255]), ("I;16", [0, 1000]), ("P", [0, 7])])
 def test_masks_of_any_depth_are_mapped(prepare, add, tmp_path, mode, values):
     add("a", [0])
@@ -287,6 +333,15 @@ def test_coco_numbers_the_categories_of_all_files_alike(prepare, coco, tmp_path)
     assert "several categories" in prepare(kind=("--coco", "one.json", "two.json")).err
 
 
+def test_a_category_background_is_label_0(prepare, coco, tmp_path):
+    names = [{"id": 7, "name": "dog"}, {"id": 9, "name": "background"}]
+    more = [{"image_id": 0, "category_id": 9, "segmentation": [[2, 0, 4, 0, 4, 4, 2, 4]]}]
+    coco(categories=names, annotations=region([[0, 0, 6, 0, 6, 4, 0, 4]]) + more)
+    assert prepare(kind=("--coco", "coco.json")).status == 0
+    assert labels(tmp_path, "a") == [1, 1, 0, 0, 1, 1]
+    assert read_palette(tmp_path / "out/classes.txt").class_names == ("background", "dog")
+
+
 def test_coco_takes_names_in_another_order(prepare, coco, tmp_path):
     coco()
     flags = "--class_names", tmp_path / "names.txt"
@@ -386,6 +441,7 @@ def test_labelme_puts_later_over_earlier(prepare, labelme, tmp_path):
     left = ("dog", "rectangle", [[0, 0], [2, 3]])
     right = ("cat", "polygon", [[2, 0], [3, 0], [3, 3], [2, 3]])
     rest = ("__ignore__", "rectangle", [[5, 3], [4, 0]]), ("x", "line", [[0, 0], [1, 1]])
+    rest += (("x", "polygon", [[0, 0], [1, 1]]),)
     labelme("a", left, right, *rest, image_path="..\\pictures\\a.jpg")
     labelme(
         "b", ("dog", "circle", [[3, 2], [9, 2]]), ("_background_", "rectangle", [[0, 0], [1, 3]])
@@ -395,6 +451,7 @@ def test_labelme_puts_later_over_earlier(prepare, labelme, tmp_path):
     assert labels(tmp_path, "a") == [2, 2, 1, 1, 255, 255]
     assert labels(tmp_path, "b") == [0, 0, 2, 2, 2, 2]
     assert "shapes of the kind line, not drawn: 1" in result.out
+    assert "shapes of the kind polygon of under three points, not drawn: 1" in result.out
     assert read_palette(tmp_path / "out/classes.txt").class_names == ("background", "cat", "dog")
     (tmp_path / "names.txt").write_text("other\ndog\n")
     result = prepare("--class_names", tmp_path / "names.txt", kind=("--labelme", "json"))

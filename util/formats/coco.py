@@ -17,7 +17,7 @@ from deeplab_lfov.errors import UserError, few
 from deeplab_lfov.voc import VOID
 from util.formats import DataSet, Item
 from util.formats.coco_regions import Region, draw_regions
-from util.formats.json_files import labels_of, read_json
+from util.formats.json_files import labels_of, read_json, with_background
 from util.formats.pairs import find_pictures, split_of
 from util.formats.picture_names import PictureNames
 
@@ -47,7 +47,7 @@ def from_coco(settings) -> DataSet:
     files = [_File(p, s, read_json(p, keys)) for p, s in zip(settings.coco, splits, strict=False)]
     categories = _categories(files)
     named = classes_from(settings.class_names, NO_PALETTE, None)
-    ordered = ("background", *(categories[number] for number in sorted(categories)))
+    ordered = with_background(categories[number] for number in sorted(categories))
     classes = named if named.names else Classes(ordered)
     items, lost = [], defaultdict(list)
     for file in files:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from deeplab_lfov.data.decoding import check_regular
@@ -47,18 +47,24 @@ def checked_points(points: object, height: int, width: int) -> list[tuple[float,
 def labels_of(names: Sequence[str], used: Collection[str]) -> dict[str, int]:
     """Return the labels of names, label 0 being what nothing is drawn over.
 
-    Raises UserError unless the names that annotations use are among them, but not the first.
+    Raises UserError unless the names that annotations use are among them, and none of them is the
+    first, but for background.
     """
     if len(names) >= VOID:
         raise UserError(f"there are {len(names)} classes; {VOID - 1} are the most")
     if unknown := sorted(set(used) - set(names)):
         raise UserError(f"--class_names does not name {few(unknown)}, which annotations have")
-    if names[0] in used:
+    if names[0] in used and names[0] != "background":
         raise UserError(
             f"label 0 is what no annotation covers, and --class_names gives it the name {names[0]} "
             "that annotations have; begin with another, such as background"
         )
     return {name: label for label, name in enumerate(names)}
+
+
+def with_background(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the names behind background, which is label 0 whether it is among them or not."""
+    return ("background", *(name for name in names if name != "background"))
 
 
 def size_of(image: Path, said: tuple[object, object]) -> tuple[int, int]:

@@ -20,7 +20,7 @@ from deeplab_lfov.data.palette import NO_PALETTE, classes_from
 from deeplab_lfov.errors import UserError, few
 from deeplab_lfov.voc import VOID
 from util.formats import DataSet, Item
-from util.formats.json_files import checked_points, labels_of, read_json, size_of
+from util.formats.json_files import checked_points, labels_of, read_json, size_of, with_background
 from util.formats.pairs import find_pictures
 from util.formats.picture_names import PictureNames, parts_of
 
@@ -55,7 +55,7 @@ def from_labelme(settings) -> DataSet:
     drawn = {label for each in annotated for label, kind, _ in each.shapes if kind in _DRAWN}
     used = drawn - {BACKGROUND, IGNORE}
     classes = classes_from(settings.class_names, NO_PALETTE, None)
-    classes = classes if classes.names else Classes((BACKGROUND.strip("_"), *sorted(used)))
+    classes = classes if classes.names else Classes(with_background(sorted(used)))
     labels = labels_of(classes.names, used) | {BACKGROUND: 0, IGNORE: VOID}
     items = [each.item._replace(draw=functools.partial(_draw, each, labels)) for each in annotated]
     return DataSet(classes, items, _notes(pictures, annotated, alone))
@@ -120,7 +120,9 @@ def _normal(path: Path) -> Path:
 
 def _shape(shape: object, path: Path) -> Shape:
     try:
-        return str(shape["label"]), str(shape.get("shape_type") or "polygon"), shape["points"]
+        kind, points = str(shape.get("shape_type") or "polygon"), shape["points"]
+        kind = "polygon of under three points" if kind == "polygon" and len(points) < 3 else kind
+        return str(shape["label"]), kind, points
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} has a damaged shape: {error!r}", path) from error
 
@@ -139,9 +141,9 @@ def _draw(annotated: _Annotated, labels: dict[str, int]) -> np.ndarray:
 
 
 def _draw_shape(draw: ImageDraw.ImageDraw, kind: str, points: list, label: int) -> None:
-    if kind == "polygon" and len(points) > 2:
+    if kind == "polygon":
         draw.polygon(points, fill=label)
-    elif kind in ("rectangle", "circle"):
+    else:
         (x1, y1), (x2, y2) = points
         if kind == "circle":  # its center, and a point on it
             radius = math.hypot(x2 - x1, y2 - y1)

@@ -3,37 +3,21 @@
 import functools
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from deeplab_lfov.classes import Classes
-from deeplab_lfov.console import progress
-from deeplab_lfov.data.image_files import mask_pixels
 from deeplab_lfov.data.palette import NO_PALETTE, Palette, classes_from, read_palette
 from deeplab_lfov.errors import UserError, few
 from deeplab_lfov.voc import CLASS_NAMES, PALETTE, VOID
 from util.formats import DataSet, Item
-from util.formats.label_maps import MOST, LabelMap, read_label_map
+from util.formats.label_maps import LabelMap, read_label_map
+from util.formats.mask_values import check_palettes, look_at_masks, values_or_colors
 from util.formats.pairs import Pairs, find_pairs, split_of
 
 _SHOWN = 30  # values or colours of masks, for people to name
-_MOST_COLORS = 4096  # of a mask; more are those of a photograph
 _VOC_COLORS = set(map(tuple, PALETTE[[*range(len(CLASS_NAMES)), VOID]].tolist()))
-
-
-class Found(NamedTuple):
-    """The pixels of each grey value, or of each colour (r, g, b), in a mask; or what is wrong."""
-
-    counts: dict[int | tuple[int, int, int], int]
-    fault: str = ""
-
-    @property
-    def is_grey(self) -> bool:
-        """Whether the mask holds values, and not colours."""
-        return not any(isinstance(value, tuple) for value in self.counts)
 
 
 def from_mask_folders(settings) -> DataSet:
@@ -43,10 +27,12 @@ def from_mask_folders(settings) -> DataSet:
     """
     suffixes = settings.image_suffix, settings.mask_suffix
     pairs = find_pairs(settings.images, settings.masks, *suffixes, leave=settings.output_dir)
-    found = _look([item.mask for item in pairs.items])
+    found = look_at_masks([item.mask for item in pairs.items])
     counts = sum((Counter(each.counts) for each in found), Counter())
     masks = Counter(value for each in found for value in each.counts)
     if all(each.is_grey for each in found):
+        if not settings.label_map:
+            check_palettes(settings.palette, found, [item.mask for item in pairs.items])
         classes, draw = _of_values(settings, counts, masks, pairs.items)
     else:
         classes, draw = _of_colors(settings, counts, masks)
@@ -54,47 +40,6 @@ def from_mask_folders(settings) -> DataSet:
         item._replace(draw=draw and functools.partial(draw, item.mask)) for item in pairs.items
     ]
     return DataSet(classes, items + _tests(pairs.images), _notes(pairs))
-
-
-def _look(masks: Sequence[Path]) -> list[Found]:
-    """Count the values of all masks, on all cores; raises UserError for masks that are faulty."""
-    with ProcessPoolExecutor() as workers:
-        found = workers.map(_values_of, masks, chunksize=8)
-        found = list(progress(found, len(masks), "masks looked at", keep=False))
-    if faults := [each.fault for each in found if each.fault]:
-        raise UserError(f"{len(faults)} of {len(masks)} masks are faulty: {faults[0]}")
-    return found
-
-
-def _values_of(mask: Path) -> Found:
-    try:
-        pixels = _values_or_colors(mask)
-    except UserError as error:
-        return Found({}, str(error))
-    if pixels.ndim == 2:
-        counts = np.bincount(pixels.ravel(), minlength=MOST)
-        return Found({value: int(counts[value]) for value in np.flatnonzero(counts).tolist()})
-    red, green, blue = np.moveaxis(pixels.astype(np.int32), -1, 0)
-    codes, counts = np.unique(red << 16 | green << 8 | blue, return_counts=True)
-    if len(codes) > _MOST_COLORS:
-        return Found({}, f"{mask} has {len(codes):,} colours: it is a picture and no mask")
-    colors = [(code >> 16, code >> 8 & 255, code & 255) for code in codes.tolist()]
-    return Found(dict(zip(colors, counts.tolist(), strict=True)))
-
-
-def _values_or_colors(mask: Path) -> np.ndarray:
-    """Decode a mask to values [H, W], from RGB too where that is all grey, or colours [H, W, 3]."""
-    mode, pixels = mask_pixels(mask)
-    if mode in ("LA", "PA"):
-        pixels = pixels[..., 0]
-    if pixels.ndim == 3:
-        pixels = pixels[..., :3]
-        return pixels[..., 0] if (pixels == pixels[..., :1]).all() else pixels
-    if mode == "F" or pixels.min() < 0 or pixels.max() >= MOST:
-        raise UserError(
-            f"{mask} holds no labels: its pixels go from {pixels.min()} to {pixels.max()}"
-        )
-    return pixels.astype(np.int64)
 
 
 def _of_colors(settings, counts: Counter, masks: Counter) -> tuple[Classes, functools.partial]:
@@ -188,11 +133,11 @@ def _fitting_map(values: list[int], items: Sequence[Item]) -> str:
 
 
 def _draw_values(label_map: LabelMap, mask: Path) -> np.ndarray:
-    return label_map.applied(_values_or_colors(mask))
+    return label_map.applied(values_or_colors(mask))
 
 
 def _draw_colors(palette: Palette, mask: Path) -> np.ndarray:
-    pixels = _values_or_colors(mask)
+    pixels = values_or_colors(mask)
     return palette.labels_of(np.stack([pixels] * 3, axis=-1) if pixels.ndim == 2 else pixels)
 
 

@@ -3,6 +3,7 @@
 import random
 import re
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,7 +36,8 @@ def find_pairs(
 ) -> Pairs:
     """Pair the files of two folders and those below, by sub-folder and name without suffix.
 
-    Where the sub-folders differ, a name that occurs once on either side is enough. With suffixes
+    A name that occurs once on either side is enough where the two sides call their sub-folders
+    differently; of folders that both have, one's masks are not another's. With suffixes
     (`_leftImg8bit`) only names that end so count. leave: a folder that is passed over. Raises
     UserError where nothing pairs.
     """
@@ -52,12 +54,11 @@ def find_pairs(
     found = {_key(path, masks, mask_suffix): path for path in _files(masks, mask_suffix, leave)}
     if same and not mask_suffix:
         found = {key: path for key, path in found.items() if not path.stem.endswith(image_suffix)}
-    by_name = _once(found)
-    names = Counter(_key(item.name, Path(), image_suffix).name for item in pictures)
+    keys = [_key(item.name, Path(), image_suffix) for item in pictures]
+    by_name = _elsewhere(keys, found)
     pairs, alone = [], []
-    for item in pictures:
-        key = _key(item.name, Path(), image_suffix)
-        mask = found.get(key) or (by_name.get(key.name) if names[key.name] == 1 else None)
+    for item, key in zip(pictures, keys, strict=True):
+        mask = found.get(key) or by_name.get(key)
         pairs += [item._replace(mask=mask)] if mask else []
         alone += [] if mask else [item]
     if not pairs:
@@ -134,9 +135,19 @@ def _key(path: Path, folder: Path, suffix: str) -> Path:
     return path.with_name(path.stem.removesuffix(suffix) or path.stem)
 
 
-def _once(found: dict[Path, Path]) -> dict[str, Path]:
-    names = Counter(key.name for key in found)
-    return {key.name: path for key, path in found.items() if names[key.name] == 1}
+def _elsewhere(pictures: Iterable[Path], masks: dict[Path, Path]) -> dict[Path, Path]:
+    """Pair what has a name of its own on both sides and lies in folders that only one side has."""
+    sides = [Counter(key.name for key in keys) for keys in (pictures, masks)]
+    folders = [{key.parent for key in keys} - {Path()} for keys in (pictures, masks)]
+    shared = folders[0] & folders[1]
+    by_name = {key.name: (key, mask) for key, mask in masks.items()}
+    pairs = {}
+    for key in pictures:
+        if sides[0][key.name] == sides[1][key.name] == 1:
+            place, mask = by_name[key.name]
+            if shared.isdisjoint({key.parent, place.parent}):
+                pairs[key] = mask
+    return pairs
 
 
 def _nothing_pairs(pictures: list[Item], masks: list[Path], images: Path, folder: Path) -> str:
