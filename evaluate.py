@@ -24,19 +24,24 @@ def main(flags: dict[str, object]) -> None:
 
 
 def evaluate(settings: EvaluationSettings) -> None:
-    """Evaluate as the settings say: workers, network, then one of three tasks.
+    """Evaluate as the settings say: workers, network, then one of four tasks.
 
-    The tasks are masks for the test server, a search for a CRF, and the metric. Raises UserError
-    for what the user can put right.
+    The tasks are masks for the test server, a search for a CRF, the metric of all checkpoints, and
+    that of one. Raises UserError for what the user can put right.
     """
     # These load TensorFlow, which --help need not wait for.
     from deeplab_lfov.distributed.devices import compute_deterministically
-    from deeplab_lfov.evaluation.tasks import connect, make_predictor, measure, search, submit
+    from deeplab_lfov.evaluation.measure import measure, measure_all
+    from deeplab_lfov.evaluation.setup import connect, make_predictor
+    from deeplab_lfov.evaluation.tasks import search, submit
 
     if settings.deterministic:
         compute_deterministically()
     with Meeting(find_cluster()) as meeting:
         replicas = connect(meeting, settings)
+        if settings.all_checkpoints:
+            measure_all(settings, replicas)
+            return
         predictor = make_predictor(settings)
         if settings.voc_submission:
             submit(settings, predictor, replicas)

@@ -54,6 +54,13 @@ def _add_outputs(group: argparse._ArgumentGroup) -> None:
     )
     flags.add_flag(group, "bf", "also BF, the F1 of boundaries within 0.75 %% of the diagonal")
     group.add_argument(
+        "--compare",
+        type=flags.PATH,
+        metavar="OTHER",
+        help="also the change from what --json wrote (.json), or from other weights",
+    )
+    flags.add_flag(group, "all_checkpoints", "instead: all checkpoints in the folder of weights")
+    group.add_argument(
         "--crf_search",
         type=flags.FACTOR,
         nargs="?",

@@ -10,12 +10,13 @@ from deeplab_lfov.data.samples import Sample
 from deeplab_lfov.distributed.replicas import Replicas
 from deeplab_lfov.evaluation.boundary_f1 import BoundaryF1
 from deeplab_lfov.evaluation.metrics import ConfusionMatrix
+from deeplab_lfov.evaluation.per_picture import PerPicture
 from deeplab_lfov.evaluation.report import Report
 from deeplab_lfov.evaluation.trimap import TrimapMatrices
 
 
 class Evaluation:
-    """The `matrix` of predictions, and where wanted their `trimap`, `bf` and a `report`.
+    """The `matrix` of predictions, and where wanted `trimap`, `bf`, `per_picture` and a `report`.
 
     trimap_widths: in pixels; report: a folder; bf: whether to look at boundaries. Raises UserError
     as `Report` does.
@@ -27,10 +28,12 @@ class Evaluation:
         trimap_widths: Sequence[int] | None = None,
         report: str | Path | None = None,
         bf: bool = False,
+        per_picture: bool = False,
     ):
         self.matrix = ConfusionMatrix(classes.names)
         self.trimap = TrimapMatrices(classes.names, trimap_widths) if trimap_widths else None
         self.bf = BoundaryF1(classes.names) if bf else None
+        self.per_picture = PerPicture(classes.names) if per_picture else None
         self.report = Report(report, classes) if report else None
 
     def add(self, sample: Sample, truth: np.ndarray, prediction: np.ndarray) -> None:
@@ -40,6 +43,8 @@ class Evaluation:
             self.trimap.update(truth, prediction)
         if self.bf:
             self.bf.update(truth, prediction)
+        if self.per_picture:
+            self.per_picture.add(truth, prediction)
         if self.report:
             self.report.add(sample.name, sample.image, truth, prediction)
 
@@ -51,6 +56,8 @@ class Evaluation:
             self.trimap.num_pixels = int(replicas.sum(np.array(self.trimap.num_pixels)))
         if self.bf:
             self.bf.sums = replicas.sum(self.bf.sums)
+        if self.per_picture and replicas.num_workers > 1:
+            self.per_picture.gather(len(samples), replicas)
         if self.report and replicas.num_workers > 1:
             self.report.gather(samples, replicas)
 

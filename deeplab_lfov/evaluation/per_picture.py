@@ -33,6 +33,14 @@ class PerPicture:
         matrix.counts[truth, prediction] = pixels
         return matrix
 
+    def as_list(self, names: Sequence[str]) -> list[dict]:
+        """Return for each picture, by its name, its mean IoU (None without any) and its cells."""
+        ious = [self.matrix(number).mean_iou for number in range(len(names))]
+        return [
+            {"name": name, "mean_iou": None if np.isnan(iou) else iou, "confusion": cells.tolist()}
+            for name, iou, cells in zip(names, ious, self.cells, strict=True)
+        ]
+
     def gather(self, num_pictures: int, replicas: Replicas) -> None:
         """Learn of the pictures that other workers have added; every one has to call it.
 

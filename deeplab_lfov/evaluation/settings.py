@@ -8,6 +8,8 @@ from deeplab_lfov.data.layout import list_of
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.inference.settings import PredictionSettings
 
+_OF_THE_METRIC = ("json", "report", "trimap", "bf", "compare")
+
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationSettings(PredictionSettings):
@@ -15,7 +17,8 @@ class EvaluationSettings(PredictionSettings):
 
     data_list: None for the data set's own val.txt, or VOC's val list where it has none. num_steps:
     how many pictures to take, None for all. ignore_label: None stands for 255 that nobody has
-    spoken of. crf_search, a factor, and voc_submission, a zip file, are done instead of the metric.
+    spoken of. compare: what --json wrote, or other weights. all_checkpoints, crf_search, a factor,
+    and voc_submission, a zip file, are done instead of the metric.
     Raises UserError for settings that exclude each other.
     """
 
@@ -31,6 +34,8 @@ class EvaluationSettings(PredictionSettings):
     report: str | None = None
     trimap: tuple[int, ...] | None = None
     bf: bool = False
+    compare: str | None = None
+    all_checkpoints: bool = False
     crf_search: float | None = None
     voc_submission: str | None = None
     deterministic: bool = False
@@ -38,7 +43,11 @@ class EvaluationSettings(PredictionSettings):
     def __post_init__(self):
         if self.data_list is None:
             object.__setattr__(self, "data_list", list_of(self.data_dir, "val"))  # it is frozen
-        metric = {name for name in ("json", "report", "trimap", "bf") if getattr(self, name)}
+        metric = {name for name in _OF_THE_METRIC if getattr(self, name)}
+        others = (*_OF_THE_METRIC, "save_dir", "crf_search", "voc_submission")
+        others = [name for name in others if getattr(self, name)]
+        if self.all_checkpoints and others:
+            raise UserError(f"--all_checkpoints only prints its table; leave out --{others[0]}")
         if self.voc_submission and (metric or self.crf_search):
             flag = "crf_search" if self.crf_search else min(metric)
             raise UserError(f"--voc_submission measures nothing; leave out --{flag}")

@@ -177,3 +177,36 @@ def test_a_crf_needs_two_classes(evaluate, tmp_path):
     for flags in (["--crf"], ["--crf_search", 2]):
         result = evaluate(*flags, restore_from=ckpt)
         assert result.status == 2 and "two classes" in result.err
+
+
+def test_two_evaluations_are_compared(evaluate, checkpoint, tmp_path):
+    assert evaluate("--json", tmp_path / "before.json").status == 0
+    pictures = numbers(tmp_path / "before.json")["pictures"]
+    assert len(pictures) == 3 and sum(pictures[0]["confusion"][0]) > 0
+    for other in (tmp_path / "before.json", checkpoint):
+        result = evaluate("--compare", other, "--json", tmp_path / "now.json", "--flip")
+        assert result.status == 0, result.err
+        assert f"compared with {other}" in result.out and "resamplings" in result.out
+        found = numbers(tmp_path / "now.json")
+        change = found["mean_iou"] - numbers(tmp_path / "before.json")["mean_iou"]
+        if other == checkpoint:  # seen mirrored, too
+            change = 0
+        assert found["compared"]["difference"] == pytest.approx(change)
+    result = evaluate("--compare", tmp_path / "before.json", "--num_steps", 1)
+    assert result.status == 2 and "is of 3 pictures and this of 1" in result.err
+    assert evaluate("--compare", tmp_path / "none.json").status == 2
+
+
+def test_all_checkpoints_of_a_run_have_a_table(evaluate, train, tmp_path):
+    flags = ["--num_steps", 3, "--save_pred_every", 1, "--learning_rate", 0.01]
+    assert train(*flags).status == 0
+    result = evaluate("--all_checkpoints", restore_from=tmp_path / "run")
+    assert result.status == 0, result.err
+    rows = [line.split() for line in result.out.splitlines() if line.startswith("model.ckpt-")]
+    assert [row[0] for row in rows] == ["model.ckpt-1", "model.ckpt-2", "model.ckpt-3"]
+    assert sum(row[-1] == "best" for row in rows) == 1
+    one = evaluate(restore_from=tmp_path / "run/model.ckpt-2")
+    assert f"mean IoU{rows[1][1]:>25}" in one.out
+    assert evaluate("--all_checkpoints").status == 2
+    result = evaluate("--all_checkpoints", "--json", "a", restore_from=tmp_path / "run")
+    assert result.status == 2 and "leave out --json" in result.err

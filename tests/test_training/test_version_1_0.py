@@ -49,7 +49,7 @@ def test_a_run_evaluates_to_the_same_numbers(script, shapes, tmp_path, recipe):
     assert result.status == 0, result.err
     before = json.loads((RUNS / recipe / "evaluation.json").read_text())
     after = json.loads((tmp_path / "numbers.json").read_text())
-    assert set(before) == set(after)
+    assert set(before) <= set(after)
     assert after["mean_iou"] == pytest.approx(before["mean_iou"], abs=2e-3)
 
 
