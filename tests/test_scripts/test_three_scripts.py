@@ -20,7 +20,7 @@ VAL = "ImageSets/Segmentation/val.txt"
 def test_train_evaluate_infer(train, script, shapes, tmp_path):
     result = train("--num_steps", 3, "--save_pred_every", 2, "--random_mirror")
     assert result.status == 0, result.err
-    assert "6 pictures" in result.out and "step 3: loss" in result.out
+    assert "6 pictures" in result.out and "step 3: mean loss" in result.out
     for step in (2, 3):
         assert (tmp_path / f"run/model.ckpt-{step}.index").is_file()
         with Image.open(tmp_path / f"run/images/step-{step}.png") as figure:
@@ -192,7 +192,8 @@ def test_evaluate_heeds_its_flags(script, shapes, checkpoint, tmp_path):
     numbers = json.loads((tmp_path / "numbers.json").read_text())
     assert numbers["num_images"] == 2 and set(numbers) == {
         *("mean_iou", "pixel_accuracy", "mean_accuracy", "frequency_weighted_iou", "iou"),
-        *("num_images", "seconds"),
+        *("num_images", "seconds", "checkpoint", "data_list", "date", "views", "precision"),
+        "pictures",
     }
     assert_error_last_line(script(*evaluate, "--ignore_label", 0), "255")
 
@@ -214,7 +215,7 @@ def test_train_heeds_its_flags(train, tmp_path):
         result = train(*flags, *run)
         assert result.status == 0, result.err
         assert "steps    1 to 9 of 2 x 3 crops, 33 x 33 pixels, seed 6" in result.out
-        saved = [int(step) for step in re.findall(r"step (\d+): loss", result.out)]
+        saved = [int(step) for step in re.findall(r"step (\d+): mean loss", result.out)]
         assert saved == [4, 8, 9]
     heights = []
     for rows in (1, 3):

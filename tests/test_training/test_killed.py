@@ -12,9 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from deeplab_lfov.data.image_files import write_png
 from deeplab_lfov.errors import UserError
-from deeplab_lfov.training import trainer
+from deeplab_lfov.training import record, trainer
 from deeplab_lfov.training.snapshots import Snapshots
 from deeplab_lfov.weights.formats import read_tensors
 from helpers import ROOT, VAL
@@ -69,14 +71,25 @@ def assert_same_end(one, two):
                 np.testing.assert_allclose(after[key], before[key], rtol=0, atol=1e-5)
 
 
+@pytest.fixture
+def small_figures(monkeypatch):
+    """Draw a pixel where figures take a third of a second."""
+
+    def small(path, *_):
+        write_png(path, Image.new("RGB", (1, 1)))
+
+    for name in ("save_rows", "save_curve"):
+        monkeypatch.setattr(record, name, small)
+
+
 def test_a_run_that_ends_before_any_rename_goes_on_to_the_same_end(
-    train, tmp_path, monkeypatch, kill_before_rename
+    train, tmp_path, monkeypatch, kill_before_rename, small_figures
 ):
     monkeypatch.setattr(trainer, "LOG_EVERY", 1)
     renames = kill_before_rename(0)
     assert train(*FLAGS).status == 0
     whole = (tmp_path / "run").rename(tmp_path / "whole")
-    for number in range(1, min(next(renames), 13)):  # the second save of two, and its best
+    for number in range(1, min(next(renames), 16)):  # the first save and its best, and what follows
         kill_before_rename(number)
         with pytest.raises(Killed):
             train(*FLAGS)
