@@ -43,6 +43,11 @@ class BoundaryF1:
         """The mean over the pictures; nan without any."""
         return self._means()[-1]
 
+    @property
+    def of_classes(self) -> list[float]:
+        """The mean of each class over the pictures that have it; nan without any."""
+        return self._means()[:-1]
+
     def as_dict(self) -> dict[str, float | None]:
         """Return the mean and those of the classes as fractions; None for classes without any."""
         names = [*self.class_names, "mean"]

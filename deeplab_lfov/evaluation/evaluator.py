@@ -11,15 +11,15 @@ from deeplab_lfov.distributed.replicas import Replicas
 from deeplab_lfov.evaluation.boundary_f1 import BoundaryF1
 from deeplab_lfov.evaluation.metrics import ConfusionMatrix
 from deeplab_lfov.evaluation.per_picture import PerPicture
-from deeplab_lfov.evaluation.report import Report
+from deeplab_lfov.evaluation.report.report import Report
 from deeplab_lfov.evaluation.trimap import TrimapMatrices
 
 
 class Evaluation:
     """The `matrix` of predictions, and where wanted `trimap`, `bf`, `per_picture` and a `report`.
 
-    trimap_widths: in pixels; report: a folder; bf: whether to look at boundaries. Raises UserError
-    as `Report` does.
+    trimap_widths: in pixels; report: a folder, which the chief of several workers writes; bf:
+    whether to look at boundaries; numbers: as for `Report`. Raises UserError as that does.
     """
 
     def __init__(
@@ -29,12 +29,14 @@ class Evaluation:
         report: str | Path | None = None,
         bf: bool = False,
         per_picture: bool = False,
+        numbers: Sequence[int] | None = None,
+        is_chief: bool = True,
     ):
         self.matrix = ConfusionMatrix(classes.names)
         self.trimap = TrimapMatrices(classes.names, trimap_widths) if trimap_widths else None
         self.bf = BoundaryF1(classes.names) if bf else None
-        self.per_picture = PerPicture(classes.names) if per_picture else None
-        self.report = Report(report, classes) if report else None
+        self.per_picture = PerPicture(classes.names) if per_picture or report else None
+        self.report = Report(report, classes, numbers, is_chief) if report else None
 
     def add(self, sample: Sample, truth: np.ndarray, prediction: np.ndarray) -> None:
         """Add labels uint8 [H, W]; raises ValueError as `ConfusionMatrix.update` does."""

@@ -45,6 +45,8 @@ def measure(settings: EvaluationSettings, predictor: Predictor, replicas: Replic
         settings.report,
         settings.bf,
         per_picture=bool(settings.json or settings.compare),
+        numbers=replicas.share(range(len(samples))),
+        is_chief=replicas.is_chief,
     )
     before = _before(settings)
     check_masks(settings, reader, samples, replicas.is_chief)
@@ -153,23 +155,24 @@ def _write(
     seconds: float,
 ) -> None:
     """Write the report and the numbers, where they were asked for."""
+    date, place = datetime.now().isoformat(" ", "seconds"), str(locate(settings.restore_from))
     if evaluation.report:
         facts = {
-            "checkpoint": str(locate(settings.restore_from)),
+            "checkpoint": place,
             "network": str(predictor.model),
-            "list": settings.data_list,
-            "pictures": str(len(samples)),
+            "pictures": f"{len(samples)} of {settings.data_list} in {settings.data_dir}",
             "test time": str(predictor) or "one view of each picture",
+            "written": f"{date}, after {seconds:.0f} s",
         }
-        page = evaluation.report.write(evaluation.matrix, facts, evaluation.trimap)
-        print(f"report   {page}")
+        parts = evaluation.matrix, evaluation.per_picture, facts, evaluation.trimap, evaluation.bf
+        print(f"report   {evaluation.report.write(*parts)}")
     if settings.json:
         numbers = evaluation.as_dict() | {
             "num_images": len(samples),
             "seconds": seconds,
-            "checkpoint": str(locate(settings.restore_from)),
+            "checkpoint": place,
             "data_list": settings.data_list,
-            "date": datetime.now().isoformat(" ", "seconds"),
+            "date": date,
             "views": str(predictor),
             "precision": settings.precision,
             "pictures": evaluation.per_picture.as_list([sample.name for sample in samples]),

@@ -44,6 +44,21 @@ class ConfusionMatrix:
         return _mean(self.iou)
 
     @property
+    def precision(self) -> np.ndarray:
+        """The share of each class's predictions that is right, float64 [C]."""
+        return _ratio(self._hits, self._predictions)
+
+    @property
+    def recall(self) -> np.ndarray:
+        """The share of each class in the truth that is found, float64 [C]."""
+        return _ratio(self._hits, self._truths)
+
+    @property
+    def shares(self) -> np.ndarray:
+        """The share of each class in the truth's pixels, float64 [C]."""
+        return _ratio(self._truths, self._truths.sum())
+
+    @property
     def pixel_accuracy(self) -> float:
         """The share of pixels labelled right."""
         return float(_ratio(self._hits.sum(), self.counts.sum()))
@@ -51,7 +66,7 @@ class ConfusionMatrix:
     @property
     def mean_accuracy(self) -> float:
         """The mean over the classes in the truth of their share of pixels labelled right."""
-        return _mean(_ratio(self._hits, self._truths))
+        return _mean(self.recall)
 
     @property
     def frequency_weighted_iou(self) -> float:

@@ -1,5 +1,6 @@
-import base64
-import io
+"""The page of evaluate.py --report, and the pictures beside it."""
+
+import json
 import re
 from html.parser import HTMLParser
 
@@ -9,10 +10,13 @@ from PIL import Image
 
 from deeplab_lfov import ConfusionMatrix, UserError
 from deeplab_lfov.classes import Classes
-from deeplab_lfov.evaluation.report import TEMPLATE, Report
+from deeplab_lfov.evaluation.boundary_f1 import BoundaryF1
+from deeplab_lfov.evaluation.per_picture import PerPicture
+from deeplab_lfov.evaluation.report.page import TEMPLATE
+from deeplab_lfov.evaluation.report.report import Report
 from deeplab_lfov.evaluation.trimap import TrimapMatrices
 
-NAMES = ("back", "cat & <b>", '"dog"')
+NAMES = ("back", "cat & </script><b>", '"dog"')
 
 
 class Balance(HTMLParser):
@@ -23,49 +27,53 @@ class Balance(HTMLParser):
         self.open = []
 
     def handle_starttag(self, tag, attrs):
-        if tag not in ("meta", "img"):
+        if tag not in ("meta", "img", "input"):
             self.open.append(tag)
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
 
 
-@pytest.fixture
-def write(tmp_path):
-    """Write a report of pictures whose first `wrong` of 100 pixels are wrong; returns the page."""
+class Written:
+    """A report of pictures whose first `wrong` of 100 pixels are wrong."""
 
-    def call(wrongs, trimap=None, names=NAMES):
-        report, matrix = Report(tmp_path / "report", Classes(names)), ConfusionMatrix(names)
+    def __init__(self, folder, wrongs, trimap=None, bf=None):
+        self.folder, self.matrix = folder / "report", ConfusionMatrix(NAMES)
+        report, pictures = Report(self.folder, Classes(NAMES)), PerPicture(NAMES)
         for number, wrong in enumerate(wrongs):
-            image = tmp_path / f"p{number}.png"
+            image = folder / f"p{number}.png"
             Image.new("RGB", (10, 10), (9 * number, 90, 9)).save(image)
             truth = np.zeros((10, 10), np.uint8)
             prediction = (np.arange(100) < wrong).reshape(10, 10).astype(np.uint8)
             truth[9, 9] = 255
-            for counts in filter(None, (matrix, trimap)):
-                counts.update(truth, prediction)
-            report.add(f"p{number} <i>", image, truth, prediction)
-        chosen = {t: [s.name[:2] for s in seen] for t, seen in report.chosen().items()}
-        return report.write(matrix, {"list": "a<b"}, trimap).read_text(), chosen, matrix
+            for each in filter(None, (self.matrix, trimap, bf)):
+                each.update(truth, prediction)
+            pictures.add(truth, prediction)
+            report.add(f"p{number} <i>\u2028</script>", image, truth, prediction)
+        path = report.write(self.matrix, pictures, {"list": "a<b"}, trimap, bf)
+        self.page = path.read_text()
+        self.data = json.loads(re.search(r'id="data">(.*?)</script>', self.page).group(1))
 
-    return call
+
+@pytest.fixture
+def write(tmp_path):
+    return lambda *given: Written(tmp_path, *given)
 
 
-def test_the_page_is_whole_and_needs_nothing_else(write):
-    page, _, _ = write([1, 20, 60, 3])
+def test_the_page_is_whole_and_asks_for_nothing_elsewhere(write):
+    page = write([1, 20, 60, 3]).page
     parser = Balance()
     parser.feed(page)
-    assert parser.open == [] and not re.search(r"https?:|<script|url\(", page)
-    sources = re.findall(r'src="([^"]*)"', page)
-    assert sources and all(source.startswith("data:image/") for source in sources)
-    for source in sources:
-        Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))).load()
+    assert parser.open == [] and not re.search(r"https?:|url\(|src=|fetch|import\(", page)
 
 
 def test_names_are_text_and_not_markup(write):
-    page, _, _ = write([1, 20])
-    assert "cat &amp; &lt;b&gt;" in page and "<b>cat" not in page and "p0 &lt;i&gt;" in page
-    assert "<i>" not in page and "a&lt;b" in page
+    written = write([1, 20])
+    assert "cat &amp; &lt;/script&gt;&lt;b&gt;" in written.page and "<b>cat" not in written.page
+    assert "<i>" not in written.page and "a&lt;b" in written.page
+    assert written.page.count("</script>") == 2
+    assert written.data["pictures"][0]["name"] == "p0 <i>\u2028</script>"
+    assert written.data["classes"][1] == {"name": NAMES[1], "color": [128, 0, 0]}
 
 
 @pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
@@ -89,47 +97,78 @@ def luminance(color):
 
 
 def test_the_numbers_are_the_matrix_s(write):
-    page, _, matrix = write([1, 20])
+    bf = BoundaryF1(NAMES)
+    written = write([1, 20], None, bf)
+    page, matrix = written.page, written.matrix
     assert f"</small>{100 * matrix.mean_iou:.1f} %</h1>" in page
     assert f"<dd>{100 * matrix.pixel_accuracy:.1f} %</dd>" in page
-    assert "absent</td>" in page and ", 1 absent classes left out" in page
-    assert "back labelled cat &amp; &lt;b&gt;: 10.61 %, 21 pixels" in page
+    assert ", 1 absent classes left out" in page and f"<dd>{100 * bf.mean:.1f} %</dd>" in page
+    row = re.search(r'<th scope="row" data-value="0">.*?</tr>', page).group()
+    # 198 pixels of back, of which 177 were found, and nothing else was taken for it
+    values = re.findall(r'<td data-value="([\d.-]+)"', row)
+    assert list(map(float, values[:4])) == pytest.approx([177 / 198, 1, 177 / 198, 1], abs=1e-6)
+    dog = re.search(r'<th scope="row" data-value="-2">.*?</tr>', page).group()
+    assert dog.count('<td data-value="-1" class="absent">absent</td>') == 4  # but its share, 0
+    assert 'data-truth="0" data-label="1" style="--share:0.106">11</td>' in page
+    assert written.data["counts"] == matrix.counts.tolist()
 
 
-def test_best_median_and_worst_pictures(write):
-    _, chosen, _ = write([0, 90, 10, 80, 20, 70, 30, 60, 40, 50, 45])
-    assert list(chosen.values()) == [["p0", "p2", "p4"], ["p8", "p1", "p9"], ["p1", "p3", "p5"]]
+def test_every_picture_is_there_with_what_became_of_it(write):
+    written = write([0, 90, 10])
+    assert [p["cells"] for p in written.data["pictures"]] == [
+        [0, 0, 99],
+        [0, 0, 9, 0, 1, 90],
+        [0, 0, 89, 0, 1, 10],
+    ]
+    assert [p["iou"] for p in written.data["pictures"]] == [1, 0.04545, 0.44949]
+    third = written.data["pictures"][2]
+    place = written.folder / written.data["folder"] / third["file"]
+    picture = np.asarray(Image.open(f"{place}.jpg"))
+    assert abs(picture.astype(int) - (18, 90, 9)).max() < 6
+    truth, prediction = (
+        np.asarray(Image.open(f"{place}-{k}.png")) for k in ("truth", "prediction")
+    )
+    assert truth[0, 0] == 0 and truth[9, 9] == 255 and prediction.sum() == 10
+    errors = np.asarray(Image.open(f"{place}-errors.png").convert("RGBA"))
+    assert errors[0, :, 3].tolist() == [255] * 10 and errors[0, 0].tolist() == [214, 58, 40, 255]
+    assert not errors[1:9, :, 3].any() and errors[9, 9, 0] != 214
 
 
-@pytest.mark.parametrize(
-    ("wrongs", "expected"),
-    [
-        ([5], [["p0"], [], []]),
-        ([5, 1], [["p1"], [], ["p0"]]),
-        ([5, 1, 3], [["p1"], ["p2"], ["p0"]]),
-    ],
-)
-def test_no_picture_comes_twice(write, wrongs, expected):
-    assert list(write(wrongs)[1].values()) == expected
+def test_large_pictures_have_small_copies(tmp_path):
+    Image.new("RGB", (1200, 30)).save(tmp_path / "a.jpg")
+    report, labels = Report(tmp_path / "r", Classes(NAMES)), np.zeros((30, 1200), np.uint8)
+    report.add("a", tmp_path / "a.jpg", labels, labels)
+    assert report.seen[0].size == (13, 512)
+    with Image.open(tmp_path / "r/pictures-1/000001.jpg") as picture:
+        assert picture.size == (512, 13)
 
 
-def test_a_picture_of_void_alone_is_left_out(tmp_path):
-    report = Report(tmp_path, Classes(NAMES))
-    report.add("v", tmp_path / "v.png", np.full((4, 4), 255, np.uint8), np.zeros((4, 4), np.uint8))
-    page = report.write(ConfusionMatrix(NAMES), {}).read_text()
-    assert "none</h1>" in page and "<figure>" not in page
+def test_a_picture_of_void_alone_has_no_iou(tmp_path):
+    Image.new("RGB", (4, 4)).save(tmp_path / "v.png")
+    report, pictures = Report(tmp_path, Classes(NAMES)), PerPicture(NAMES)
+    labels = np.full((4, 4), 255, np.uint8), np.zeros((4, 4), np.uint8)
+    report.add("v", tmp_path / "v.png", *labels)
+    pictures.add(*labels)
+    page = report.write(ConfusionMatrix(NAMES), pictures, {}).read_text()
+    assert "none</h1>" in page and '"iou":null,"cells":[]' in page
 
 
 def test_the_trimap_has_its_table(write):
     trimap = TrimapMatrices(NAMES, [1, 4])
-    page, _, _ = write([1, 20], trimap)
+    page = write([1, 20], trimap).page
     assert "Near boundaries" in page and f"{100 * trimap.matrices[4].mean_iou:.1f} %" in page
-    assert "Near boundaries" not in write([1, 20])[0]
+    assert "Near boundaries" not in write([1, 20]).page
 
 
 def test_an_earlier_report_is_replaced_and_nothing_else(write, tmp_path):
-    write([1])
-    write([2])
+    first, second = write([1, 2]), write([2])
+    assert (first.data["folder"], second.data["folder"]) == ("pictures-1", "pictures-2")
+    folders = sorted(path.name for path in (tmp_path / "report").iterdir())
+    assert folders == ["index.html", "pictures-2"]
+    Image.new("RGB", (4, 4)).save(tmp_path / "report/pictures-2/000009.jpg")  # a user's
+    write([3])
+    left = [path.name for path in (tmp_path / "report/pictures-2").iterdir()]
+    assert left == ["000009.jpg"] and write([3]).data["folder"] == "pictures-4"
     (tmp_path / "report/index.html").write_text("<html>precious")
     with pytest.raises(UserError, match="no earlier report"):
         Report(tmp_path / "report", Classes(NAMES))
@@ -139,11 +178,3 @@ def test_an_earlier_report_is_replaced_and_nothing_else(write, tmp_path):
     with pytest.raises(UserError, match="index.html exists .* choose another folder"):
         Report(tmp_path / "other", Classes(NAMES))
     assert (tmp_path / "report/index.html").read_text() == "<html>precious"
-
-
-def test_masks_are_kept_small(tmp_path):
-    report = Report(tmp_path, Classes(NAMES))
-    labels = np.zeros((500, 500), np.uint8)
-    report.add("a", tmp_path / "a.png", labels, labels)
-    assert len(report.seen[0].masks) < 5000
-    np.testing.assert_array_equal(report.seen[0].truth_and_prediction[0], labels)

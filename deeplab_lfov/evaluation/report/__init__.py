@@ -1,0 +1,1 @@
+"""The page of evaluate.py --report: the numbers, and every picture of the list."""

@@ -1,0 +1,145 @@
+"""The HTML of a report: a template filled with tables, and the data that its script shows."""
+
+import html
+import json
+import string
+from pathlib import Path
+
+import numpy as np
+
+from deeplab_lfov.classes import Classes
+from deeplab_lfov.evaluation.boundary_f1 import BoundaryF1
+from deeplab_lfov.evaluation.metrics import ConfusionMatrix
+from deeplab_lfov.evaluation.trimap import TrimapMatrices
+from deeplab_lfov.voc import VOID
+
+TEMPLATE = Path(__file__).with_name("template.html")
+SCRIPT = Path(__file__).with_name("page.js")
+
+
+def page(
+    matrix: ConfusionMatrix,
+    classes: Classes,
+    pictures: dict[str, object],
+    facts: dict[str, str],
+    trimap: TrimapMatrices | None = None,
+    bf: BoundaryF1 | None = None,
+) -> str:
+    """Return the whole page; pictures is what its script knows of them, facts are shown as text."""
+    absent = int(np.isnan(matrix.iou).sum())
+    return string.Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
+        mean_iou=_percent(matrix.mean_iou),
+        absent_note=f", {absent} absent classes left out" if absent else "",
+        numbers=_numbers(matrix, bf),
+        facts="".join(f"<dt>{_text(k)}</dt><dd>{_text(v)}</dd>" for k, v in facts.items()),
+        classes=_class_table(matrix, classes, bf),
+        trimap=_trimap(trimap) if trimap else "",
+        heat=_heat(matrix, classes),
+        legend="".join(map(_named_chip, [*range(len(classes.names)), VOID], [classes] * 256)),
+        data=_json(pictures | _of_classes(matrix, classes)),
+        script=SCRIPT.read_text(encoding="utf-8"),
+    )
+
+
+def _of_classes(matrix: ConfusionMatrix, classes: Classes) -> dict[str, object]:
+    colors = classes.table.tolist()
+    named = [{"name": name, "color": colors[label]} for label, name in enumerate(classes.names)]
+    return {"classes": named, "counts": matrix.counts.tolist()}
+
+
+def _json(data: dict[str, object]) -> str:
+    """Write JSON that no name in it can end the script's element with."""
+    return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _text(value: object) -> str:
+    return html.escape(str(value))
+
+
+def _percent(share: float) -> str:
+    return "none" if np.isnan(share) else f"{100 * share:.1f} %"
+
+
+def _chip(label: int, classes: Classes) -> str:
+    red, green, blue = classes.table[label]
+    return f'<span class="chip" style="background:rgb({red},{green},{blue})"></span>'
+
+
+def _named_chip(label: int, classes: Classes) -> str:
+    name = "void" if label == VOID else classes.names[label]
+    return f"<span>{_chip(label, classes)}{_text(name)}</span>"
+
+
+def _numbers(matrix: ConfusionMatrix, bf: BoundaryF1 | None) -> str:
+    numbers = {
+        "pixel accuracy": matrix.pixel_accuracy,
+        "mean accuracy": matrix.mean_accuracy,
+        "frequency weighted IoU": matrix.frequency_weighted_iou,
+    } | ({"BF": bf.mean} if bf else {})
+    return "".join(
+        f"<div><dt>{name}</dt><dd>{_percent(number)}</dd></div>" for name, number in numbers.items()
+    )
+
+
+def _class_table(matrix: ConfusionMatrix, classes: Classes, bf: BoundaryF1 | None) -> str:
+    columns = {
+        "IoU": matrix.iou,
+        "precision": matrix.precision,
+        "recall": matrix.recall,
+        "share": matrix.shares,
+    } | ({"BF": bf.of_classes} if bf else {})
+    first, *heads = (
+        f'<th scope="col"><button type="button">{name}</button></th>'
+        for name in ("class", *columns)
+    )
+    rows = []
+    for label, iou in enumerate(matrix.iou):
+        chip = f"{_chip(label, classes)}{_text(classes.names[label])}"
+        width = 0 if np.isnan(iou) else 100 * iou
+        bar = f'<div class="track"><span style="width:{width:.2f}%"></span></div>'
+        cells = "".join(_value(column[label]) for column in columns.values())
+        rows.append(
+            f'<tr><th scope="row" data-value="{-label}">{chip}</th><td>{bar}</td>{cells}</tr>'
+        )
+    return f"<thead><tr>{first}<td></td>{''.join(heads)}</tr></thead><tbody>{''.join(rows)}</tbody>"
+
+
+def _value(share: float) -> str:
+    """Write a cell that is sorted by its number, and after all others without one."""
+    if np.isnan(share):
+        return '<td data-value="-1" class="absent">absent</td>'
+    return f'<td data-value="{share:.6f}">{_percent(share)}</td>'
+
+
+def _heat(matrix: ConfusionMatrix, classes: Classes) -> str:
+    """Write the confusion of the classes that occur, as shares of the truth."""
+    occurs = np.flatnonzero(matrix.counts.sum(axis=0) + matrix.counts.sum(axis=1))
+    names = [_text(classes.names[label]) for label in occurs]
+    head = "".join(f'<th scope="col"><span>{name}</span></th>' for name in names)
+    rows = [f"<tr><td></td>{head}</tr>"]
+    for truth, name in zip(occurs, names, strict=True):
+        total = max(int(matrix.counts[truth].sum()), 1)
+        cells = "".join(
+            _cell(int(truth), int(label), matrix.counts[truth, label] / total) for label in occurs
+        )
+        rows.append(f'<tr><th scope="row">{_chip(truth, classes)}{name}</th>{cells}</tr>')
+    return "".join(rows)
+
+
+def _cell(truth: int, label: int, share: float) -> str:
+    shown = f"{100 * share:.0f}" if share >= 0.005 else ""
+    place = f'data-truth="{truth}" data-label="{label}" style="--share:{share:.3f}"'
+    return f"<td {place}>{shown}</td>"
+
+
+def _trimap(trimap: TrimapMatrices) -> str:
+    rows = "".join(
+        f'<tr><th scope="row">{width}</th><td>{_percent(matrix.mean_iou)}</td>'
+        f"<td>{_percent(trimap.shares[width])}</td></tr>"
+        for width, matrix in trimap.matrices.items()
+    )
+    return (
+        "<h2>Near boundaries</h2><p>Mean IoU of the pixels within so many pixels of a boundary in "
+        'the truth.</p><table class="plain"><tr><th scope="col">pixels</th><th scope="col">mean '
+        f'IoU</th><th scope="col">share of pixels</th></tr>{rows}</table>'
+    )
