@@ -105,7 +105,8 @@ def _add_solver_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--class_weights",
         type=flags.PATH,
-        help="'balanced', or a file with a class's weight in each line",
+        help="'balanced' (inverse to a class's pixels), 'sqrt' (inverse to their root), or a file "
+        "with a class's weight in each line",
     )
     group.add_argument("--seed", type=flags.SEED, help="decides every random draw")
     group.add_argument(

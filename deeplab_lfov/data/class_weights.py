@@ -9,9 +9,12 @@ from deeplab_lfov.data.list_files import read_lines
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.voc import VOID
 
+POWERS = {"balanced": 1.0, "sqrt": 0.5}
+"""By name, the power of the inverse of a class's pixels that its weight is."""
 
-def balanced(label_counts: np.ndarray, num_classes: int) -> tuple[float, ...]:
-    """Weigh classes by the inverse of their pixels, 1 for a class of average size.
+
+def balanced(label_counts: np.ndarray, num_classes: int, power: float = 1.0) -> tuple[float, ...]:
+    """Weigh classes by a power of the inverse of their pixels, 1 for a class of average size.
 
     label_counts: int64 [256]. Classes that do not occur get 0.
     """
@@ -19,7 +22,7 @@ def balanced(label_counts: np.ndarray, num_classes: int) -> tuple[float, ...]:
     counts[VOID:] = 0
     present = counts > 0
     weights = counts.sum() / (max(present.sum(), 1) * np.maximum(counts, 1)) * present
-    return tuple(weights.tolist())
+    return tuple((weights**power).tolist())
 
 
 def read_class_weights(path: str | Path, num_classes: int) -> tuple[float, ...]:

@@ -5,7 +5,7 @@ import sys
 from typing import NamedTuple
 
 from deeplab_lfov.classes import Classes
-from deeplab_lfov.data.class_weights import balanced, read_class_weights
+from deeplab_lfov.data.class_weights import POWERS, balanced, read_class_weights
 from deeplab_lfov.data.dataset_check import DatasetSummary
 from deeplab_lfov.data.image_reader import ImageReader
 from deeplab_lfov.data.palette import read_palette
@@ -93,12 +93,13 @@ def find_class_weights(
     summary: of the training list, if it has been looked at. Raises UserError for a file of weights
     that does not fit, and as `summarize` does.
     """
-    if settings.class_weights == "balanced":
+    if settings.class_weights in POWERS:
         if not summary:
             given = settings.ignore_label is not None
             masks = readers.train.samples, readers.train.labels_of
             summary = summarize(*masks, settings.data_list, classes.names, given, show)
-        return list(balanced(summary.label_counts, settings.num_classes))
+        power = POWERS[settings.class_weights]
+        return list(balanced(summary.label_counts, settings.num_classes, power))
     if settings.class_weights:
         return list(read_class_weights(settings.class_weights, settings.num_classes))
     return None

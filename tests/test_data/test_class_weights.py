@@ -5,6 +5,12 @@ from deeplab_lfov import UserError
 from deeplab_lfov.data.class_weights import balanced, read_class_weights
 
 
+def test_weights_of_the_root_are_milder():
+    counts = np.zeros(256, np.int64)
+    counts[[0, 2, 255]] = 90, 10, 50
+    assert balanced(counts, 3, 0.5) == pytest.approx(((100 / 180) ** 0.5, 0, 5**0.5))
+
+
 def test_balanced_weights_are_inverse_to_the_pixels():
     counts = np.zeros(256, np.int64)
     counts[[0, 2, 255]] = 90, 10, 1000

@@ -1,3 +1,4 @@
+import json
 import re
 
 import numpy as np
@@ -46,7 +47,13 @@ def test_class_weights_balanced_and_from_a_file(train, tmp_path):
     (tmp_path / "weights.txt").write_text("1\n" * 20)
     result = train("--num_steps", 1, "--class_weights", tmp_path / "weights.txt")
     assert result.status == 2 and "20 weights, not 21" in result.err
-    assert train("--num_steps", 1, "--class_weights", "balanced").status == 0
+    weights = []
+    for name in ("balanced", "sqrt"):
+        run = ["--snapshot_dir", tmp_path / name]
+        assert train("--num_steps", 1, "--class_weights", name, *run).status == 0
+        settings = json.loads(read_tensors(tmp_path / name)["settings"].item())
+        weights.append(settings["contents"]["class_weights"])
+    assert np.sqrt(weights[0]) == pytest.approx(weights[1])
 
 
 def test_a_loss_that_is_not_finite_names_step_files_and_last_checkpoint(train, tmp_path):
