@@ -5,7 +5,8 @@ Tasks: infer (picture in, mask out), train (a step), sizes (ten pictures of ten 
 sizes that never came before), transfer (a batch to the device), convolutions (the network against
 the same without Winograd's algorithm), reader (training samples, against merely decoding the
 pictures), evaluation (against its network alone), crf (against pydensecrf2 if it is installed),
-end_to_end (inference.py as a command). Two things that are compared take turns in one run.
+end_to_end (inference.py as a command); all (the tables of docs/speed.md for this machine). Two
+things that are compared take turns in one run.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import json
 import resource
 import shlex
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -32,16 +32,29 @@ from deeplab_lfov.errors import UserError  # noqa: E402
 from deeplab_lfov.files import writable_folder  # noqa: E402
 from deeplab_lfov.startup import start_tensorflow  # noqa: E402
 from util import growth  # noqa: E402
+from util.benchmark_table import print_table  # noqa: E402
 from util.benchmark_tasks import TASKS, Settings, own_seconds  # noqa: E402
+from util.turns import in_turns, last_line  # noqa: E402
 
 COMMAND = flags.checked(shlex.split, bool, "a command; is a quote left open?")
+
+
+def _named(text: str) -> tuple[str, list[str]]:
+    name, _, command = text.partition("=")
+    return name, shlex.split(command)
+
+
+NAMED = flags.checked(_named, all, "a name and a command, such as torch='python peer.py'")
+ALL = "all"
+_UNUSED_BY_ALL = ("input_size", "batch_size", "precision", "width", "repeats", "data_dir")
+_UNUSED_BY_ALL += ("peer", "plot")
 
 
 def parser() -> Parser:
     """Make the parser of benchmark.py."""
     description = "Measure speed and memory; the last line is one JSON object."
     p = Parser(description, flags.defaults_of(Settings))
-    p.add_argument("task", choices=tuple(TASKS))
+    p.add_argument("task", choices=(*TASKS, ALL))
     p.add_argument("--input_size", type=flags.SIZE, help="height,width; default: as in the paper")
     p.add_argument(
         "--batch_size", type=flags.COUNT, help="default: 2 for train, 10 for reader, else 1"
@@ -65,15 +78,29 @@ def parser() -> Parser:
         metavar="PNG",
         help="measure many sizes and batches, each in a process of its own, and draw them",
     )
-    p.add_argument("--turns", type=flags.COUNT, help="of each with --peer")
+    compared.add_argument(
+        "--peers",
+        type=NAMED,
+        nargs="+",
+        metavar="NAME=COMMAND",
+        help="for all: other engines, whose commands take the task and its sizes as this one does",
+    )
+    p.add_argument("--turns", type=flags.COUNT, help="of each with --peer and --peers")
     return p
 
 
 def main(given: dict[str, object]) -> None:
     """Measure once, or in turns with the peer, or once for each size."""
     settings = Settings(**given)
+    if settings.task == ALL:
+        _check_unused(settings, _UNUSED_BY_ALL)
+        sizes = {name: (task.input_size, task.batch_size) for name, task in TASKS.items()}
+        peers = dict(settings.peers or ())
+        print(json.dumps(print_table(_our_command, sizes, peers, settings.turns)))
+        return
     task = TASKS[settings.task]
-    _check_unused(settings, task.unused if settings.peer else (*task.unused, "turns"))
+    unused = (*task.unused, "peers")
+    _check_unused(settings, unused if settings.peer else (*unused, "turns"))
     if settings.plot:
         if settings.task not in growth.SIDES or settings.input_size or settings.batch_size:
             names = " and ".join(growth.SIDES)
@@ -81,7 +108,7 @@ def main(given: dict[str, object]) -> None:
         check_replaceable(settings.plot)
         writable_folder(Path(settings.plot).parent)
         result = growth.measure(
-            settings.task, lambda **sizes: _last_line(_command(replace(settings, **sizes)))
+            settings.task, lambda **sizes: last_line(_command(replace(settings, **sizes)))
         )
         growth.save_plot(settings.plot, settings.task, result)
     else:
@@ -148,12 +175,7 @@ def _take_turns(calls: list[Callable[[], int]], repeats: int) -> list[list[float
 
 def _against_peer(settings: Settings) -> dict:
     """Run this command without --peer and the peer's in turns, each in a process of its own."""
-    ours, theirs = [], []
-    for _ in range(settings.turns):
-        ours.append(_last_line(_command(settings)))
-        theirs.append(_last_line(settings.peer))
-        print(f"{ours[-1]['seconds_per_image']:.3f} s, {theirs[-1]['seconds_per_image']:.3f} s")
-    ours, theirs = map(_summary, (ours, theirs))
+    ours, theirs = in_turns([_command(settings), settings.peer], settings.turns)
     return ours | {
         "peer": theirs,
         "ratio": ours["seconds_per_image"] / theirs["seconds_per_image"],
@@ -161,26 +183,13 @@ def _against_peer(settings: Settings) -> dict:
     }
 
 
-def _summary(turns: list[dict]) -> dict:
-    """Take the medians of several results, the least `fastest` and the most of the peaks."""
-    figures = {name: [turn.get(name) for turn in turns] for name in turns[0]}
-    medians = {
-        name: statistics.median(values)
-        for name, values in figures.items()
-        if all(map(_is_number, values)) and len(set(values)) > 1
-    }
-    extremes = {"fastest": min, "peak_rss_mb": max, "gpu_peak_mb": max}
-    extremes = {name: pick for name, pick in extremes.items() if name in turns[0]}
-    return turns[0] | medians | {n: pick(t[n] for t in turns) for n, pick in extremes.items()}
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+def _our_command(task: str, *flags: str) -> list[str]:
+    return [sys.executable, __file__, task, *flags]
 
 
 def _command(settings: Settings) -> list[str]:
     """Write settings as a command line, without --peer and --plot."""
-    command = [sys.executable, __file__, settings.task]
+    command = _our_command(settings.task)
     names = ("input_size", "batch_size", "precision", "width", "repeats", "data_dir")
     for name in (name for name in names if name not in TASKS[settings.task].unused):
         value = getattr(settings, name)
@@ -188,25 +197,6 @@ def _command(settings: Settings) -> list[str]:
             value = ",".join(map(str, value)) if isinstance(value, tuple) else value
             command += [f"--{name}", str(value)]
     return command
-
-
-def _last_line(command: list[str]) -> dict:
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        result = json.loads(done.stdout.splitlines()[-1])
-        if all(result[name] > 0 for name in ("seconds_per_image", "fastest", "peak_rss_mb")):
-            return result
-        raise ValueError("a figure is not above 0")
-    except OSError as error:
-        raise UserError(f"cannot run {command[0]}: {error.strerror}") from error
-    except subprocess.CalledProcessError as error:
-        last = (error.stderr.strip().splitlines() or ["no message"])[-1]
-        raise UserError(f"`{shlex.join(command)}` failed: {last}") from error
-    except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise UserError(
-            f"the last line of `{shlex.join(command)}` is no JSON object with seconds_per_image, "
-            "fastest and peak_rss_mb, each above 0"
-        ) from error
 
 
 if __name__ == "__main__":

@@ -49,6 +49,7 @@ class Settings:
     repeats: int = 7
     data_dir: str | None = None
     peer: list[str] | None = None
+    peers: list[tuple[str, list[str]]] | None = None
     plot: str | None = None
     turns: int = 3
 

@@ -6,8 +6,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from deeplab_lfov.errors import UserError
 from helpers import BLUE, rows_of_line
-from util import benchmark, benchmark_tasks, growth
+from util import benchmark, benchmark_table, benchmark_tasks, growth, turns
 
 TINY = ["--width", "0.015625", "--input_size", "33,33", "--repeats", "1"]
 
@@ -94,8 +95,8 @@ def test_own_seconds_are_what_is_left_without_network_and_import():
 def test_a_peer_takes_turns_and_gives_the_ratio_of_medians(run, monkeypatch):
     lines = iter([4.0, 1.0, 2.0, 8.0, 3.0, 2.0])  # ours, the peer's, ours, ...
     monkeypatch.setattr(
-        benchmark,
-        "_last_line",
+        turns,
+        "last_line",
         lambda command: {"seconds_per_image": next(lines), "fastest": 1.0, "peak_rss_mb": 50},
     )
     _, out, _ = run("infer", "--peer", "peer --fast")
@@ -109,10 +110,34 @@ def test_every_figure_of_several_turns_is_a_median(run, monkeypatch):
         {"seconds_per_image": seconds, "own_seconds": own, **given}
         for seconds, own in [(4, 1.0), (1, None), (2.5, 5.0), (8.5, 1.0), (3.0, 2.0), (2.0, 1.0)]
     )
-    monkeypatch.setattr(benchmark, "_last_line", lambda command: next(lines))
+    monkeypatch.setattr(turns, "last_line", lambda command: next(lines))
     result = json.loads(run("infer", "--peer", "peer")[1])
     assert result["seconds_per_image"] == 3.0 and result["own_seconds"] == 2.0
     assert result["peer"]["seconds_per_image"] == 2.0 and result["batch_size"] == 2
+
+
+def test_all_prints_the_tables_of_this_machine(run, monkeypatch, capfd):
+    seen = []
+
+    def last_line(command):
+        seen.append(command)
+        if command[0] == "slow" and "bfloat16" in command:
+            raise UserError("it has no bfloat16")
+        seconds = 2.0 if command[0] == "slow" else 1.0
+        return {"seconds_per_image": seconds, "fastest": 1.0, "peak_rss_mb": 1500, "ratio": 0.25}
+
+    for module in (turns, benchmark_table):
+        monkeypatch.setattr(module, "last_line", last_line)
+    monkeypatch.setattr(sys, "argv", ["", "all", "--turns", "1", "--peers", "x=slow --engine y"])
+    benchmark.main(vars(benchmark.parser().parse_args()))
+    out = capfd.readouterr().out
+    assert "| infer, 377 x 505, batch 1, float32 | 1.000, 1,500 | 2.000 (0.50), 1,500 |" in out
+    assert "| train, 321 x 321, batch 2, bfloat16 | 1.000, 1,500 |  |" in out
+    assert out.count("x: it has no bfloat16") == 2 and "of the time without | 0.25 |" in out
+    assert "own start, seconds |  |" in out
+    assert json.loads(out.splitlines()[-1])["rows"]
+    size = ["--input_size", "377,505", "--batch_size", "1", "--precision", "float32"]
+    assert ["slow", "--engine", "y", "infer", *size] in seen
 
 
 @pytest.mark.parametrize(
@@ -124,9 +149,9 @@ def test_every_figure_of_several_turns_is_a_median(run, monkeypatch):
     ],
 )
 def test_a_peer_that_does_not_measure_is_an_error(run, monkeypatch, code, words):
-    last_line = benchmark._last_line
+    last_line = turns.last_line
     ours = {"seconds_per_image": 1.0, "fastest": 1.0, "peak_rss_mb": 50}
-    monkeypatch.setattr(benchmark, "_last_line", lambda c: last_line(c) if c[1] == "-c" else ours)
+    monkeypatch.setattr(turns, "last_line", lambda c: last_line(c) if c[1] == "-c" else ours)
     peer = shlex.join([sys.executable, "-c", code])
     status, _, error = run("infer", *TINY, "--peer", peer)
     assert status == 2 and error.startswith("error: ") and words in error
@@ -141,6 +166,9 @@ def test_a_peer_that_does_not_measure_is_an_error(run, monkeypatch, code, words)
         (["crf", "--precision", "bfloat16"], "crf has no use for --precision"),
         (["infer", "--plot", "x.png", "--data_dir", "x"], "infer has no use for --data_dir"),
         (["infer", "--turns", "5"], "infer has no use for --turns"),
+        (["infer", "--peers", "a=b"], "infer has no use for --peers"),
+        (["all", "--peers", "torch"], "is not a name and a command"),
+        (["all", "--precision", "bfloat16"], "all has no use for --precision"),
         (["infer", "--plot", "x.png", "--batch_size", "3"], "chooses sizes and batches itself"),
     ],
 )
