@@ -44,6 +44,12 @@ class Convolutions:
             if place not in tilings:
                 tilings[place] = winograd.tiling(tf.shape(x), layer.dilation, bias.shape[0])
             x = winograd.convolve(x, filters, tilings[place])
+        elif self.plain:
+            border = [layer.dilation * (layer.size // 2)] * 2
+            # in numbers: ONNX Runtime has no "SAME" for dilated convolutions
+            x = tf.nn.conv2d(
+                x, filters, 1, [[0, 0], border, border, [0, 0]], dilations=layer.dilation
+            )
         else:
             x = _convolve(x, filters, layer.dilation)
         return self.rounded(tf.nn.bias_add(x, bias))

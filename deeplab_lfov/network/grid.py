@@ -14,7 +14,8 @@ from deeplab_lfov.voc import VOID
 
 def pad_to_grid(pixels: tf.Tensor, value: int = 0) -> tf.Tensor:
     """Pad [N, H, W, C] with `value` at the bottom and right to the next height and width 8k+1."""
-    height, width = tf.unstack(-(tf.shape(pixels)[1:3] - 1) % STRIDE)
+    # No negative number is divided: converters to ONNX leave its remainder below 0.
+    height, width = tf.unstack((STRIDE - (tf.shape(pixels)[1:3] - 1) % STRIDE) % STRIDE)
     return tf.pad(pixels, [[0, 0], [0, height], [0, width], [0, 0]], constant_values=value)
 
 
