@@ -1,6 +1,7 @@
 """Comparison: two evaluations of one list, class by class and picture by picture."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -78,8 +79,7 @@ class Comparison:
     """
 
     def __init__(self, ours: Evaluated, theirs: Evaluated):
-        _check_same("class", ours.class_names, theirs)
-        _check_same("picture", ours.names, theirs)
+        check_comparable(ours.class_names, ours.names, theirs)
         self.ours, self.theirs = ours, theirs
         self.ious = [iou(each.counts.sum(axis=0)) for each in (ours, theirs)]
         self.difference = float(np.subtract(*map(_mean, self.ious)))
@@ -146,19 +146,21 @@ def _mean(ious: np.ndarray) -> np.ndarray:
         return np.where(counted, ious, 0).sum(axis=-1) / counted.sum(axis=-1)
 
 
-def _check_same(what: str, ours: tuple[str, ...], theirs: Evaluated) -> None:
-    others = theirs.class_names if what == "class" else theirs.names
-    if len(ours) != len(others):
-        raise UserError(
-            f"{theirs.where} is of {len(others)} {_PLURAL[what]} and this of {len(ours)}; compare "
-            "evaluations of one list and the same classes"
-        )
-    for number, (one, other) in enumerate(zip(ours, others, strict=True)):
-        if one != other:
+def check_comparable(class_names: Sequence[str], names: Sequence[str], theirs: Evaluated) -> None:
+    """Raise UserError unless an evaluation has these classes and pictures, in this order."""
+    pairs = {"class": (class_names, theirs.class_names), "picture": (names, theirs.names)}
+    for what, (ours, others) in pairs.items():
+        if len(ours) != len(others):
             raise UserError(
-                f"{what} {number} is {other!r} in {theirs.where} and {one!r} here; compare "
-                "evaluations of one list and the same classes"
+                f"{theirs.where} is of {len(others)} {_PLURAL[what]} and this of {len(ours)}; "
+                "compare evaluations of one list and the same classes"
             )
+        for number, (one, other) in enumerate(zip(ours, others, strict=True)):
+            if one != other:
+                raise UserError(
+                    f"{what} {number} is {other!r} in {theirs.where} and {one!r} here; compare "
+                    "evaluations of one list and the same classes"
+                )
 
 
 def _none_if_nan(number: float) -> float | None:

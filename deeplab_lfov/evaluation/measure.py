@@ -13,7 +13,13 @@ from deeplab_lfov.data.image_reader import ImageReader
 from deeplab_lfov.data.samples import Sample
 from deeplab_lfov.distributed.replicas import Replicas
 from deeplab_lfov.errors import UserError
-from deeplab_lfov.evaluation.comparison import Comparison, Evaluated, evaluated, read_evaluated
+from deeplab_lfov.evaluation.comparison import (
+    Comparison,
+    Evaluated,
+    check_comparable,
+    evaluated,
+    read_evaluated,
+)
 from deeplab_lfov.evaluation.evaluator import Evaluation
 from deeplab_lfov.evaluation.settings import EvaluationSettings
 from deeplab_lfov.evaluation.setup import (
@@ -48,14 +54,14 @@ def measure(settings: EvaluationSettings, predictor: Predictor, replicas: Replic
         numbers=replicas.share(range(len(samples))),
         is_chief=replicas.is_chief,
     )
-    before = _before(settings)
+    before = _before(settings, predictor, samples)
     check_masks(settings, reader, samples, replicas.is_chief)
     print_plan(settings, f"{len(samples)} pictures with masks", predictor, replicas)
     seconds = _label(predictor, reader, masks, evaluation, replicas)
     evaluation.gather(samples, replicas)
     comparison = None
     if before:
-        theirs = before(samples, reader, replicas)
+        theirs = before(reader, replicas)
         comparison = Comparison(_evaluated(settings.restore_from, samples, evaluation), theirs)
     if replicas.is_chief:
         print(f"\n{evaluation}\n\n{len(samples)} pictures in {seconds:.1f} s")
@@ -118,24 +124,26 @@ def _label(
     return run_all(overlapped(pictures, begin, finish), len(masks), replicas)
 
 
-def _before(settings: EvaluationSettings) -> Callable[..., Evaluated] | None:
+def _before(
+    settings: EvaluationSettings, predictor: Predictor, samples: Sequence[Sample]
+) -> Callable[[ImageReader, Replicas], Evaluated] | None:
     """Return what gives the evaluation to compare with: a file that is read now, or a checkpoint.
 
-    Raises UserError where it is neither.
+    Raises UserError where it is neither, or of another list or other classes.
     """
     if not settings.compare:
         return None
+    names = [sample.name for sample in samples]
     if Path(settings.compare).suffix == ".json":
         theirs = read_evaluated(settings.compare)
+        check_comparable(predictor.class_names, names, theirs)
         return lambda *_: theirs
-    other = dataclasses.replace(settings, restore_from=settings.compare)
-    predictor = make_predictor(other)
+    other = make_predictor(dataclasses.replace(settings, restore_from=settings.compare))
+    predictor.classes.check_same(other.classes, settings.restore_from, settings.compare)
 
-    def measure_other(
-        samples: Sequence[Sample], reader: ImageReader, replicas: Replicas
-    ) -> Evaluated:
-        evaluation = Evaluation(predictor.classes, per_picture=True)
-        _label(predictor, reader, [None] * len(reader.samples), evaluation, replicas)
+    def measure_other(reader: ImageReader, replicas: Replicas) -> Evaluated:
+        evaluation = Evaluation(other.classes, per_picture=True)
+        _label(other, reader, [None] * len(reader.samples), evaluation, replicas)
         evaluation.gather(samples, replicas)
         return _evaluated(settings.compare, samples, evaluation)
 

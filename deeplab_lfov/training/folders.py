@@ -18,8 +18,9 @@ def clear_leftovers(snapshot_dir: Path, save_dir: Path, first_step: int) -> None
         is_ours = kind in ("step", "val") and step.isdecimal() and is_output(figure)
         if is_ours and int(step) > first_step:
             figure.unlink()
-    if not first_step:
-        (save_dir / val_pictures.FILE).unlink(missing_ok=True)
+    choice = save_dir / val_pictures.FILE
+    if not first_step and choice.is_file() and val_pictures.is_choice(choice):
+        choice.unlink()
 
 
 def output_folders(settings: TrainSettings, is_chief: bool) -> tuple[Path, Path]:

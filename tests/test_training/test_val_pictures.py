@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from deeplab_lfov.data.samples import Sample
+from deeplab_lfov.errors import UserError
+from deeplab_lfov.training.folders import clear_leftovers
 from deeplab_lfov.training.val_pictures import ValPictures
 
 SAMPLES = [Sample(Path(f"{name}.jpg"), Path(f"{name}.png")) for name in "abcdef"]
@@ -32,5 +34,14 @@ def test_they_stay_those_of_the_first_validation(tmp_path):
     first.choose([0.6, 0.5, 0.4, 0.3, 0.2, 0.1])
     assert first.numbers == ValPictures(tmp_path, SAMPLES).numbers == [5, 3, 0]
     assert ValPictures(tmp_path, SAMPLES[::-1]).numbers == []  # another list
-    (tmp_path / "val_pictures.txt").write_bytes(b"\xff")
+    with (tmp_path / "val_pictures.txt").open("ab") as file:
+        file.write(b"\xff")
     assert ValPictures(tmp_path, SAMPLES).numbers == []
+
+
+def test_a_file_of_somebody_else_stays(tmp_path):
+    (tmp_path / "val_pictures.txt").write_text("5 mine")
+    with pytest.raises(UserError, match="is of no run"):
+        ValPictures(tmp_path, SAMPLES)
+    clear_leftovers(tmp_path, tmp_path, 0)
+    assert (tmp_path / "val_pictures.txt").read_text() == "5 mine"
