@@ -358,6 +358,9 @@ def test_coco_of_pictures_of_another_size_is_faulty(prepare, coco, tmp_path):
     coco(images=[{"id": 0, "file_name": "a.jpg", "width": 12, "height": 8}])
     result = prepare(kind=("--coco", "coco.json"))
     assert result.status == 2 and "6 x 4 pixels, and its annotations are for 12 x 8" in result.err
+    for unknown in (0, -1, None, "", []):
+        coco(images=[{"id": 0, "file_name": "a.jpg", "width": unknown, "height": "4"}])
+        assert prepare(kind=("--coco", "coco.json")).status == 0
 
 
 def test_coco_names_that_repeat_are_those_of_the_split(prepare, coco, add, tmp_path):

@@ -70,12 +70,21 @@ def with_background(names: Iterable[str]) -> tuple[str, ...]:
 def size_of(image: Path, said: tuple[object, object]) -> tuple[int, int]:
     """Return (height, width) of a picture; raises UserError unless its annotations say the same.
 
-    said: what they say, each None where they do not.
+    said: what they say, if they do; some programs write 0 or -1 for a size that they do not know.
     """
     size = image_size(image)
-    if any(there not in (None, here) for there, here in zip(said, size, strict=True)):
+    if any(_pixels(there) not in (None, here) for there, here in zip(said, size, strict=True)):
         raise UserError(
             f"{image} has {size[1]} x {size[0]} pixels, and its annotations are for "
             f"{said[1]} x {said[0]}; annotate it anew, or use the picture that was annotated"
         )
     return size
+
+
+def _pixels(value: object) -> float | None:
+    """Return a length that annotations give, None where it is none."""
+    try:
+        length = float(value)
+    except (TypeError, ValueError):
+        return None
+    return length if length > 0 else None
