@@ -21,7 +21,7 @@ def print_error(error: UserError) -> None:
 
 
 def progress(
-    items: Iterable,
+    items: Iterable | None,
     total: int | None,
     unit: str,
     first: int = 0,
@@ -31,7 +31,8 @@ def progress(
 ) -> tqdm:
     """Draw a bar on stderr with rate and time left; in a log file a line a minute.
 
-    On a terminal it is green, unless NO_COLOR is set. form: of the line, as tqdm's bar_format.
+    items: None for a bar that is told by `update`. On a terminal it is green, unless NO_COLOR is
+    set. form: of the line, as tqdm's bar_format.
     """
     terminal = sys.stderr is not None and sys.stderr.isatty()
     look = {"initial": first, "unit": f" {unit}", "leave": keep, "disable": not show}

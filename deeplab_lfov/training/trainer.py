@@ -64,12 +64,12 @@ class Trainer:
         with (
             explaining_lack_of_memory(self._to_save_memory),
             StopRequest() as stop,
-            progress(batches, num_steps, "steps", first, show=chief, form=_BAR) as bar,
+            progress(None, num_steps, "steps", first, show=chief, form=_BAR) as bar,
         ):
             try:
                 if first and _is_due(first, val_every, num_steps):  # where a kill prevented it
                     self._validate(first, bar, stop)
-                for step, batch in enumerate(bar, first + 1):
+                for step, batch in enumerate(batches, first + 1):
                     signaled = self._step(step, batch, bar, stop)
                     val_is_due = _is_due(step, val_every, num_steps)
                     if signaled or _is_due(step, save_every, num_steps) or val_is_due:
@@ -123,6 +123,7 @@ class Trainer:
             f"epoch {epoch:.1f}, {self._mean_loss}, {speed:.1f} images/s, {labelled:.0%} labelled"
         )
         bar.set_postfix_str(f"{words}, {left}" if left else words, refresh=False)
+        bar.update()  # not by going through it: then it knows the step only where it is drawn
         if step % LOG_EVERY == 0:
             rate = float(self.solver.learning_rate_at(step - 1))
             self.record.note(

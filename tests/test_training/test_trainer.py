@@ -33,6 +33,12 @@ def test_the_best_checkpoint_history_and_curve(train, tmp_path):
     assert list((tmp_path / "run/events").iterdir())
 
 
+def test_the_bar_knows_the_step_at_each_save_of_a_log(train):
+    result = train("--num_steps", 8, "--save_pred_every", 4)
+    assert result.status == 0 and "| 4/8 steps, epoch 1.3, mean loss" in result.err
+    assert "| 8/8 steps, epoch 2.7, mean loss" in result.err
+
+
 @pytest.mark.parametrize("recipe", ["step", "poly"])
 def test_recipes_are_defaults_that_flags_override(train, recipe):
     flags = ["--recipe", recipe, "--num_steps", 1, "--weight_decay", 0.25]
