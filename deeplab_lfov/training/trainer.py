@@ -119,10 +119,9 @@ class Trainer:
         epoch = step * self.batch_size / len(self.reader.samples)
         speed = self._pace.rate * self.batch_size
         left = self._pace.left(bar.total - step, datetime.now())
-        words = (
-            f"epoch {epoch:.1f}, {self._mean_loss}, {speed:.1f} images/s, {labelled:.0%} labelled"
-        )
-        bar.set_postfix_str(f"{words}, {left}" if left else words, refresh=False)
+        pace = [f"{speed:.1f} images/s", left] if left else []  # nobody knows after one step
+        words = [f"epoch {epoch:.1f}", self._mean_loss, f"{labelled:.0%} labelled", *pace]
+        bar.set_postfix_str(", ".join(words), refresh=False)
         bar.update()  # not by going through it: then it knows the step only where it is drawn
         if step % LOG_EVERY == 0:
             rate = float(self.solver.learning_rate_at(step - 1))
