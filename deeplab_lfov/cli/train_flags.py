@@ -73,7 +73,7 @@ def _add_solver_flags(group: argparse._ArgumentGroup) -> None:
         "--recipe",
         choices=tuple(RECIPES),
         help="defaults for the flags below, and mirror: the first TensorFlow version's, "
-        "arXiv 1412.7062's, arXiv 1606.00915's",
+        "arXiv 1412.7062's, arXiv 1606.00915's; scratch is for random filters and few pictures",
     )
     group.add_argument("--optimizer", choices=("adam", "sgd"), help="adam, or sgd with momentum")
     group.add_argument("--learning_rate", type=flags.RATE, help="before policy and multipliers")
@@ -105,8 +105,8 @@ def _add_solver_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--class_weights",
         type=flags.PATH,
-        help="'balanced' (inverse to a class's pixels), 'sqrt' (inverse to their root), or a file "
-        "with a class's weight in each line",
+        help="'balanced' (inverse to a class's pixels), 'sqrt' (inverse to their root), 'none', or "
+        "a file with a class's weight in each line",
     )
     group.add_argument("--seed", type=flags.SEED, help="decides every random draw")
     group.add_argument(

@@ -100,6 +100,6 @@ def find_class_weights(
             summary = summarize(*masks, settings.data_list, classes.names, given, show)
         power = POWERS[settings.class_weights]
         return list(balanced(summary.label_counts, settings.num_classes, power))
-    if settings.class_weights:
+    if settings.class_weights not in (None, "none"):
         return list(read_class_weights(settings.class_weights, settings.num_classes))
     return None

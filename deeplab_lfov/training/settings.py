@@ -50,7 +50,14 @@ RECIPES["poly"] = RECIPES["step"] | {  # arXiv 1606.00915, section 4.1
     "num_steps": 20000,
     "batch_size": 10,
 }
-"""Settings by recipe, each from a publication."""
+RECIPES["scratch"] = RECIPES["adam"] | {  # docs/from_scratch.md
+    "learning_rate": 5e-4,
+    "lr_policy": "poly",
+    "batch_size": 8,
+    "random_mirror": True,
+    "class_weights": "sqrt",
+}
+"""Settings by recipe: of publications, and for random filters and few pictures."""
 
 FREE = {
     *("data_dir", "snapshot_dir", "save_dir", "save_num_images", "save_pred_every", "max_to_keep"),

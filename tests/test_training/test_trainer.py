@@ -49,6 +49,19 @@ def test_recipes_are_defaults_that_flags_override(train, recipe):
     assert "    filters: rate x 1, weight decay 0.25" in result.out
 
 
+def test_the_recipe_for_random_filters_weighs_classes(train, tmp_path):
+    weights = []
+    for name, flags in (("recipe", []), ("plain", ["--class_weights", "none"])):
+        run = ["--recipe", "scratch", "--num_steps", 1, "--snapshot_dir", tmp_path / name]
+        result = train(*run, *flags)
+        assert result.status == 0 and "adam, rate 0.0005, falling to 0 at step 1" in result.out
+        assert "nan" not in result.err  # no rate after one step
+        settings = json.loads(read_tensors(tmp_path / name)["settings"].item())
+        assert settings["random_mirror"]
+        weights.append(settings["contents"]["class_weights"])
+    assert len(set(weights[0])) > 2 and weights[1] is None
+
+
 def test_class_weights_balanced_and_from_a_file(train, tmp_path):
     (tmp_path / "weights.txt").write_text("1\n" * 20)
     result = train("--num_steps", 1, "--class_weights", tmp_path / "weights.txt")
