@@ -11,12 +11,12 @@ from deeplab_lfov.classes import voc_classes
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.inference.options import check_min_confidence, check_options, checked_scales
 from deeplab_lfov.inference.pictures import Picture, batches, check_pictures, pixels
-from deeplab_lfov.inference.prepared_network import LiveNetwork, PreparedNetwork
 from deeplab_lfov.inference.segmentation import Refine, Segmentation, View, memory_for
 from deeplab_lfov.inference.tiles import tiles
+from deeplab_lfov.inference.traced_network import TracedNetwork
 from deeplab_lfov.network.layers import num_cells
 from deeplab_lfov.network.model import DeepLabLFOVModel
-from deeplab_lfov.weights.checkpoints import load_model_and_classes
+from deeplab_lfov.weights.checkpoints import load_prepared
 
 
 class Predictor:
@@ -58,10 +58,9 @@ class Predictor:
         )
         if isinstance(network, DeepLabLFOVModel):
             self.model, self.classes = network, voc_classes(network.num_classes)
-            self._network = LiveNetwork(network)
         else:
-            self.model, self.classes = load_model_and_classes(network, precision=precision)
-            self._network = PreparedNetwork(self.model)
+            self.model, self.classes = load_prepared(network, precision)
+        self._network = TracedNetwork(self.model)
         if crf and self.model.num_classes == 1:
             raise UserError("a CRF needs two classes or more and the network has one; leave it out")
         self.views = [View(s, mirrored) for s in scales for mirrored in (False, True)[: 1 + flip]]

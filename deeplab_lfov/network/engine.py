@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Mapping
 
+import numpy as np
 import tensorflow as tf
 
 from deeplab_lfov.network import arithmetic, winograd
@@ -79,20 +80,27 @@ class Convolutions:
 
 
 class PreparedConvolutions(Convolutions):
-    """The same with the parameters of now, prepared once: faster, and deaf to further training."""
+    """The same with the parameters of now, prepared once: faster, and deaf to further training.
 
-    def __init__(self, parameters: Mapping[str, tf.Tensor | tf.Variable], precision: tf.DType):
-        super().__init__(parameters, precision)
-        prepare = super().prepared
-        self._prepared = {
-            # not the variables themselves, which go on changing
-            layer: tuple(map(tf.convert_to_tensor, prepare(layer)))
-            for layer in CONVOLUTIONS
-        }
+    Of the parameters themselves nothing is kept.
+    """
+
+    def __init__(self, parameters: Mapping[str, np.ndarray | tf.Variable], precision: tf.DType):
+        super().__init__({}, precision)
+        self._prepared = {}
+        for layer in CONVOLUTIONS:
+            names = f"{layer.name}/w", f"{layer.name}/b"
+            now = {name: tf.cast(parameters[name], tf.float32) for name in names}
+            ready = Convolutions(now, precision).prepared(layer)
+            self._prepared[layer] = tuple(map(tf.identity, ready))  # on the device computed on
 
     def prepared(self, layer: Layer) -> tuple[tf.Tensor, tf.Tensor]:
         """Return a layer's filters and biases as they were prepared."""
         return self._prepared[layer]
+
+    def uses_winograd(self, layer: Layer) -> bool:
+        """Tell whether a layer's filters were transformed."""
+        return len(self._prepared[layer][0].shape) == 3
 
 
 def winograd_pays(

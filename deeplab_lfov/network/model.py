@@ -1,27 +1,20 @@
-"""DeepLab-LargeFOV: VGG-16 with atrous convolutions (Chen et al., arXiv 1412.7062, section 3.1).
-
-image [N, 8k+1, 8l+1, 3]  -> conv1 pool1 ... pool3 -> 1/8 of the pixels, cell (i, j) on (8i, 8j)
-                          -> conv4 pool4 conv5 pool5 pool5a -> still 1/8: stride 1, dilation 2
-                          -> fc6 (dilation 12) fc7 fc8_voc12 -> scores [N, k+1, l+1, C]
-"""
+"""DeepLab-LargeFOV as a model: the parameters, how they begin, and their loss."""
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
 
-from deeplab_lfov.limits import PRECISIONS
-from deeplab_lfov.network import arithmetic
-from deeplab_lfov.network.dropout import drop, mask_seeds
 from deeplab_lfov.network.engine import Convolutions
-from deeplab_lfov.network.grid import likeliest_labels, pad_to_grid, upsample_scores
-from deeplab_lfov.network.layers import HEAD, LAYERS, Layer, parameter_shapes
+from deeplab_lfov.network.grid import likeliest_labels, upsample_scores
+from deeplab_lfov.network.large_fov import LargeFOV
+from deeplab_lfov.network.layers import parameter_shapes
 from deeplab_lfov.network.loss import cross_entropy, total_weight
 from deeplab_lfov.seeds import seed_for
 
 
-class DeepLabLFOVModel(tf.Module):
+class DeepLabLFOVModel(tf.Module, LargeFOV):
     """The network with its parameters, `parameters["conv1_1/w"]` (HWIO) to `["fc8_voc12/b"]`.
 
     width scales the hidden layers' channels (1.0 is VGG-16; a multiple of 1/64); dropout is the
@@ -42,78 +35,18 @@ class DeepLabLFOVModel(tf.Module):
         seed: int | None = None,
         initial: Mapping[str, np.ndarray] | None = None,
     ):
-        super().__init__(name="deeplab_lfov")
+        tf.Module.__init__(self, name="deeplab_lfov")
+        LargeFOV.__init__(self, num_classes, width, dropout, precision)
         shapes = parameter_shapes(num_classes, width)
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout must be in [0, 1), got {dropout}")
-        if precision not in PRECISIONS:
-            raise ValueError(f"precision must be one of {PRECISIONS}, got {precision}")
-        self.num_classes, self.width, self.dropout = num_classes, width, dropout
-        arithmetic.choose(precision)
-        self.precision, self.dtype = precision, arithmetic.dtype_of(precision)
         seed = secrets.randbits(31) if seed is None else seed
         values = _drawn(shapes, seed) if initial is None else _checked(initial, shapes)
         self.parameters = {
             name: tf.Variable(value, dtype=tf.float32, name=name) for name, value in values.items()
         }
 
-    @property
-    def num_parameters(self) -> int:
-        """How many numbers the network learns: 20,505,429 for 21 classes at width 1.0."""
-        return sum(variable.shape.num_elements() for variable in self.parameters.values())
-
-    def __str__(self) -> str:
-        """Say what kind of network it is, in a line."""
-        return (
-            f"{self.num_parameters:,} parameters, {self.num_classes} classes, "
-            f"width {self.width:g}, {self.precision}"
-        )
-
-    def blobs(
-        self,
-        images: tf.Tensor,
-        training: bool = False,
-        seed: tf.Tensor | None = None,
-        convolutions: Convolutions | None = None,
-    ) -> Iterator[tuple[str, tf.Tensor]]:
-        """Yield (layer name, output [N, h, w, channels]) from conv1_1 to fc8_voc12.
-
-        Arguments as for `scores`; outputs in the model's type, after the ReLU if any.
-        """
-        convolutions = convolutions or Convolutions(self.parameters, self.dtype, training)
-        x, tilings = convolutions.rounded(pad_to_grid(images)), {}
-        drops = training and self.dropout
-        seeds = self._mask_seeds(tf.shape(x)[0], seed) if drops else {}
-        for layer in LAYERS:
-            if layer.kind == "convolution":
-                x = convolutions.apply(x, layer, tilings)
-                x = x if layer.name == HEAD else tf.nn.relu(x)
-            elif layer.kind == "max_pool":
-                x = tf.nn.max_pool2d(x, layer.size, layer.stride, "SAME")  # (1, 1) on odd sizes
-            elif layer.kind == "average_pool":
-                x = convolutions.rounded(_average_pool(x, layer))
-            elif drops:
-                x = drop(x, self.dropout, seeds[layer.name])
-            yield layer.name, x
-
-    @tf.autograph.experimental.do_not_convert
-    def scores(
-        self,
-        images: tf.Tensor,
-        training: bool = False,
-        seed: tf.Tensor | None = None,
-        convolutions: Convolutions | None = None,
-    ) -> tf.Tensor:
-        """Compute scores: float32 BGR minus the mean [N, 8k+1, 8l+1, 3] -> [N, k+1, l+1, C].
-
-        They are float32 and not normalised. Other sizes are padded with zeros (the mean) at the
-        bottom and right. In training `seed` is an int [2], the run's seed and the number of the
-        batch's first sample: sample i is dropped out by (seed, number + i), whatever batch it
-        comes in. convolutions: how, and with which filters; by default the fastest known, with
-        the model's own.
-        """
-        *_, (_, scores) = self.blobs(images, training, seed, convolutions)
-        return tf.cast(scores, tf.float32)
+    def convolutions(self, training: bool = False) -> Convolutions:
+        """Return the fastest convolutions known, with the parameters as they are when applied."""
+        return Convolutions(self.parameters, self.dtype, training)
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)])
     def preds(self, images: tf.Tensor) -> tf.Tensor:
@@ -149,13 +82,6 @@ class DeepLabLFOVModel(tf.Module):
         scores = self.scores(images, training, seed)
         return tf.math.divide_no_nan(cross_entropy(scores, labels, class_weights), weight)
 
-    def _mask_seeds(self, num_samples: tf.Tensor, seed: tf.Tensor | None) -> dict[str, tf.Tensor]:
-        """Return the seeds of the masks by layer, as `mask_seeds`."""
-        if seed is None:
-            raise ValueError("training with dropout needs a seed: (the run's, the first sample's)")
-        layers = [layer.name for layer in LAYERS if layer.kind == "dropout"]
-        return dict(zip(layers, mask_seeds(layers, seed, num_samples), strict=True))
-
 
 def _checked(
     initial: Mapping[str, np.ndarray], shapes: dict[str, tuple[int, ...]]
@@ -179,10 +105,3 @@ def _glorot_uniform(shape: tuple[int, int, int, int], seed: tf.Tensor) -> tf.Ten
     height, width, inputs, outputs = shape
     limit = (6 / (height * width * (inputs + outputs))) ** 0.5
     return tf.random.stateless_uniform(shape, seed, -limit, limit)
-
-
-def _average_pool(x: tf.Tensor, layer: Layer) -> tf.Tensor:
-    """Average as Caffe does: at the border the padding's zeros count, unlike TensorFlow's SAME."""
-    border = layer.size // 2
-    x = tf.pad(x, [[0, 0], [border, border], [border, border], [0, 0]])
-    return tf.nn.avg_pool2d(x, layer.size, layer.stride, "VALID")

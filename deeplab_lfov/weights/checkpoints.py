@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from deeplab_lfov.classes import Classes, Color, voc_classes
 from deeplab_lfov.errors import UserError, few
+from deeplab_lfov.network.large_fov import PreparedLargeFOV
 from deeplab_lfov.network.layers import HEAD, WIDTH_UNIT, parameter_shapes
 from deeplab_lfov.network.model import DeepLabLFOVModel
 from deeplab_lfov.voc import CLASS_NAMES
@@ -65,16 +66,22 @@ def load_model(path: str | Path, **options) -> tuple[DeepLabLFOVModel, tuple[str
 
     options go to DeepLabLFOVModel. Raises UserError as `load_weights` does.
     """
-    model, classes = load_model_and_classes(path, **options)
-    return model, classes.names
+    tensors, fit = _read_fitting(path)
+    model = DeepLabLFOVModel(fit.num_classes, fit.width, initial=tensors, **options)
+    return model, fit.classes.names
 
 
-def load_model_and_classes(path: str | Path, **options) -> tuple[DeepLabLFOVModel, Classes]:
-    """Load as `load_model` does, with the classes' colours too."""
+def load_prepared(path: str | Path, precision: str) -> tuple[PreparedLargeFOV, Classes]:
+    """Load as `load_model` does, for inference alone, with the classes' colours too."""
+    tensors, fit = _read_fitting(path)
+    return PreparedLargeFOV(tensors, fit.num_classes, fit.width, precision), fit.classes
+
+
+def _read_fitting(path: str | Path) -> tuple[Tensors, Fit]:
     tensors = read_tensors(path)
     fit = fit_of(tensors, path)
     check_fit(tensors, fit.num_classes, fit.width, path)
-    return DeepLabLFOVModel(fit.num_classes, fit.width, initial=tensors, **options), fit.classes
+    return tensors, fit
 
 
 def fit_of(tensors: Tensors, path: str | Path) -> Fit:

@@ -14,9 +14,10 @@ from tensorflow.python.framework.kernels import get_registered_kernels_for_op
 from deeplab_lfov import DeepLabLFOVModel, Solver
 from deeplab_lfov.inference import segmentation
 from deeplab_lfov.inference.export import Segmenter
-from deeplab_lfov.inference.prepared_network import LiveNetwork, PreparedNetwork
+from deeplab_lfov.inference.traced_network import TracedNetwork
 from deeplab_lfov.limits import PRECISIONS
 from deeplab_lfov.network import arithmetic, grid
+from deeplab_lfov.network.large_fov import PreparedLargeFOV
 
 pytestmark = pytest.mark.skipif(
     not tf.test.is_built_with_cuda(), reason="this TensorFlow knows no GPUs"
@@ -187,10 +188,12 @@ def test_a_gpu_can_do_all_of_a_deterministic_step(deterministic, traced_step):
 
 
 @pytest.mark.parametrize("network", PRECISIONS, indirect=True)
-@pytest.mark.parametrize("kind", [LiveNetwork, PreparedNetwork])
-def test_a_gpu_can_do_all_of_a_predictors_network(network, kind):
-    runner = kind(network)
-    graph = runner._scores.get_concrete_function()
+@pytest.mark.parametrize("is_prepared", [False, True])
+def test_a_gpu_can_do_all_of_a_predictors_network(network, is_prepared):
+    if is_prepared:
+        options = network.num_classes, network.width, network.precision
+        network = PreparedLargeFOV(network.parameters, *options)
+    graph = TracedNetwork(network)._scores.get_concrete_function()
     assert without_kernel(graph) == [] and copies_to_host(graph) == set()
 
 

@@ -3,9 +3,15 @@ import pytest
 import tensorflow as tf
 
 from deeplab_lfov import DeepLabLFOVModel, Solver
-from deeplab_lfov.inference.prepared_network import PreparedNetwork, padded_scores
+from deeplab_lfov.inference.traced_network import TracedNetwork, padded_scores
 from deeplab_lfov.network import arithmetic
+from deeplab_lfov.network.large_fov import PreparedLargeFOV
 from deeplab_lfov.network.layers import CONVOLUTIONS
+
+
+def prepared_network(model):
+    options = model.num_classes, model.width, model.precision
+    return TracedNetwork(PreparedLargeFOV(model.parameters, *options))
 
 
 def pictures(height, width):
@@ -13,7 +19,7 @@ def pictures(height, width):
 
 
 def test_prepared_scores_are_the_models(reference_model):
-    prepared = PreparedNetwork(reference_model)
+    prepared = prepared_network(reference_model)
     for images, size in ((pictures(50, 61), [1, 1]), (pictures(17, 90), [33, 41])):
         expected = padded_scores(reference_model, images, size)
         scores = prepared(images, size)
@@ -23,7 +29,7 @@ def test_prepared_scores_are_the_models(reference_model):
 
 def test_prepared_scores_by_winograd_are_the_models_without(reference_model, wide_enough):
     images = pictures(50, 61)
-    scores = PreparedNetwork(reference_model)(images, [1, 1])
+    scores = prepared_network(reference_model)(images, [1, 1])
     expected = padded_scores(reference_model, images, [1, 1], reference_model.plain_convolutions())
     assert np.any(scores != expected)  # it is another algorithm
     np.testing.assert_allclose(scores, expected, atol=1e-5 * np.ptp(expected))
@@ -31,7 +37,7 @@ def test_prepared_scores_by_winograd_are_the_models_without(reference_model, wid
 
 def test_training_does_not_reach_what_is_prepared():
     model = DeepLabLFOVModel(3, 1 / 64, seed=0)
-    prepared, images = PreparedNetwork(model), pictures(20, 20)
+    prepared, images = prepared_network(model), pictures(20, 20)
     before = prepared(images, [1, 1])
     model.parameters["fc8_voc12/b"].assign_add([1.0, 2.0, 3.0])
     np.testing.assert_array_equal(prepared(images, [1, 1]), before)
@@ -43,7 +49,7 @@ def test_nor_do_the_steps_of_a_solver(optimizer):
     """Which write into the variables' own memory."""
     model = DeepLabLFOVModel(3, 1 / 64, seed=0)
     solver = Solver(model, optimizer=optimizer, learning_rate=0.1)
-    prepared, images = PreparedNetwork(model), pictures(20, 20)
+    prepared, images = prepared_network(model), pictures(20, 20)
     before = prepared(images, [1, 1])
     solver.step(np.ones((1, 17, 17, 3), np.float32), np.ones((1, 17, 17, 1), np.uint8))
     np.testing.assert_array_equal(prepared(images, [1, 1]), before)
@@ -58,14 +64,14 @@ def test_bfloat16_stays_near(reference_model, monkeypatch, emulated):
         half.parameters[name].assign(variable)
     images = pictures(50, 61)
     expected = padded_scores(half, images, [1, 1])
-    found = PreparedNetwork(half)(images, [1, 1])
+    found = prepared_network(half)(images, [1, 1])
     assert np.abs(found - expected).max() < 0.05 * np.ptp(expected)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_filters_are_on_the_device_and_not_in_the_graph(precision):
     """They are tensors that eager operations made, where such operations are done by default."""
-    graph = PreparedNetwork(DeepLabLFOVModel(3, 1 / 64, precision=precision, seed=0))._scores
+    graph = prepared_network(DeepLabLFOVModel(3, 1 / 64, precision=precision, seed=0))._scores
     concrete = graph.get_concrete_function()
     filters = [tensor for tensor in concrete.captured_inputs if tensor.dtype != tf.resource]
     assert len(filters) == 2 * len(CONVOLUTIONS) == len(concrete.captured_inputs)

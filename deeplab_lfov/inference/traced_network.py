@@ -6,15 +6,13 @@ from contextlib import contextmanager, nullcontext
 import numpy as np
 import tensorflow as tf
 
-from deeplab_lfov.network.engine import Convolutions, PreparedConvolutions
-from deeplab_lfov.network.model import DeepLabLFOVModel
+from deeplab_lfov.network.engine import Convolutions
+from deeplab_lfov.network.large_fov import LargeFOV, PreparedLargeFOV
 from deeplab_lfov.preprocess import network_input
-
-_SIGNATURE = [tf.TensorSpec([None, None, None, 3], tf.uint8), tf.TensorSpec([2], tf.int32)]
 
 
 def padded_scores(
-    model: DeepLabLFOVModel,
+    network: LargeFOV,
     pictures: tf.Tensor,
     size: tf.Tensor,
     convolutions: Convolutions | None = None,
@@ -22,48 +20,37 @@ def padded_scores(
     """Compute the scores of pictures: uint8 RGB [N, H, W, 3] -> float32 [N, h, w, C].
 
     They are padded to at least `size` (height, width) with the mean; convolutions as for
-    `DeepLabLFOVModel.scores`.
+    `LargeFOV.scores`.
     """
     below, right = tf.unstack(tf.maximum(size - tf.shape(pictures)[1:3], 0))
     padded = tf.pad(network_input(pictures), [[0, 0], [0, below], [0, right], [0, 0]])
-    return model.scores(padded, convolutions=convolutions)
+    return network.scores(padded, convolutions=convolutions)
 
 
-class LiveNetwork:
-    """A network whose training is followed: a callable (pictures, size) -> `padded_scores`."""
+class TracedNetwork:
+    """A callable (pictures, size) -> `padded_scores`, of one graph for all sizes.
 
-    def __init__(self, model: DeepLabLFOVModel):
-        self._scores = tf.function(
-            lambda pictures, size: padded_scores(model, pictures, size),
-            input_signature=_SIGNATURE,
-            autograph=False,
-        )
-
-    def __call__(self, pictures: np.ndarray, size: list[int]) -> tf.Tensor:
-        """Compute scores: uint8 RGB [N, H, W, 3], (height, width) -> float32 [N, h, w, C]."""
-        return self._scores(pictures, size)
-
-
-class PreparedNetwork:
-    """A network as it is now, faster than a live one: a callable (pictures, size) -> scores.
-
-    Its filters are prepared once and captured by the graph as tensors, so that they are neither
-    copied into it, as constants would be, nor handed over again for every picture.
+    A model's training is followed. The filters of a network that is prepared are captured by the
+    graph as tensors, so that they are neither copied into it, as constants would be, nor handed
+    over again for every picture.
     """
 
-    def __init__(self, model: DeepLabLFOVModel):
-        convolutions = PreparedConvolutions(model.parameters, model.dtype)
+    def __init__(self, network: LargeFOV):
         self._scores = tf.function(
-            lambda pictures, size: padded_scores(model, pictures, size, convolutions),
-            input_signature=_SIGNATURE,
+            lambda pictures, size: padded_scores(network, pictures, size),
+            input_signature=[
+                tf.TensorSpec([None, None, None, 3], tf.uint8),
+                tf.TensorSpec([2], tf.int32),
+            ],
             autograph=False,  # nothing to convert, and it takes 0.1 s to start
         )
         # TensorFlow's passes over the graph pay in bfloat16; in float32 they gain a few percent of
         # a picture's time and cost the first one more than that.
-        self._runs_as_traced = convolutions.dtype == tf.float32
+        is_prepared = isinstance(network, PreparedLargeFOV)
+        self._runs_as_traced = is_prepared and network.convolutions().dtype == tf.float32
 
     def __call__(self, pictures: np.ndarray, size: list[int]) -> tf.Tensor:
-        """Compute scores as `padded_scores`: uint8 RGB [N, H, W, 3] -> float32 [N, h, w, C]."""
+        """Compute scores: uint8 RGB [N, H, W, 3], (height, width) -> float32 [N, h, w, C]."""
         with _without_graph_passes() if self._runs_as_traced else nullcontext():
             return self._scores(pictures, size)
 

@@ -1,0 +1,132 @@
+"""DeepLab-LargeFOV: VGG-16 with atrous convolutions (Chen et al., arXiv 1412.7062, section 3.1).
+
+image [N, 8k+1, 8l+1, 3]  -> conv1 pool1 ... pool3 -> 1/8 of the pixels, cell (i, j) on (8i, 8j)
+                          -> conv4 pool4 conv5 pool5 pool5a -> still 1/8: stride 1, dilation 2
+                          -> fc6 (dilation 12) fc7 fc8_voc12 -> scores [N, k+1, l+1, C]
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from deeplab_lfov.limits import PRECISIONS
+from deeplab_lfov.network import arithmetic
+from deeplab_lfov.network.dropout import drop, mask_seeds
+from deeplab_lfov.network.engine import Convolutions, PreparedConvolutions
+from deeplab_lfov.network.grid import pad_to_grid
+from deeplab_lfov.network.layers import HEAD, LAYERS, Layer, parameter_shapes
+
+
+class LargeFOV:
+    """The walk over the layers; who inherits from it has the parameters.
+
+    num_classes, width, dropout and precision as for `DeepLabLFOVModel`, and raises as it does.
+    """
+
+    def __init__(self, num_classes: int, width: float, dropout: float, precision: str):
+        parameter_shapes(num_classes, width)  # which raises
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout must be in [0, 1), got {dropout}")
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision must be one of {PRECISIONS}, got {precision}")
+        self.num_classes, self.width, self.dropout = num_classes, width, dropout
+        arithmetic.choose(precision)
+        self.precision, self.dtype = precision, arithmetic.dtype_of(precision)
+
+    def convolutions(self, training: bool = False) -> Convolutions:
+        """Return the fastest convolutions known, with the network's own parameters."""
+        raise NotImplementedError
+
+    @property
+    def num_parameters(self) -> int:
+        """How many numbers the network learns: 20,505,429 for 21 classes at width 1.0."""
+        return sum(map(math.prod, parameter_shapes(self.num_classes, self.width).values()))
+
+    def __str__(self) -> str:
+        """Say what kind of network it is, in a line."""
+        return (
+            f"{self.num_parameters:,} parameters, {self.num_classes} classes, "
+            f"width {self.width:g}, {self.precision}"
+        )
+
+    def blobs(
+        self,
+        images: tf.Tensor,
+        training: bool = False,
+        seed: tf.Tensor | None = None,
+        convolutions: Convolutions | None = None,
+    ) -> Iterator[tuple[str, tf.Tensor]]:
+        """Yield (layer name, output [N, h, w, channels]) from conv1_1 to fc8_voc12.
+
+        Arguments as for `scores`; outputs in the model's type, after the ReLU if any.
+        """
+        convolutions = convolutions or self.convolutions(training)
+        x, tilings = convolutions.rounded(pad_to_grid(images)), {}
+        drops = training and self.dropout
+        seeds = self._mask_seeds(tf.shape(x)[0], seed) if drops else {}
+        for layer in LAYERS:
+            if layer.kind == "convolution":
+                x = convolutions.apply(x, layer, tilings)
+                x = x if layer.name == HEAD else tf.nn.relu(x)
+            elif layer.kind == "max_pool":
+                x = tf.nn.max_pool2d(x, layer.size, layer.stride, "SAME")  # (1, 1) on odd sizes
+            elif layer.kind == "average_pool":
+                x = convolutions.rounded(_average_pool(x, layer))
+            elif drops:
+                x = drop(x, self.dropout, seeds[layer.name])
+            yield layer.name, x
+
+    @tf.autograph.experimental.do_not_convert
+    def scores(
+        self,
+        images: tf.Tensor,
+        training: bool = False,
+        seed: tf.Tensor | None = None,
+        convolutions: Convolutions | None = None,
+    ) -> tf.Tensor:
+        """Compute scores: float32 BGR minus the mean [N, 8k+1, 8l+1, 3] -> [N, k+1, l+1, C].
+
+        They are float32 and not normalised. Other sizes are padded with zeros (the mean) at the
+        bottom and right. In training `seed` is an int [2], the run's seed and the number of the
+        batch's first sample: sample i is dropped out by (seed, number + i), whatever batch it
+        comes in. convolutions: how, and with which filters; by default `self.convolutions`.
+        """
+        *_, (_, scores) = self.blobs(images, training, seed, convolutions)
+        return tf.cast(scores, tf.float32)
+
+    def _mask_seeds(self, num_samples: tf.Tensor, seed: tf.Tensor | None) -> dict[str, tf.Tensor]:
+        """Return the seeds of the masks by layer, as `mask_seeds`."""
+        if seed is None:
+            raise ValueError("training with dropout needs a seed: (the run's, the first sample's)")
+        layers = [layer.name for layer in LAYERS if layer.kind == "dropout"]
+        return dict(zip(layers, mask_seeds(layers, seed, num_samples), strict=True))
+
+
+class PreparedLargeFOV(LargeFOV):
+    """The network for inference alone: its parameters are prepared once, and kept no other way.
+
+    parameters: of all layers by name, with the shapes of `parameter_shapes`.
+    """
+
+    def __init__(
+        self,
+        parameters: Mapping[str, np.ndarray | tf.Variable],
+        num_classes: int,
+        width: float,
+        precision: str = "float32",
+    ):
+        super().__init__(num_classes, width, 0.0, precision)
+        self._convolutions = PreparedConvolutions(parameters, self.dtype)
+
+    def convolutions(self, training: bool = False) -> Convolutions:
+        """Return those that were prepared."""
+        return self._convolutions
+
+
+def _average_pool(x: tf.Tensor, layer: Layer) -> tf.Tensor:
+    """Average as Caffe does: at the border the padding's zeros count, unlike TensorFlow's SAME."""
+    border = layer.size // 2
+    x = tf.pad(x, [[0, 0], [border, border], [border, border], [0, 0]])
+    return tf.nn.avg_pool2d(x, layer.size, layer.stride, "VALID")
