@@ -1,6 +1,7 @@
 """The start of TensorFlow: quick, and without its chatter."""
 
 import gc
+import importlib.util
 import os
 import re
 import shutil
@@ -94,11 +95,11 @@ def _has_driver() -> bool:
 def _without_keras() -> Iterator[None]:
     """Let an import of TensorFlow leave Keras, 0.4 s and 50 MB, until somebody asks for tf.keras.
 
-    TensorFlow loads Keras at once but for one thing: told to take the old one, it goes on without
-    where that is not installed.
+    TensorFlow loads Keras at once but for one thing: told to take the old one, tf_keras, it goes on
+    without where that is not installed.
     """
     name = "TF_USE_LEGACY_KERAS"
-    if name in os.environ:
+    if name in os.environ or importlib.util.find_spec("tf_keras"):
         yield
         return
     os.environ[name] = "1"

@@ -19,7 +19,7 @@ assert "tensorflow" not in sys.modules
 from deeplab_lfov import Predictor
 from deeplab_lfov.startup import start_tensorflow
 print(start_tensorflow())
-assert "keras" not in sys.modules  # tf_keras, the old one, comes with no package of ours
+assert "keras" not in sys.modules
 import tensorflow as tf
 from tensorflow.keras import layers
 assert layers.Dense is tf.keras.layers.Dense and layers.Dense.__module__.startswith("keras.")
