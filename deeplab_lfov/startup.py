@@ -55,6 +55,8 @@ def load_tensorflow(log_level: str = "2") -> None:
     with quiet_stderr(), _without_garbage_collection(), _without_keras():
         import tensorflow as tf
 
+        for module in (tf, tf.compat.v1):  # which list a Keras that is missing as None
+            module.__path__[:] = filter(None, module.__path__)
         tf.config.list_physical_devices("GPU")  # the first look says what it found
     if not wants_chatter():
         tf.get_logger().setLevel("ERROR")

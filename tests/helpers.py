@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from deeplab_lfov.network.large_fov import PreparedLargeFOV
 from deeplab_lfov.training.history import History
 from deeplab_lfov.training.settings import decisive
 from deeplab_lfov.weights.formats import read_tensors
@@ -54,6 +55,12 @@ def free_addresses(count):
             stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)
         ]
         return tuple(f"127.0.0.1:{each.getsockname()[1]}" for each in sockets)
+
+
+def prepared_from(model):
+    """Prepare a model's parameters for inference, as those of a file are."""
+    arrays = {name: variable.numpy() for name, variable in model.parameters.items()}
+    return PreparedLargeFOV(arrays, model.num_classes, model.width, model.precision)
 
 
 def keras_vgg16_network(top):

@@ -14,8 +14,8 @@ from deeplab_lfov.inference.pictures import Picture, batches, check_pictures, pi
 from deeplab_lfov.inference.segmentation import Refine, Segmentation, View, memory_for
 from deeplab_lfov.inference.tiles import tiles
 from deeplab_lfov.inference.traced_network import TracedNetwork
+from deeplab_lfov.network.large_fov import LargeFOV
 from deeplab_lfov.network.layers import num_cells
-from deeplab_lfov.network.model import DeepLabLFOVModel
 from deeplab_lfov.weights.checkpoints import load_prepared
 
 
@@ -24,8 +24,9 @@ class Predictor:
 
     An image is a path, a picture of Pillow's or an array, uint8 RGB [H, W, 3]; a list or tuple of
     them gives a list of results.
-    network: a path to weights in any known format, or a model, whose training it follows. scales
-    and flip: the views whose probabilities are averaged, a mirrored one for each scale with flip.
+    network: a path to weights in any known format, a `DeepLabLFOVModel`, whose training it follows,
+    or another predictor's `model`, which of a path's weights keeps what inference needs. scales and
+    flip: the views whose probabilities are averaged, a mirrored one for each scale with flip.
     input_size: (height, width) in pixels that every picture is padded to with the mean, times the
     view's scale. max_side: a larger picture is shrunk to this for the network, and its mask has its
     own size again. tile: the side in pixels, a multiple of 8, of the pieces that the network takes
@@ -37,7 +38,7 @@ class Predictor:
 
     def __init__(
         self,
-        network: str | Path | DeepLabLFOVModel,
+        network: str | Path | LargeFOV,
         *,
         scales: Sequence[float] = (1.0,),
         flip: bool = False,
@@ -56,7 +57,7 @@ class Predictor:
             crf=crf,
             precision=precision,
         )
-        if isinstance(network, DeepLabLFOVModel):
+        if isinstance(network, LargeFOV):
             self.model, self.classes = network, voc_classes(network.num_classes)
         else:
             self.model, self.classes = load_prepared(network, precision)

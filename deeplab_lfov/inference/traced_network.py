@@ -6,25 +6,18 @@ from contextlib import contextmanager, nullcontext
 import numpy as np
 import tensorflow as tf
 
-from deeplab_lfov.network.engine import Convolutions
 from deeplab_lfov.network.large_fov import LargeFOV, PreparedLargeFOV
 from deeplab_lfov.preprocess import network_input
 
 
-def padded_scores(
-    network: LargeFOV,
-    pictures: tf.Tensor,
-    size: tf.Tensor,
-    convolutions: Convolutions | None = None,
-) -> tf.Tensor:
+def padded_scores(network: LargeFOV, pictures: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
     """Compute the scores of pictures: uint8 RGB [N, H, W, 3] -> float32 [N, h, w, C].
 
-    They are padded to at least `size` (height, width) with the mean; convolutions as for
-    `LargeFOV.scores`.
+    They are padded to at least `size` (height, width) with the mean.
     """
     below, right = tf.unstack(tf.maximum(size - tf.shape(pictures)[1:3], 0))
     padded = tf.pad(network_input(pictures), [[0, 0], [0, below], [0, right], [0, 0]])
-    return network.scores(padded, convolutions=convolutions)
+    return network.scores(padded)
 
 
 class TracedNetwork:
@@ -44,8 +37,9 @@ class TracedNetwork:
             ],
             autograph=False,  # nothing to convert, and it takes 0.1 s to start
         )
-        # TensorFlow's passes over the graph pay in bfloat16; in float32 they gain a few percent of
-        # a picture's time and cost the first one more than that.
+        # TensorFlow's passes over the graph pay in bfloat16; over prepared filters of float32 they
+        # gain a few percent of a picture's time and cost the first one more than that. A live
+        # network's graph has the filters' transforms too, and many steps to pay them back.
         is_prepared = isinstance(network, PreparedLargeFOV)
         self._runs_as_traced = is_prepared and network.convolutions().dtype == tf.float32
 

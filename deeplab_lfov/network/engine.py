@@ -80,26 +80,24 @@ class Convolutions:
 
 
 class PreparedConvolutions(Convolutions):
-    """The same with the parameters of now, prepared once: faster, and deaf to further training.
+    """The same with parameters that are prepared once, and of which nothing else is kept."""
 
-    Of the parameters themselves nothing is kept.
-    """
-
-    def __init__(self, parameters: Mapping[str, np.ndarray | tf.Variable], precision: tf.DType):
+    def __init__(self, parameters: Mapping[str, np.ndarray], precision: tf.DType):
         super().__init__({}, precision)
         self._prepared = {}
         for layer in CONVOLUTIONS:
             names = f"{layer.name}/w", f"{layer.name}/b"
-            now = {name: tf.cast(parameters[name], tf.float32) for name in names}
+            now = {name: tf.convert_to_tensor(parameters[name], tf.float32) for name in names}
             ready = Convolutions(now, precision).prepared(layer)
-            self._prepared[layer] = tuple(map(tf.identity, ready))  # on the device computed on
+            # An array becomes a tensor of the host's; an operation's is where TensorFlow computes.
+            self._prepared[layer] = tuple(map(tf.identity, ready))
 
     def prepared(self, layer: Layer) -> tuple[tf.Tensor, tf.Tensor]:
         """Return a layer's filters and biases as they were prepared."""
         return self._prepared[layer]
 
     def uses_winograd(self, layer: Layer) -> bool:
-        """Tell whether a layer's filters were transformed."""
+        """Tell whether a layer's filters were transformed, to [36, I, O]."""
         return len(self._prepared[layer][0].shape) == 3
 
 

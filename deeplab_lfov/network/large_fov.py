@@ -20,9 +20,12 @@ from deeplab_lfov.network.layers import HEAD, LAYERS, Layer, parameter_shapes
 
 
 class LargeFOV:
-    """The walk over the layers; who inherits from it has the parameters.
+    """The walk over the layers, by the `convolutions` that a subclass gives.
 
-    num_classes, width, dropout and precision as for `DeepLabLFOVModel`, and raises as it does.
+    width scales the hidden layers' channels (1.0 is VGG-16; a multiple of 1/64); dropout is the
+    share of fc6 and fc7 dropped in training; precision is what the convolutions compute in
+    ("float32", "tensorfloat32", "bfloat16" or "float16"), everything else staying float32. Raises
+    ValueError for a number out of range, and UserError as `arithmetic.choose` does.
     """
 
     def __init__(self, num_classes: int, width: float, dropout: float, precision: str):
@@ -60,7 +63,7 @@ class LargeFOV:
     ) -> Iterator[tuple[str, tf.Tensor]]:
         """Yield (layer name, output [N, h, w, channels]) from conv1_1 to fc8_voc12.
 
-        Arguments as for `scores`; outputs in the model's type, after the ReLU if any.
+        Arguments as for `scores`; outputs in the type that is computed in, after the ReLU if any.
         """
         convolutions = convolutions or self.convolutions(training)
         x, tilings = convolutions.rounded(pad_to_grid(images)), {}
@@ -112,7 +115,7 @@ class PreparedLargeFOV(LargeFOV):
 
     def __init__(
         self,
-        parameters: Mapping[str, np.ndarray | tf.Variable],
+        parameters: Mapping[str, np.ndarray],
         num_classes: int,
         width: float,
         precision: str = "float32",
@@ -121,7 +124,9 @@ class PreparedLargeFOV(LargeFOV):
         self._convolutions = PreparedConvolutions(parameters, self.dtype)
 
     def convolutions(self, training: bool = False) -> Convolutions:
-        """Return those that were prepared."""
+        """Return those that were prepared; raises ValueError for training."""
+        if training:
+            raise ValueError("what is prepared cannot be trained; load_model gives a model")
         return self._convolutions
 
 

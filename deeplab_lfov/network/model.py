@@ -17,12 +17,9 @@ from deeplab_lfov.seeds import seed_for
 class DeepLabLFOVModel(tf.Module, LargeFOV):
     """The network with its parameters, `parameters["conv1_1/w"]` (HWIO) to `["fc8_voc12/b"]`.
 
-    width scales the hidden layers' channels (1.0 is VGG-16; a multiple of 1/64); dropout is the
-    share of fc6 and fc7 dropped in training; precision is what the convolutions compute in
-    ("float32", "tensorfloat32", "bfloat16" or "float16"), everything else staying float32. Filters
-    start as Glorot uniform drawn from `seed` (from the system's entropy if None), biases at 0; or
-    all of them as `initial` gives them by name. Raises ValueError for a number out of range and for
-    an initial value that is missing or misshapen, and UserError as `arithmetic.choose` does.
+    width, dropout and precision as for `LargeFOV`. Filters start as Glorot uniform drawn from
+    `seed` (from the system's entropy if None), biases at 0; or all of them as `initial` gives them
+    by name. Raises as `LargeFOV`, and ValueError for an initial value that is missing or misshapen.
     """
 
     def __init__(

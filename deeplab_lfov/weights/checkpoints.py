@@ -66,18 +66,18 @@ def load_model(path: str | Path, **options) -> tuple[DeepLabLFOVModel, tuple[str
 
     options go to DeepLabLFOVModel. Raises UserError as `load_weights` does.
     """
-    tensors, fit = _read_fitting(path)
+    tensors, fit = _read_with_fit(path)
     model = DeepLabLFOVModel(fit.num_classes, fit.width, initial=tensors, **options)
     return model, fit.classes.names
 
 
 def load_prepared(path: str | Path, precision: str) -> tuple[PreparedLargeFOV, Classes]:
-    """Load as `load_model` does, for inference alone, with the classes' colours too."""
-    tensors, fit = _read_fitting(path)
+    """Load as `load_model` does, for inference alone; return the classes' colours too."""
+    tensors, fit = _read_with_fit(path)
     return PreparedLargeFOV(tensors, fit.num_classes, fit.width, precision), fit.classes
 
 
-def _read_fitting(path: str | Path) -> tuple[Tensors, Fit]:
+def _read_with_fit(path: str | Path) -> tuple[Tensors, Fit]:
     tensors = read_tensors(path)
     fit = fit_of(tensors, path)
     check_fit(tensors, fit.num_classes, fit.width, path)

@@ -17,7 +17,7 @@ from deeplab_lfov.inference.export import Segmenter
 from deeplab_lfov.inference.traced_network import TracedNetwork
 from deeplab_lfov.limits import PRECISIONS
 from deeplab_lfov.network import arithmetic, grid
-from deeplab_lfov.network.large_fov import PreparedLargeFOV
+from helpers import prepared_from
 
 pytestmark = pytest.mark.skipif(
     not tf.test.is_built_with_cuda(), reason="this TensorFlow knows no GPUs"
@@ -191,8 +191,7 @@ def test_a_gpu_can_do_all_of_a_deterministic_step(deterministic, traced_step):
 @pytest.mark.parametrize("is_prepared", [False, True])
 def test_a_gpu_can_do_all_of_a_predictors_network(network, is_prepared):
     if is_prepared:
-        options = network.num_classes, network.width, network.precision
-        network = PreparedLargeFOV(network.parameters, *options)
+        network = prepared_from(network)
     graph = TracedNetwork(network)._scores.get_concrete_function()
     assert without_kernel(graph) == [] and copies_to_host(graph) == set()
 

@@ -12,6 +12,7 @@ from deeplab_lfov import startup
 from helpers import ROOT
 
 NAMES_THEN_COMMAND = """
+import importlib.util
 import sys
 import deeplab_lfov
 from deeplab_lfov import CLASS_NAMES, VOID, ConfusionMatrix, DenseCRF, UserError, decode_labels
@@ -19,10 +20,12 @@ assert "tensorflow" not in sys.modules
 from deeplab_lfov import Predictor
 from deeplab_lfov.startup import start_tensorflow
 print(start_tensorflow())
-assert "keras" not in sys.modules
 import tensorflow as tf
+if not importlib.util.find_spec("tf_keras"):
+    assert "keras" not in sys.modules and None not in tf.__path__ + tf.compat.v1.__path__
 from tensorflow.keras import layers
 assert layers.Dense is tf.keras.layers.Dense and layers.Dense.__module__.startswith("keras.")
+assert tf.optimizers.SGD.__module__.startswith("keras.")
 """
 
 
@@ -38,6 +41,20 @@ def test_a_tensorflow_that_is_there_is_left_as_it_is(monkeypatch):
     monkeypatch.delitem(vars(deeplab_lfov), "Predictor", raising=False)
     assert deeplab_lfov.Predictor.__name__ == "Predictor"
     assert "TF_CPP_MIN_LOG_LEVEL" not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("given", "spec", "during"), [(None, None, "1"), (None, "there", None), ("0", None, "0")]
+)
+def test_keras_is_left_unless_another_would_come_in_its_place(monkeypatch, given, spec, during):
+    name = "TF_USE_LEGACY_KERAS"
+    monkeypatch.delenv(name, raising=False)
+    if given:
+        monkeypatch.setenv(name, given)
+    monkeypatch.setattr(startup.importlib.util, "find_spec", lambda _: spec)
+    with startup._without_keras():
+        assert os.environ.get(name) == during
+    assert os.environ.get(name) == given
 
 
 @pytest.fixture

@@ -2,16 +2,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab_lfov import DeepLabLFOVModel, Solver
+from deeplab_lfov import DeepLabLFOVModel, Predictor
 from deeplab_lfov.inference.traced_network import TracedNetwork, padded_scores
 from deeplab_lfov.network import arithmetic
 from deeplab_lfov.network.large_fov import PreparedLargeFOV
 from deeplab_lfov.network.layers import CONVOLUTIONS
+from deeplab_lfov.preprocess import network_input
+from deeplab_lfov.weights.checkpoints import export_weights
+from helpers import prepared_from
 
 
-def prepared_network(model):
-    options = model.num_classes, model.width, model.precision
-    return TracedNetwork(PreparedLargeFOV(model.parameters, *options))
+def traced(model):
+    return TracedNetwork(prepared_from(model))
 
 
 def pictures(height, width):
@@ -19,7 +21,7 @@ def pictures(height, width):
 
 
 def test_prepared_scores_are_the_models(reference_model):
-    prepared = prepared_network(reference_model)
+    prepared = traced(reference_model)
     for images, size in ((pictures(50, 61), [1, 1]), (pictures(17, 90), [33, 41])):
         expected = padded_scores(reference_model, images, size)
         scores = prepared(images, size)
@@ -29,31 +31,42 @@ def test_prepared_scores_are_the_models(reference_model):
 
 def test_prepared_scores_by_winograd_are_the_models_without(reference_model, wide_enough):
     images = pictures(50, 61)
-    scores = prepared_network(reference_model)(images, [1, 1])
-    expected = padded_scores(reference_model, images, [1, 1], reference_model.plain_convolutions())
+    scores = traced(reference_model)(images, [1, 1])
+    plain = reference_model.plain_convolutions()
+    expected = reference_model.scores(network_input(images), convolutions=plain)
     assert np.any(scores != expected)  # it is another algorithm
     np.testing.assert_allclose(scores, expected, atol=1e-5 * np.ptp(expected))
 
 
-def test_training_does_not_reach_what_is_prepared():
+def test_arrays_may_be_written_to_after_they_were_prepared():
     model = DeepLabLFOVModel(3, 1 / 64, seed=0)
-    prepared, images = prepared_network(model), pictures(20, 20)
+    arrays = {name: np.array(variable) for name, variable in model.parameters.items()}
+    prepared, images = TracedNetwork(PreparedLargeFOV(arrays, 3, 1 / 64)), pictures(20, 20)
     before = prepared(images, [1, 1])
-    model.parameters["fc8_voc12/b"].assign_add([1.0, 2.0, 3.0])
+    for array in arrays.values():
+        array += 1
     np.testing.assert_array_equal(prepared(images, [1, 1]), before)
-    np.testing.assert_allclose(padded_scores(model, images, [1, 1]), before + [1, 2, 3], atol=1e-5)
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-def test_nor_do_the_steps_of_a_solver(optimizer):
-    """Which write into the variables' own memory."""
+@pytest.mark.parametrize("dtype", [np.float16, np.float64, np.longdouble])
+def test_weights_of_other_types_become_float32(tmp_path, dtype):
     model = DeepLabLFOVModel(3, 1 / 64, seed=0)
-    solver = Solver(model, optimizer=optimizer, learning_rate=0.1)
-    prepared, images = prepared_network(model), pictures(20, 20)
-    before = prepared(images, [1, 1])
-    solver.step(np.ones((1, 17, 17, 3), np.float32), np.ones((1, 17, 17, 1), np.uint8))
-    np.testing.assert_array_equal(prepared(images, [1, 1]), before)
-    assert np.any(padded_scores(model, images, [1, 1]) != before)
+    arrays = {name: variable.numpy().astype(dtype) for name, variable in model.parameters.items()}
+    np.savez(tmp_path / "weights.npz", **arrays)
+    image = pictures(20, 20)[0]
+    expected = Predictor(DeepLabLFOVModel(3, 1 / 64, initial=arrays)).scores(image)
+    found = Predictor(tmp_path / "weights.npz").scores(image)
+    np.testing.assert_allclose(found, expected, atol=1e-5 * np.ptp(expected))
+
+
+def test_predictors_share_what_is_prepared_and_cannot_train_it(tmp_path):
+    model = DeepLabLFOVModel(3, 1 / 64, seed=0)
+    export_weights(model, tmp_path / "model.ckpt-1")
+    one = Predictor(tmp_path / "model.ckpt-1")
+    image = pictures(20, 20)[0]
+    np.testing.assert_array_equal(Predictor(one.model).scores(image), one.scores(image))
+    with pytest.raises(ValueError, match="load_model"):
+        one.model.scores(network_input(image[np.newaxis]), training=True)
 
 
 @pytest.mark.parametrize("emulated", [False, True])
@@ -64,14 +77,14 @@ def test_bfloat16_stays_near(reference_model, monkeypatch, emulated):
         half.parameters[name].assign(variable)
     images = pictures(50, 61)
     expected = padded_scores(half, images, [1, 1])
-    found = prepared_network(half)(images, [1, 1])
+    found = traced(half)(images, [1, 1])
     assert np.abs(found - expected).max() < 0.05 * np.ptp(expected)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_filters_are_on_the_device_and_not_in_the_graph(precision):
     """They are tensors that eager operations made, where such operations are done by default."""
-    graph = prepared_network(DeepLabLFOVModel(3, 1 / 64, precision=precision, seed=0))._scores
+    graph = traced(DeepLabLFOVModel(3, 1 / 64, precision=precision, seed=0))._scores
     concrete = graph.get_concrete_function()
     filters = [tensor for tensor in concrete.captured_inputs if tensor.dtype != tf.resource]
     assert len(filters) == 2 * len(CONVOLUTIONS) == len(concrete.captured_inputs)
