@@ -40,7 +40,7 @@ def test_prepared_scores_by_winograd_are_the_models_without(reference_model, wid
 
 def test_arrays_may_be_written_to_after_they_were_prepared():
     model = DeepLabLFOVModel(3, 1 / 64, seed=0)
-    arrays = {name: np.array(variable) for name, variable in model.parameters.items()}
+    arrays = {name: variable.numpy().copy() for name, variable in model.parameters.items()}
     prepared, images = TracedNetwork(PreparedLargeFOV(arrays, 3, 1 / 64)), pictures(20, 20)
     before = prepared(images, [1, 1])
     for array in arrays.values():
