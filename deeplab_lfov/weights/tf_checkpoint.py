@@ -70,7 +70,8 @@ def read_checkpoint(path: Path) -> dict[str, np.ndarray]:
         reader = tf.train.load_checkpoint(str(path))
         types = reader.get_variable_to_dtype_map()
         _check_sizes(types, reader.get_variable_to_shape_map(), stored)
-        return {name: np.asarray(reader.get_tensor(name)) for name in types}
+        # Copies, whose memory the system gets back; TensorFlow keeps that of its own tensors.
+        return {name: np.array(reader.get_tensor(name)) for name in types}
     except _OF_DAMAGE as error:
         raise UserError(f"{path} is damaged or no checkpoint: {error}") from error
 
