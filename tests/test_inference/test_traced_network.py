@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab_lfov import DeepLabLFOVModel, Predictor
+from deeplab_lfov import DeepLabLFOVModel, Predictor, Solver
 from deeplab_lfov.inference.traced_network import TracedNetwork, padded_scores
 from deeplab_lfov.network import arithmetic
 from deeplab_lfov.network.large_fov import PreparedLargeFOV
@@ -36,6 +36,27 @@ def test_prepared_scores_by_winograd_are_the_models_without(reference_model, wid
     expected = reference_model.scores(network_input(images), convolutions=plain)
     assert np.any(scores != expected)  # it is another algorithm
     np.testing.assert_allclose(scores, expected, atol=1e-5 * np.ptp(expected))
+
+
+def test_training_does_not_reach_what_is_prepared():
+    model = DeepLabLFOVModel(3, 1 / 64, seed=0)
+    prepared, images = traced(model), pictures(20, 20)
+    before = prepared(images, [1, 1])
+    model.parameters["fc8_voc12/b"].assign_add([1.0, 2.0, 3.0])
+    np.testing.assert_array_equal(prepared(images, [1, 1]), before)
+    np.testing.assert_allclose(padded_scores(model, images, [1, 1]), before + [1, 2, 3], atol=1e-5)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_nor_do_the_steps_of_a_solver(optimizer):
+    """Which write into the variables' own memory."""
+    model = DeepLabLFOVModel(3, 1 / 64, seed=0)
+    solver = Solver(model, optimizer=optimizer, learning_rate=0.1)
+    prepared, images = traced(model), pictures(20, 20)
+    before = prepared(images, [1, 1])
+    solver.step(np.ones((1, 17, 17, 3), np.float32), np.ones((1, 17, 17, 1), np.uint8))
+    np.testing.assert_array_equal(prepared(images, [1, 1]), before)
+    assert np.any(padded_scores(model, images, [1, 1]) != before)
 
 
 def test_arrays_may_be_written_to_after_they_were_prepared():
