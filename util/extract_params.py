@@ -132,7 +132,7 @@ def _rows(settings: Settings) -> list[Converted]:
     from deeplab_lfov.weights import keras_vgg16
     from deeplab_lfov.weights.caffemodel import read_caffemodel
     from deeplab_lfov.weights.checkpoints import is_bookkeeping
-    from deeplab_lfov.weights.formats import format_of, locate, read_tensors
+    from deeplab_lfov.weights.formats import format_of, locate, read_weights
 
     if settings.source == "imagenet":
         return from_keras_vgg16(keras_vgg16.download(), "imagenet")
@@ -148,7 +148,7 @@ def _rows(settings: Settings) -> list[Converted]:
         return from_keras_vgg16(keras_vgg16.read_h5(source), source)
     if kind == "Caffe":
         return _from_layers(read_caffemodel(source), source)
-    tensors = read_tensors(source)
+    tensors = read_weights(source)
     names = [name for name in tensors if not is_bookkeeping(name)]
     return [Converted(name, tensors[name].shape, name, tensors[name]) for name in names]
 

@@ -24,7 +24,7 @@ from deeplab_lfov.files import distinct_stems, writable_folder
 from deeplab_lfov.inference.predictor import Predictor
 from deeplab_lfov.network.arithmetic import device_lines
 from deeplab_lfov.voc import VOID
-from deeplab_lfov.weights.formats import locate, read_tensors
+from deeplab_lfov.weights.formats import locate, read_weights
 
 Picture = tuple[Sample, np.ndarray, np.ndarray]
 """(sample, image uint8 RGB [H, W, 3], labels uint8 [H, W])"""
@@ -36,7 +36,7 @@ def connect(meeting: Meeting, settings: EvaluationSettings) -> Replicas:
     if settings.voc_submission and replicas.num_workers > 1:
         raise UserError("--voc_submission is for one process; start it without TF_CONFIG")
     if replicas.num_workers > 1:
-        tensors = read_tensors(settings.restore_from)
+        tensors = read_weights(settings.restore_from)
         samples = read_list(settings.data_dir, settings.data_list)[: settings.num_steps]
         names = [sample.image.name for sample in samples]
         meeting.wait(fingerprint(settings.decisive(), names, tensors))

@@ -1,16 +1,29 @@
-"""Pieces of a large picture whose scores, put together, are those of the whole picture.
+"""Pieces of a picture whose scores, put together, are those of the whole picture.
 
-A score depends on the pixels of its receptive field only. Tiles that overlap by that much give
-every cell all it depends on, so nothing changes but the memory that it takes.
+A score depends on the pixels of its receptive field only. Pieces that overlap by that much give
+every cell all it depends on, so nothing changes but the memory that it takes: tiles for the whole
+network, of large pictures, and strips for its early layers, of all pictures.
 """
 
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from deeplab_lfov.network.layers import RECEPTIVE_FIELD, STRIDE, num_cells
+from deeplab_lfov.network.layers import (
+    EARLY_FIELD,
+    EARLY_STRIDE,
+    RECEPTIVE_FIELD,
+    STRIDE,
+    num_cells,
+)
 
 MARGIN = -(-(RECEPTIVE_FIELD // 2) // STRIDE)
 """Cells around a tile that are computed with it and thrown away: 28 cells, 224 pixels."""
+
+STRIP = 24
+"""Rows of pool2 in a strip, of 96 pixels: the later layers take more memory, of any picture."""
+
+STRIP_MARGIN = -(-(EARLY_FIELD // 2) // EARLY_STRIDE)
+"""Rows of pool2 above and below a strip that are thrown away: 3, of 12 pixels."""
 
 
 class Tile(NamedTuple):
@@ -21,24 +34,37 @@ class Tile(NamedTuple):
     inner: tuple[slice, slice]  # where those cells are in the piece's own scores
 
 
+class Span(NamedTuple):
+    """A piece of one side of a picture."""
+
+    pixels: slice  # of the side, margin included
+    cells: slice  # of the side's cells, without margin
+    inner: slice  # where those cells are in the piece's own
+
+
 def tiles(height: int, width: int, side: int) -> Iterator[Tile]:
     """Cut a picture of height x width pixels into tiles of side x side pixels and their margins.
 
     side is a multiple of 8, so that every tile begins on the network's grid.
     """
-    for rows in _spans(height, side // STRIDE):
-        for columns in _spans(width, side // STRIDE):
+    for rows in _spans(height, side // STRIDE, STRIDE, MARGIN):
+        for columns in _spans(width, side // STRIDE, STRIDE, MARGIN):
             yield Tile(*zip(rows, columns, strict=True))
 
 
-def _spans(pixels: int, cells: int) -> Iterator[tuple[slice, slice, slice]]:
-    """Yield (pixels, cells, inner) of the tiles along one side."""
-    count = num_cells(pixels)
+def strips(height: int) -> Iterator[Span]:
+    """Cut the rows of pictures of 8k+1 pixels for the early layers; the cells are pool2's."""
+    return _spans(height, STRIP, EARLY_STRIDE, STRIP_MARGIN)
+
+
+def _spans(pixels: int, cells: int, stride: int, margin: int) -> Iterator[Span]:
+    """Cut a side of so many pixels into pieces of so many cells, and a margin of others."""
+    count = num_cells(pixels, stride)
     for start in range(0, count, cells):
         stop = min(start + cells, count)
-        first, last = max(start - MARGIN, 0), stop - 1 + MARGIN
-        yield (
-            slice(first * STRIDE, min(last * STRIDE + 1, pixels)),
+        first, last = max(start - margin, 0), stop - 1 + margin
+        yield Span(
+            slice(first * stride, min(last * stride + 1, pixels)),
             slice(start, stop),
             slice(start - first, stop - first),
         )

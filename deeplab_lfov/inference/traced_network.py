@@ -1,42 +1,34 @@
 """The network as a predictor runs it: pictures of one size, whichever, at a time."""
 
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import tensorflow as tf
 
+from deeplab_lfov.inference.tiles import strips
+from deeplab_lfov.network.grid import pad_to_grid
 from deeplab_lfov.network.large_fov import LargeFOV, PreparedLargeFOV
 from deeplab_lfov.preprocess import network_input
 
 
-def padded_scores(network: LargeFOV, pictures: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
-    """Compute the scores of pictures: uint8 RGB [N, H, W, 3] -> float32 [N, h, w, C].
-
-    They are padded to at least `size` (height, width) with the mean.
-    """
-    below, right = tf.unstack(tf.maximum(size - tf.shape(pictures)[1:3], 0))
-    padded = tf.pad(network_input(pictures), [[0, 0], [0, below], [0, right], [0, 0]])
-    return network.scores(padded)
-
-
 class TracedNetwork:
-    """A callable (pictures, size) -> `padded_scores`, of one graph for all sizes.
+    """A callable (pictures, size) -> scores, of the same graphs for all sizes.
 
-    A model's training is followed. The filters of a network that is prepared are captured by the
-    graph as tensors, so that they are neither copied into it, as constants would be, nor handed
-    over again for every picture.
+    The early layers take a picture in strips, as their blobs are the largest. A model's training
+    is followed. The filters of a network that is prepared are captured by the graphs as tensors, so
+    that they are neither copied into them, as constants would be, nor handed over again for every
+    picture.
     """
 
     def __init__(self, network: LargeFOV):
-        self._scores = tf.function(
-            lambda pictures, size: padded_scores(network, pictures, size),
-            input_signature=[
-                tf.TensorSpec([None, None, None, 3], tf.uint8),
-                tf.TensorSpec([2], tf.int32),
-            ],
-            autograph=False,  # nothing to convert, and it takes 0.1 s to start
-        )
+        # AutoGraph has nothing to convert, and takes 0.1 s to start.
+        traced = functools.partial(tf.function, autograph=False)
+        images = tf.TensorSpec([None, None, None, 3], tf.float32)
+        self.early = traced(network.early, input_signature=[images])
+        (pool2,) = self.early.get_concrete_function().outputs
+        self.late = traced(network.late, input_signature=[tf.TensorSpec(pool2.shape, pool2.dtype)])
         # TensorFlow's passes over the graph pay in bfloat16; over prepared filters of float32 they
         # gain a few percent of a picture's time and cost the first one more than that. A live
         # network's graph has the filters' transforms too, and many steps to pay them back.
@@ -44,9 +36,21 @@ class TracedNetwork:
         self._runs_as_traced = is_prepared and network.convolutions().dtype == tf.float32
 
     def __call__(self, pictures: np.ndarray, size: list[int]) -> tf.Tensor:
-        """Compute scores: uint8 RGB [N, H, W, 3], (height, width) -> float32 [N, h, w, C]."""
+        """Compute the scores of pictures: uint8 RGB [N, H, W, 3] -> float32 [N, h, w, C].
+
+        They are padded to at least `size` (height, width) with the mean.
+        """
+        images = padded(pictures, size)
         with _without_graph_passes() if self._runs_as_traced else nullcontext():
-            return self._scores(pictures, size)
+            spans = strips(images.shape[1])
+            pool2 = [self.early(images[:, rows.pixels])[:, rows.inner] for rows in spans]
+            return self.late(tf.concat(pool2, 1))
+
+
+def padded(pictures: np.ndarray, size: list[int]) -> tf.Tensor:
+    """Return what the network takes of pictures, on its grid and of at least a size."""
+    short = np.maximum(size - np.array(pictures.shape[1:3]), 0)
+    return pad_to_grid(tf.pad(network_input(pictures), [[0, 0], *([0, n] for n in short), [0, 0]]))
 
 
 @contextmanager

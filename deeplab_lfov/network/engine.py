@@ -43,7 +43,10 @@ class Convolutions:
         if self.uses_winograd(layer):
             place = STEPS[layer.name], layer.dilation
             if place not in tilings:
-                tilings[place] = winograd.tiling(tf.shape(x), layer.dilation, bias.shape[0])
+                channels = bias.shape[0]
+                tilings[place] = winograd.tiling(
+                    tf.shape(x), layer.dilation, channels, self.training
+                )
             x = winograd.convolve(x, filters, tilings[place])
         elif self.plain:
             border = [layer.dilation * (layer.size // 2)] * 2
@@ -80,17 +83,21 @@ class Convolutions:
 
 
 class PreparedConvolutions(Convolutions):
-    """The same with parameters that are prepared once, and of which nothing else is kept."""
+    """The same with parameters that are prepared once, and of which nothing else is kept.
 
-    def __init__(self, parameters: Mapping[str, np.ndarray], precision: tf.DType):
+    They are taken out of `parameters` one after another, so that few are in memory twice.
+    """
+
+    def __init__(self, parameters: dict[str, np.ndarray], precision: tf.DType):
         super().__init__({}, precision)
         self._prepared = {}
         for layer in CONVOLUTIONS:
             names = f"{layer.name}/w", f"{layer.name}/b"
-            now = {name: tf.convert_to_tensor(parameters[name], tf.float32) for name in names}
-            ready = Convolutions(now, precision).prepared(layer)
             # An array becomes a tensor of the host's; an operation's is where TensorFlow computes.
-            self._prepared[layer] = tuple(map(tf.identity, ready))
+            now = {
+                name: tf.identity(np.asarray(parameters.pop(name), np.float32)) for name in names
+            }
+            self._prepared[layer] = Convolutions(now, precision).prepared(layer)
 
     def prepared(self, layer: Layer) -> tuple[tf.Tensor, tf.Tensor]:
         """Return a layer's filters and biases as they were prepared."""

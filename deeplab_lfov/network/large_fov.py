@@ -6,7 +6,8 @@ image [N, 8k+1, 8l+1, 3]  -> conv1 pool1 ... pool3 -> 1/8 of the pixels, cell (i
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import tensorflow as tf
@@ -16,7 +17,7 @@ from deeplab_lfov.network import arithmetic
 from deeplab_lfov.network.dropout import drop, mask_seeds
 from deeplab_lfov.network.engine import Convolutions, PreparedConvolutions
 from deeplab_lfov.network.grid import pad_to_grid
-from deeplab_lfov.network.layers import HEAD, LAYERS, Layer, parameter_shapes
+from deeplab_lfov.network.layers import EARLY, HEAD, LATE, LAYERS, Layer, parameter_shapes
 
 
 class LargeFOV:
@@ -66,10 +67,34 @@ class LargeFOV:
         Arguments as for `scores`; outputs in the type that is computed in, after the ReLU if any.
         """
         convolutions = convolutions or self.convolutions(training)
-        x, tilings = convolutions.rounded(pad_to_grid(images)), {}
         drops = training and self.dropout
-        seeds = self._mask_seeds(tf.shape(x)[0], seed) if drops else {}
-        for layer in LAYERS:
+        seeds = self._mask_seeds(tf.shape(images)[0], seed) if drops else {}
+        yield from self._walk(
+            convolutions.rounded(pad_to_grid(images)), LAYERS, convolutions, seeds
+        )
+
+    def early(self, images: tf.Tensor) -> tf.Tensor:
+        """Compute pool2 for inference: images as for `scores`, 4k+1 pixels -> [N, k+1, l+1, 128].
+
+        The 128 are times the width, in the type that is computed in.
+        """
+        convolutions = self.convolutions()
+        return _last(self._walk(convolutions.rounded(images), EARLY, convolutions))
+
+    def late(self, pool2: tf.Tensor) -> tf.Tensor:
+        """Compute the scores of what `early` gave, as `scores`."""
+        return tf.cast(_last(self._walk(pool2, LATE, self.convolutions())), tf.float32)
+
+    def _walk(
+        self,
+        x: tf.Tensor,
+        layers: Sequence[Layer],
+        convolutions: Convolutions,
+        seeds: Mapping[str, tf.Tensor] = MappingProxyType({}),
+    ) -> Iterator[tuple[str, tf.Tensor]]:
+        """Yield (name, output) of successive layers; they drop out by the seeds that are given."""
+        tilings = {}
+        for layer in layers:
             if layer.kind == "convolution":
                 x = convolutions.apply(x, layer, tilings)
                 x = x if layer.name == HEAD else tf.nn.relu(x)
@@ -77,7 +102,7 @@ class LargeFOV:
                 x = tf.nn.max_pool2d(x, layer.size, layer.stride, "SAME")  # (1, 1) on odd sizes
             elif layer.kind == "average_pool":
                 x = convolutions.rounded(_average_pool(x, layer))
-            elif drops:
+            elif seeds:
                 x = drop(x, self.dropout, seeds[layer.name])
             yield layer.name, x
 
@@ -96,8 +121,7 @@ class LargeFOV:
         batch's first sample: sample i is dropped out by (seed, number + i), whatever batch it
         comes in. convolutions: how, and with which filters; by default `self.convolutions`.
         """
-        *_, (_, scores) = self.blobs(images, training, seed, convolutions)
-        return tf.cast(scores, tf.float32)
+        return tf.cast(_last(self.blobs(images, training, seed, convolutions)), tf.float32)
 
     def _mask_seeds(self, num_samples: tf.Tensor, seed: tf.Tensor | None) -> dict[str, tf.Tensor]:
         """Return the seeds of the masks by layer, as `mask_seeds`."""
@@ -110,12 +134,12 @@ class LargeFOV:
 class PreparedLargeFOV(LargeFOV):
     """The network for inference alone: its parameters are prepared once, and kept no other way.
 
-    parameters: of all layers by name, with the shapes of `parameter_shapes`.
+    parameters: of all layers by name, with the shapes of `parameter_shapes`; they are taken out.
     """
 
     def __init__(
         self,
-        parameters: Mapping[str, np.ndarray],
+        parameters: dict[str, np.ndarray],
         num_classes: int,
         width: float,
         precision: str = "float32",
@@ -128,6 +152,11 @@ class PreparedLargeFOV(LargeFOV):
         if training:
             raise ValueError("what is prepared cannot be trained; load_model gives a model")
         return self._convolutions
+
+
+def _last(blobs: Iterator[tuple[str, tf.Tensor]]) -> tf.Tensor:
+    *_, (_, blob) = blobs
+    return blob
 
 
 def _average_pool(x: tf.Tensor, layer: Layer) -> tf.Tensor:

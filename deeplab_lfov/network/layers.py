@@ -48,10 +48,13 @@ LAYERS = (
 """The network in the vocabulary of the authors' train.prototxt; a ReLU follows every convolution
 but the last."""
 
+EARLY, LATE = LAYERS[:6], LAYERS[6:]
+"""conv1_1 to pool2, few channels of the most pixels, and what follows."""
+
 CONVOLUTIONS = tuple(layer for layer in LAYERS if layer.kind == "convolution")
 HEAD = LAYERS[-1].name
-STRIDE = math.prod(layer.stride for layer in LAYERS)
-"""Pixels between two cells of the scores: 8."""
+EARLY_STRIDE, STRIDE = (math.prod(each.stride for each in part) for part in (EARLY, LAYERS))
+"""Pixels between two cells of pool2, 4, and of the scores, 8."""
 
 WIDTH_UNIT = 64
 """Widths are multiples of 1/64, so that every layer has a whole number of channels."""
@@ -68,13 +71,20 @@ def _steps() -> dict[str, int]:
 STEPS = _steps()
 """By layer name, the pixels between two neighboring cells of the layer's input."""
 
-RECEPTIVE_FIELD = 1 + sum((layer.size - 1) * layer.dilation * STEPS[layer.name] for layer in LAYERS)
-"""The side in pixels of the square that a score depends on, in the middle of which it sits: 435."""
+EARLY_FIELD, RECEPTIVE_FIELD = (
+    1 + sum((each.size - 1) * each.dilation * STEPS[each.name] for each in part)
+    for part in (EARLY, LAYERS)
+)
+"""The sides in pixels of the squares that a cell of pool2 and a score depend on, in the middle of
+which they sit: 19 and 435."""
 
 
-def num_cells(pixels: int) -> int:
-    """Count the score cells along a side of so many pixels, the last on or beyond its end."""
-    return -(-(pixels - 1) // STRIDE) + 1
+def num_cells(pixels: int, stride: int = STRIDE) -> int:
+    """Count the score cells along a side of so many pixels, the last on or beyond its end.
+
+    stride: in pixels, of the cells of another blob.
+    """
+    return -(-(pixels - 1) // stride) + 1
 
 
 def filter_shapes(num_classes: int, width: float) -> dict[str, tuple[int, int, int, int]]:

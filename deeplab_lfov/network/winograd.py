@@ -37,8 +37,9 @@ INPUTS, FILTERS, OUTPUTS = (
 """The transforms of both sides at once: [36, 36], [36, 9] and [16, 36]."""
 
 
-CACHED = 2**22
-"""Numbers in a part of the tiles, so that it stays in the cache from one step to the next."""
+CACHED = 2**21
+"""Numbers in a part of the tiles, so that it stays in the cache from one step to the next. In
+training parts are twice as large: each costs the gradient of the filters as much as another."""
 
 
 class Tiling(NamedTuple):
@@ -67,14 +68,14 @@ _INTS = functools.partial(tf.TensorSpec, dtype=tf.int32)
 _TILING = Tiling(_INTS([4, 2]), _INTS([TILE, TILE, None]), _INTS([None]), _INTS([None] * 3))
 
 
-def tiling(shape: tf.Tensor, dilation: int, channels: int) -> Tiling:
+def tiling(shape: tf.Tensor, dilation: int, channels: int, training: bool = False) -> Tiling:
     """Lay out the tiles of pictures of a shape int32 [N, H, W, ...], `dilation` zeros around each.
 
     A tile's outputs are in the middle of its inputs. T goes through the pictures, their rows of
     tiles and those of each residue. The tiles are taken in parts, so many that up to `channels`
     numbers of every pixel stay in the cache. A graph with them cannot leave the process.
     """
-    most = max(1, CACHED // (TILE**2 * channels))
+    most = max(1, CACHED * (1 + training) // (TILE**2 * channels))
     arrays = functools.partial(_tiling, dilation, most)  # in NumPy: a graph takes long to build
     parts = tf.numpy_function(arrays, [shape], [tf.int32] * len(_TILING), stateful=False)
     return Tiling(*map(tf.ensure_shape, parts, (spec.shape for spec in _TILING)))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from deeplab_lfov.training.run_lock import locked
 from deeplab_lfov.training.snapshots import Run, find_run
 from deeplab_lfov.weights.checkpoints import Fit, fit_of
-from deeplab_lfov.weights.formats import Tensors, locate, read_tensors
+from deeplab_lfov.weights.formats import Tensors, locate, read_weights
 
 
 class Start(NamedTuple):
@@ -67,5 +67,5 @@ def read_start(
         run = find_run(snapshot_dir)
         return Start(run.tensors, run.path, run)
     if restore_from:
-        return Start(read_tensors(restore_from), locate(restore_from))
+        return Start(read_weights(restore_from), locate(restore_from))
     return Start()

@@ -19,7 +19,8 @@ from deeplab_lfov.network.large_fov import PreparedLargeFOV
 from deeplab_lfov.network.layers import HEAD, WIDTH_UNIT, parameter_shapes
 from deeplab_lfov.network.model import DeepLabLFOVModel
 from deeplab_lfov.voc import CLASS_NAMES
-from deeplab_lfov.weights.formats import Tensors, read_tensors
+from deeplab_lfov.weights.formats import Tensors, read_weights
+from deeplab_lfov.weights.tf_checkpoint import is_slot
 
 _BOOKKEEPING = {"global_step", "class_names", "settings", "loss_scale", "loss_scale_steps"}
 _BOOKKEEPING |= {
@@ -29,7 +30,6 @@ _BOOKKEEPING |= {
     "beta2_power",
 }  # of TensorFlow 1's Adam
 
-_SLOTTED = set(parameter_shapes(1, 1.0))
 MOST_WIDTH = 8  # times VGG-16's channels; a file that asks for more is damaged
 
 
@@ -53,12 +53,12 @@ def export_weights(model: DeepLabLFOVModel, path: str | Path) -> None:
 
 
 def load_weights(model: DeepLabLFOVModel, path: str | Path, skip_head: bool = False) -> None:
-    """Set the model's parameters from a file of any known format (see `read_tensors`).
+    """Set the model's parameters from a file of any known format (see `read_weights`).
 
     skip_head leaves fc8_voc12 as it is. Raises UserError, with the first tensors that are missing,
     extra or misshapen, and then changes nothing.
     """
-    set_parameters(model, read_tensors(path), path, skip=(HEAD,) if skip_head else ())
+    set_parameters(model, read_weights(path), path, skip=(HEAD,) if skip_head else ())
 
 
 def load_model(path: str | Path, **options) -> tuple[DeepLabLFOVModel, tuple[str, ...]]:
@@ -78,7 +78,7 @@ def load_prepared(path: str | Path, precision: str) -> tuple[PreparedLargeFOV, C
 
 
 def _read_with_fit(path: str | Path) -> tuple[Tensors, Fit]:
-    tensors = read_tensors(path)
+    tensors = read_weights(path)
     fit = fit_of(tensors, path)
     check_fit(tensors, fit.num_classes, fit.width, path)
     return tensors, fit
@@ -170,7 +170,7 @@ def check_fit(
 
 def is_bookkeeping(name: str) -> bool:
     """Tell whether a name is a run's own entry in a checkpoint, or a slot like `fc6/w/Adam`."""
-    return name in _BOOKKEEPING or name.rpartition("/")[0] in _SLOTTED
+    return name in _BOOKKEEPING or is_slot(name)
 
 
 def _only_head(misfits: list[str]) -> bool:

@@ -43,6 +43,14 @@ def read_tensors(path: str | Path) -> Tensors:
     return _READERS[format_of(path)](path)
 
 
+def read_weights(path: str | Path) -> Tensors:
+    """Read as `read_tensors`, but no slots of an optimizer, twice as large as the weights."""
+    path = locate(path)
+    if format_of(path) == "checkpoint":
+        return read_checkpoint(path, slots=False)
+    return read_tensors(path)
+
+
 def format_of(path: Path) -> str:
     """Tell the kind of a file that exists.
 

@@ -10,9 +10,11 @@ import tensorflow as tf
 
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.files import check_no_glob
+from deeplab_lfov.network.layers import parameter_shapes
 from deeplab_lfov.weights.tf_index import check_index
 
 PREFIX = "model.ckpt"
+_PARAMETERS = set(parameter_shapes(1, 1.0))
 
 # Of quantized types and references TensorFlow ends the process, and others no network has.
 _TYPES = {
@@ -54,8 +56,13 @@ def has_data(path: Path) -> bool:
     return any(path.parent.glob(f"{glob.escape(path.name)}.data-*"))
 
 
-def read_checkpoint(path: Path) -> dict[str, np.ndarray]:
-    """Read all tensors of a checkpoint by name.
+def is_slot(name: str) -> bool:
+    """Tell whether a tensor is an optimizer's, like `fc6/w/Adam`."""
+    return name.rpartition("/")[0] in _PARAMETERS
+
+
+def read_checkpoint(path: Path, slots: bool = True) -> dict[str, np.ndarray]:
+    """Read all tensors of a checkpoint by name, or all but the optimizer's slots.
 
     Raises UserError for a checkpoint that is damaged, before memory is taken for what it claims.
     """
@@ -70,8 +77,9 @@ def read_checkpoint(path: Path) -> dict[str, np.ndarray]:
         reader = tf.train.load_checkpoint(str(path))
         types = reader.get_variable_to_dtype_map()
         _check_sizes(types, reader.get_variable_to_shape_map(), stored)
+        wanted = [name for name in types if slots or not is_slot(name)]
         # Copies, whose memory the system gets back; TensorFlow keeps that of its own tensors.
-        return {name: np.array(reader.get_tensor(name)) for name in types}
+        return {name: np.array(reader.get_tensor(name)) for name in wanted}
     except _OF_DAMAGE as error:
         raise UserError(f"{path} is damaged or no checkpoint: {error}") from error
 

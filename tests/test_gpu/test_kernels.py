@@ -192,8 +192,10 @@ def test_a_gpu_can_do_all_of_a_deterministic_step(deterministic, traced_step):
 def test_a_gpu_can_do_all_of_a_predictors_network(network, is_prepared):
     if is_prepared:
         network = prepared_from(network)
-    graph = TracedNetwork(network)._scores.get_concrete_function()
-    assert without_kernel(graph) == [] and copies_to_host(graph) == set()
+    traced = TracedNetwork(network)
+    for part in (traced.early, traced.late):
+        graph = part.get_concrete_function()
+        assert without_kernel(graph) == [] and copies_to_host(graph) == set()
 
 
 def test_a_gpu_can_do_all_of_an_export(network):

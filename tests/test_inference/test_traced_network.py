@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from deeplab_lfov import DeepLabLFOVModel, Predictor, Solver
-from deeplab_lfov.inference.traced_network import TracedNetwork, padded_scores
+from deeplab_lfov.inference.traced_network import TracedNetwork, padded
 from deeplab_lfov.network import arithmetic
 from deeplab_lfov.network.large_fov import PreparedLargeFOV
 from deeplab_lfov.network.layers import CONVOLUTIONS
@@ -22,8 +22,8 @@ def pictures(height, width):
 
 def test_prepared_scores_are_the_models(reference_model):
     prepared = traced(reference_model)
-    for images, size in ((pictures(50, 61), [1, 1]), (pictures(17, 90), [33, 41])):
-        expected = padded_scores(reference_model, images, size)
+    for images, size in ((pictures(400, 61), [1, 1]), (pictures(17, 90), [33, 41])):
+        expected = reference_model.scores(padded(images, size))
         scores = prepared(images, size)
         assert scores.shape == expected.shape and scores.dtype == np.float32
         np.testing.assert_allclose(scores, expected, atol=1e-5 * np.ptp(expected))
@@ -44,7 +44,7 @@ def test_training_does_not_reach_what_is_prepared():
     before = prepared(images, [1, 1])
     model.parameters["fc8_voc12/b"].assign_add([1.0, 2.0, 3.0])
     np.testing.assert_array_equal(prepared(images, [1, 1]), before)
-    np.testing.assert_allclose(padded_scores(model, images, [1, 1]), before + [1, 2, 3], atol=1e-5)
+    np.testing.assert_allclose(model.scores(padded(images, [1, 1])), before + [1, 2, 3], atol=1e-5)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
@@ -56,13 +56,15 @@ def test_nor_do_the_steps_of_a_solver(optimizer):
     before = prepared(images, [1, 1])
     solver.step(np.ones((1, 17, 17, 3), np.float32), np.ones((1, 17, 17, 1), np.uint8))
     np.testing.assert_array_equal(prepared(images, [1, 1]), before)
-    assert np.any(padded_scores(model, images, [1, 1]) != before)
+    assert np.any(model.scores(padded(images, [1, 1])) != before)
 
 
-def test_arrays_may_be_written_to_after_they_were_prepared():
+def test_arrays_are_taken_and_may_be_written_to_after_they_were_prepared():
     model = DeepLabLFOVModel(3, 1 / 64, seed=0)
     arrays = {name: variable.numpy().copy() for name, variable in model.parameters.items()}
-    prepared, images = TracedNetwork(PreparedLargeFOV(arrays, 3, 1 / 64)), pictures(20, 20)
+    taken = dict(arrays)
+    prepared, images = TracedNetwork(PreparedLargeFOV(taken, 3, 1 / 64)), pictures(20, 20)
+    assert not taken  # nothing else keeps them in memory
     before = prepared(images, [1, 1])
     for array in arrays.values():
         array += 1
@@ -97,7 +99,7 @@ def test_bfloat16_stays_near(reference_model, monkeypatch, emulated):
     for name, variable in reference_model.parameters.items():
         half.parameters[name].assign(variable)
     images = pictures(50, 61)
-    expected = padded_scores(half, images, [1, 1])
+    expected = half.scores(padded(images, [1, 1]))
     found = traced(half)(images, [1, 1])
     assert np.abs(found - expected).max() < 0.05 * np.ptp(expected)
 
@@ -105,10 +107,12 @@ def test_bfloat16_stays_near(reference_model, monkeypatch, emulated):
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_filters_are_on_the_device_and_not_in_the_graph(precision):
     """They are tensors that eager operations made, where such operations are done by default."""
-    graph = traced(DeepLabLFOVModel(3, 1 / 64, precision=precision, seed=0))._scores
-    concrete = graph.get_concrete_function()
-    filters = [tensor for tensor in concrete.captured_inputs if tensor.dtype != tf.resource]
-    assert len(filters) == 2 * len(CONVOLUTIONS) == len(concrete.captured_inputs)
-    assert {tensor.device for tensor in filters} == {(tf.ones(1) + 1).device}
-    constants = [node for node in concrete.graph.as_graph_def().node if node.op == "Const"]
-    assert all(tf.make_ndarray(node.attr["value"].tensor).size < 2000 for node in constants)
+    network = traced(DeepLabLFOVModel(3, 1 / 64, precision=precision, seed=0))
+    graphs = [part.get_concrete_function() for part in (network.early, network.late)]
+    captured = [tensor for graph in graphs for tensor in graph.captured_inputs]
+    assert len(captured) == 2 * len(CONVOLUTIONS)
+    assert {tensor.device for tensor in captured} == {(tf.ones(1) + 1).device}
+    assert all(tensor.dtype != tf.resource for tensor in captured)
+    for graph in graphs:
+        constants = [node for node in graph.graph.as_graph_def().node if node.op == "Const"]
+        assert all(tf.make_ndarray(node.attr["value"].tensor).size < 2000 for node in constants)

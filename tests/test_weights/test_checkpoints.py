@@ -10,7 +10,7 @@ from deeplab_lfov import DeepLabLFOVModel, UserError, load_model, load_weights
 from deeplab_lfov.classes import Classes
 from deeplab_lfov.training.snapshots import Snapshots
 from deeplab_lfov.weights import checkpoints
-from deeplab_lfov.weights.formats import locate, read_tensors
+from deeplab_lfov.weights.formats import locate, read_tensors, read_weights
 from deeplab_lfov.weights.tf_checkpoint import checkpoints_in
 from helpers import DATA, NARROW, ROOT
 
@@ -66,6 +66,15 @@ def test_names_in_the_file_are_the_first_versions(checkpoint):
     names = {name for name, _ in tf.train.list_variables(str(checkpoint))}
     first = {name for name, _ in tf.train.list_variables(str(DATA / "tf012_narrow_v1.ckpt"))}
     assert names == first | FACTS
+
+
+def test_an_optimizers_slots_are_not_read_for_weights(tmp_path, reference_model):
+    slots = {f"{name}/Adam": tf.Variable(p) for name, p in reference_model.parameters.items()}
+    variables = reference_model.parameters | slots | {"global_step": tf.Variable(3)}
+    tf.compat.v1.train.Saver(variables).save(None, str(tmp_path / "model.ckpt-3"))
+    everything = read_tensors(tmp_path)
+    assert everything.keys() == variables.keys()
+    assert read_weights(tmp_path).keys() == everything.keys() - slots.keys()
 
 
 def test_slots_and_bookkeeping_are_no_misfits(tmp_path, reference_model):
