@@ -19,8 +19,9 @@ from deeplab_lfov.network.layers import (
 MARGIN = -(-(RECEPTIVE_FIELD // 2) // STRIDE)
 """Cells around a tile that are computed with it and thrown away: 28 cells, 224 pixels."""
 
-STRIP = 24
-"""Rows of pool2 in a strip, of 96 pixels: the later layers take more memory, of any picture."""
+STRIP = 32
+"""Rows of pool2 in a strip of float32, of 128 pixels; in 16 bits they are twice as many. Of pictures
+from 300 rows on the later layers take more memory than a strip."""
 
 STRIP_MARGIN = -(-(EARLY_FIELD // 2) // EARLY_STRIDE)
 """Rows of pool2 above and below a strip that are thrown away: 3, of 12 pixels."""
@@ -52,9 +53,12 @@ def tiles(height: int, width: int, side: int) -> Iterator[Tile]:
             yield Tile(*zip(rows, columns, strict=True))
 
 
-def strips(height: int) -> Iterator[Span]:
-    """Cut the rows of pictures of 8k+1 pixels for the early layers; the cells are pool2's."""
-    return _spans(height, STRIP, EARLY_STRIDE, STRIP_MARGIN)
+def strips(height: int, itemsize: int = 4) -> Iterator[Span]:
+    """Cut the rows of a picture for the early layers, height pixels, 8k+1; cells are pool2's.
+
+    itemsize: bytes of a number in the network.
+    """
+    return _spans(height, STRIP * 4 // itemsize, EARLY_STRIDE, STRIP_MARGIN)
 
 
 def _spans(pixels: int, cells: int, stride: int, margin: int) -> Iterator[Span]:

@@ -8,8 +8,10 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_lfov.inference.tiles import strips
+from deeplab_lfov.network import arithmetic
 from deeplab_lfov.network.grid import pad_to_grid
 from deeplab_lfov.network.large_fov import LargeFOV, PreparedLargeFOV
+from deeplab_lfov.network.layers import LATE, filter_shapes
 from deeplab_lfov.preprocess import network_input
 
 
@@ -23,32 +25,43 @@ class TracedNetwork:
     """
 
     def __init__(self, network: LargeFOV):
+        channels = filter_shapes(network.num_classes, network.width)[LATE[0].name][2]
+        self._dtype = network.convolutions().dtype
         # AutoGraph has nothing to convert, and takes 0.1 s to start.
         traced = functools.partial(tf.function, autograph=False)
-        images = tf.TensorSpec([None, None, None, 3], tf.float32)
-        self.early = traced(network.early, input_signature=[images])
-        (pool2,) = self.early.get_concrete_function().outputs
-        self.late = traced(network.late, input_signature=[tf.TensorSpec(pool2.shape, pool2.dtype)])
+        self.early = traced(network.early, input_signature=[_blob(3, tf.float32)])
+        self.late = traced(network.late, input_signature=[_blob(channels, self._dtype)])
         # TensorFlow's passes over the graph pay in bfloat16; over prepared filters of float32 they
         # gain a few percent of a picture's time and cost the first one more than that. A live
         # network's graph has the filters' transforms too, and many steps to pay them back.
         is_prepared = isinstance(network, PreparedLargeFOV)
-        self._runs_as_traced = is_prepared and network.convolutions().dtype == tf.float32
+        self._runs_as_traced = is_prepared and self._dtype == tf.float32
 
     def __call__(self, pictures: np.ndarray, size: list[int]) -> tf.Tensor:
         """Compute the scores of pictures: uint8 RGB [N, H, W, 3] -> float32 [N, h, w, C].
 
         They are padded to at least `size` (height, width) with the mean.
         """
-        images = padded(pictures, size)
         with _without_graph_passes() if self._runs_as_traced else nullcontext():
-            spans = strips(images.shape[1])
-            pool2 = [self.early(images[:, rows.pixels])[:, rows.inner] for rows in spans]
-            return self.late(tf.concat(pool2, 1))
+            return self.late(self._pool2(padded(pictures, size)))  # the rest is freed before
+
+    def _pool2(self, images: tf.Tensor) -> tf.Tensor:
+        """Put pool2 together; on GPUs, where strips were not measured, at once."""
+        if arithmetic.has_gpu():
+            return self.early(images)
+        spans = strips(images.shape[1], self._dtype.size)
+        return tf.concat([self.early(images[:, rows.pixels])[:, rows.inner] for rows in spans], 1)
+
+
+def _blob(channels: int, dtype: tf.DType) -> tf.TensorSpec:
+    return tf.TensorSpec([None, None, None, channels], dtype)
 
 
 def padded(pictures: np.ndarray, size: list[int]) -> tf.Tensor:
-    """Return what the network takes of pictures, on its grid and of at least a size."""
+    """Return what the network takes of pictures, on its grid and of at least a size.
+
+    uint8 RGB [N, H, W, 3], (height, width) -> float32 BGR minus the mean [N, 8k+1, 8l+1, 3].
+    """
     short = np.maximum(size - np.array(pictures.shape[1:3]), 0)
     return pad_to_grid(tf.pad(network_input(pictures), [[0, 0], *([0, n] for n in short), [0, 0]]))
 

@@ -7,7 +7,6 @@ image [N, 8k+1, 8l+1, 3]  -> conv1 pool1 ... pool3 -> 1/8 of the pixels, cell (i
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from types import MappingProxyType
 
 import numpy as np
 import tensorflow as tf
@@ -74,15 +73,15 @@ class LargeFOV:
         )
 
     def early(self, images: tf.Tensor) -> tf.Tensor:
-        """Compute pool2 for inference: images as for `scores`, 4k+1 pixels -> [N, k+1, l+1, 128].
+        """Compute pool2 for inference: images as for `scores`, but of 4k+1 by 4l+1 pixels.
 
-        The 128 are times the width, in the type that is computed in.
+        [N, k+1, l+1, 128 x width], in the type that is computed in.
         """
         convolutions = self.convolutions()
         return _last(self._walk(convolutions.rounded(images), EARLY, convolutions))
 
     def late(self, pool2: tf.Tensor) -> tf.Tensor:
-        """Compute the scores of what `early` gave, as `scores`."""
+        """Compute the scores of what `early` gave: [N, h, w, 128 x width] -> as `scores`."""
         return tf.cast(_last(self._walk(pool2, LATE, self.convolutions())), tf.float32)
 
     def _walk(
@@ -90,7 +89,7 @@ class LargeFOV:
         x: tf.Tensor,
         layers: Sequence[Layer],
         convolutions: Convolutions,
-        seeds: Mapping[str, tf.Tensor] = MappingProxyType({}),
+        seeds: Mapping[str, tf.Tensor] | None = None,
     ) -> Iterator[tuple[str, tf.Tensor]]:
         """Yield (name, output) of successive layers; they drop out by the seeds that are given."""
         tilings = {}

@@ -48,7 +48,8 @@ LAYERS = (
 """The network in the vocabulary of the authors' train.prototxt; a ReLU follows every convolution
 but the last."""
 
-EARLY, LATE = LAYERS[:6], LAYERS[6:]
+_CUT = [layer.name for layer in LAYERS].index("pool2") + 1
+EARLY, LATE = LAYERS[:_CUT], LAYERS[_CUT:]
 """conv1_1 to pool2, few channels of the most pixels, and what follows."""
 
 CONVOLUTIONS = tuple(layer for layer in LAYERS if layer.kind == "convolution")

@@ -38,8 +38,7 @@ INPUTS, FILTERS, OUTPUTS = (
 
 
 CACHED = 2**21
-"""Numbers in a part of the tiles, so that it stays in the cache from one step to the next. In
-training parts are twice as large: each costs the gradient of the filters as much as another."""
+"""Numbers in a part of the tiles, so that it stays in the cache from one step to the next."""
 
 
 class Tiling(NamedTuple):
@@ -73,9 +72,12 @@ def tiling(shape: tf.Tensor, dilation: int, channels: int, training: bool = Fals
 
     A tile's outputs are in the middle of its inputs. T goes through the pictures, their rows of
     tiles and those of each residue. The tiles are taken in parts, so many that up to `channels`
-    numbers of every pixel stay in the cache. A graph with them cannot leave the process.
+    numbers of every pixel stay in the cache, in training twice as many. A graph with them cannot
+    leave the process.
     """
-    most = max(1, CACHED * (1 + training) // (TILE**2 * channels))
+    # In training every part adds to the gradient of all filters, which costs the same for any size.
+    cached = 2 * CACHED if training else CACHED
+    most = max(1, cached // (TILE**2 * channels))
     arrays = functools.partial(_tiling, dilation, most)  # in NumPy: a graph takes long to build
     parts = tf.numpy_function(arrays, [shape], [tf.int32] * len(_TILING), stateful=False)
     return Tiling(*map(tf.ensure_shape, parts, (spec.shape for spec in _TILING)))

@@ -44,11 +44,10 @@ def read_tensors(path: str | Path) -> Tensors:
 
 
 def read_weights(path: str | Path) -> Tensors:
-    """Read as `read_tensors`, but no slots of an optimizer, twice as large as the weights."""
+    """Read as `read_tensors`, but of a checkpoint no slots: Adam's are twice the weights."""
     path = locate(path)
-    if format_of(path) == "checkpoint":
-        return read_checkpoint(path, slots=False)
-    return read_tensors(path)
+    kind = format_of(path)
+    return read_checkpoint(path, slots=False) if kind == "checkpoint" else _READERS[kind](path)
 
 
 def format_of(path: Path) -> str:

@@ -1,6 +1,7 @@
 import numpy as np
 
 from deeplab_lfov.inference.tiles import MARGIN, STRIP, STRIP_MARGIN, strips, tiles
+from deeplab_lfov.network.layers import EARLY_FIELD
 
 
 def test_the_margin_is_half_the_receptive_field():
@@ -25,7 +26,7 @@ def test_tiles_begin_on_the_grid_and_end_with_their_margin_or_the_picture():
 
 
 def test_strips_give_every_row_of_pool2_once_with_its_field():
-    assert STRIP_MARGIN * 4 == 12 >= 19 // 2
+    assert STRIP_MARGIN * 4 == 12 >= EARLY_FIELD // 2
     for height in (1, 9, 185, 193, 377, 1081):
         rows = []
         for strip in strips(height):
@@ -36,3 +37,4 @@ def test_strips_give_every_row_of_pool2_once_with_its_field():
             assert strip.inner.stop - strip.inner.start == strip.cells.stop - start <= STRIP
             rows += range(strip.cells.start, strip.cells.stop)
         assert rows == list(range((height - 1) // 4 + 1))
+    assert [strip.cells.stop for strip in strips(385, itemsize=2)] == [2 * STRIP, 97]

@@ -3,6 +3,7 @@ import pytest
 import tensorflow as tf
 
 from deeplab_lfov import DeepLabLFOVModel, Predictor, Solver
+from deeplab_lfov.inference.tiles import STRIP, STRIP_MARGIN
 from deeplab_lfov.inference.traced_network import TracedNetwork, padded
 from deeplab_lfov.network import arithmetic
 from deeplab_lfov.network.large_fov import PreparedLargeFOV
@@ -16,21 +17,30 @@ def traced(model):
     return TracedNetwork(prepared_from(model))
 
 
-def pictures(height, width):
-    return np.random.default_rng(0).integers(0, 256, (1, height, width, 3), np.uint8)
+def pictures(height, width, num=1):
+    return np.random.default_rng(0).integers(0, 256, (num, height, width, 3), np.uint8)
 
 
 def test_prepared_scores_are_the_models(reference_model):
     prepared = traced(reference_model)
-    for images, size in ((pictures(400, 61), [1, 1]), (pictures(17, 90), [33, 41])):
+    for images, size in ((pictures(400, 61, num=2), [1, 1]), (pictures(17, 90), [33, 41])):
         expected = reference_model.scores(padded(images, size))
         scores = prepared(images, size)
         assert scores.shape == expected.shape and scores.dtype == np.float32
         np.testing.assert_allclose(scores, expected, atol=1e-5 * np.ptp(expected))
 
 
+def test_early_layers_see_a_strip_at_a_time(reference_model):
+    network, heights = traced(reference_model), []
+    early = network.early
+    network.early = lambda images: heights.append(images.shape[1]) or early(images)
+    network(pictures(400, 20), [1, 1])
+    inner = 4 * (STRIP + 2 * STRIP_MARGIN - 1) + 1
+    assert len(heights) > 2 and max(heights) == inner < 401
+
+
 def test_prepared_scores_by_winograd_are_the_models_without(reference_model, wide_enough):
-    images = pictures(50, 61)
+    images = pictures(300, 61)
     scores = traced(reference_model)(images, [1, 1])
     plain = reference_model.plain_convolutions()
     expected = reference_model.scores(network_input(images), convolutions=plain)
@@ -98,7 +108,7 @@ def test_bfloat16_stays_near(reference_model, monkeypatch, emulated):
     half = DeepLabLFOVModel(21, 1 / 16, precision="bfloat16")
     for name, variable in reference_model.parameters.items():
         half.parameters[name].assign(variable)
-    images = pictures(50, 61)
+    images = pictures(300, 61)
     expected = half.scores(padded(images, [1, 1]))
     found = traced(half)(images, [1, 1])
     assert np.abs(found - expected).max() < 0.05 * np.ptp(expected)
