@@ -20,8 +20,8 @@ MARGIN = -(-(RECEPTIVE_FIELD // 2) // STRIDE)
 """Cells around a tile that are computed with it and thrown away: 28 cells, 224 pixels."""
 
 STRIP = 32
-"""Rows of pool2 in a strip of float32, of 128 pixels; in 16 bits they are twice as many. Of pictures
-from 300 rows on the later layers take more memory than a strip."""
+"""Rows of pool2 in a strip of float32, of 128 pixels; in 16 bits twice as many. Smaller strips save
+little memory, as the later layers' comes to the front, and their margins take time."""
 
 STRIP_MARGIN = -(-(EARLY_FIELD // 2) // EARLY_STRIDE)
 """Rows of pool2 above and below a strip that are thrown away: 3, of 12 pixels."""
