@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,7 @@ from PIL import Image
 from deeplab_lfov.data.image_files import write_mask
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.network.layers import num_cells
+from deeplab_lfov.startup import load_tensorflow
 
 if TYPE_CHECKING:
     from deeplab_lfov.inference.predictor import Predictor
@@ -24,10 +27,13 @@ def picture(size: tuple[int, int], seed: int) -> np.ndarray:
 
 
 def make_predictor(width: float, precision: str, folder: Path) -> Predictor:
-    """Make a predictor of random weights that are written into a folder."""
+    """Make a predictor of random weights that another process, whose memory is its own, makes."""
     from deeplab_lfov.inference.predictor import Predictor
 
-    return Predictor(write_checkpoint(width, precision, folder), precision=precision)
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, spawn, initializer=load_tensorflow) as pool:
+        path = pool.submit(write_checkpoint, width, precision, folder).result()
+    return Predictor(path, precision=precision)
 
 
 def write_checkpoint(width: float, precision: str, folder: Path) -> Path:
