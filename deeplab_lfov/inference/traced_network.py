@@ -9,9 +9,8 @@ import tensorflow as tf
 
 from deeplab_lfov.inference.tiles import strips
 from deeplab_lfov.network import arithmetic
-from deeplab_lfov.network.grid import pad_to_grid
 from deeplab_lfov.network.large_fov import LargeFOV, PreparedLargeFOV
-from deeplab_lfov.network.layers import LATE, filter_shapes
+from deeplab_lfov.network.layers import LATE, STRIDE, filter_shapes, num_cells
 from deeplab_lfov.preprocess import network_input
 
 
@@ -62,8 +61,11 @@ def padded(pictures: np.ndarray, size: list[int]) -> tf.Tensor:
 
     uint8 RGB [N, H, W, 3], (height, width) -> float32 BGR minus the mean [N, 8k+1, 8l+1, 3].
     """
-    short = np.maximum(size - np.array(pictures.shape[1:3]), 0)
-    return pad_to_grid(tf.pad(network_input(pictures), [[0, 0], *([0, n] for n in short), [0, 0]]))
+    added = [
+        [0, STRIDE * (num_cells(max(side, least)) - 1) + 1 - side]
+        for side, least in zip(pictures.shape[1:3], size, strict=True)
+    ]
+    return tf.pad(network_input(pictures), [[0, 0], *added, [0, 0]])
 
 
 @contextmanager

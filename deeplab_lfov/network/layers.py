@@ -5,6 +5,7 @@ TensorFlow.
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 
@@ -54,8 +55,8 @@ EARLY, LATE = LAYERS[:_CUT], LAYERS[_CUT:]
 
 CONVOLUTIONS = tuple(layer for layer in LAYERS if layer.kind == "convolution")
 HEAD = LAYERS[-1].name
-EARLY_STRIDE, STRIDE = (math.prod(each.stride for each in part) for part in (EARLY, LAYERS))
-"""Pixels between two cells of pool2, 4, and of the scores, 8."""
+STRIDE = math.prod(layer.stride for layer in LAYERS)
+"""Pixels between two cells of the scores: 8."""
 
 WIDTH_UNIT = 64
 """Widths are multiples of 1/64, so that every layer has a whole number of channels."""
@@ -72,10 +73,15 @@ def _steps() -> dict[str, int]:
 STEPS = _steps()
 """By layer name, the pixels between two neighboring cells of the layer's input."""
 
-EARLY_FIELD, RECEPTIVE_FIELD = (
-    1 + sum((each.size - 1) * each.dilation * STEPS[each.name] for each in part)
-    for part in (EARLY, LAYERS)
-)
+EARLY_STRIDE = STEPS[LATE[0].name]
+"""Pixels between two cells of pool2: 4."""
+
+
+def _field(layers: Sequence[Layer]) -> int:
+    return 1 + sum((layer.size - 1) * layer.dilation * STEPS[layer.name] for layer in layers)
+
+
+EARLY_FIELD, RECEPTIVE_FIELD = _field(EARLY), _field(LAYERS)
 """The sides in pixels of the squares that a cell of pool2 and a score depend on, in the middle of
 which they sit: 19 and 435."""
 
