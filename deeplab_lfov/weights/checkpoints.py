@@ -103,7 +103,7 @@ def fit_of(tensors: Tensors, path: str | Path) -> Fit:
 
 def _classes_of(tensors: Tensors, num_classes: int) -> Classes:
     """Return the names and colours that are stored with weights, and VOC's in place of others."""
-    stored = tensors.get("class_names", np.empty(0))
+    stored = np.asarray(tensors.get("class_names", ()))
     classes = voc_classes(num_classes)
     if stored.size == num_classes:
         names = stored.ravel().tolist()
@@ -116,7 +116,7 @@ def _classes_of(tensors: Tensors, num_classes: int) -> Classes:
 
 
 def _colors_of(tensors: Tensors, name: str) -> tuple[Color, ...]:
-    colors = tensors.get(name, np.empty(0))
+    colors = np.asarray(tensors.get(name, ()))
     if colors.dtype != np.uint8 or colors.ndim != 2 or colors.shape[1] != 3 or len(colors) > 256:
         return ()
     return tuple(map(tuple, colors.tolist()))
@@ -127,9 +127,10 @@ def set_parameters(
 ) -> None:
     """Set the parameters of all layers but those in `skip`; raises UserError as `load_weights`."""
     check_fit(tensors, model.num_classes, model.width, where, skip)
-    for name, parameter in model.parameters.items():
-        if name[:-2] not in skip:
-            parameter.assign(tensors[name])
+    wanted = [name for name in model.parameters if name[:-2] not in skip]
+    values = {name: np.asarray(tensors[name]) for name in wanted}  # all, or none is set
+    for name, value in values.items():
+        model.parameters[name].assign(value)
 
 
 def check_fit(

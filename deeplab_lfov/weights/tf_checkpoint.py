@@ -3,6 +3,8 @@
 import glob
 import math
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -61,8 +63,44 @@ def is_slot(name: str) -> bool:
     return name.rpartition("/")[0] in _PARAMETERS
 
 
-def read_checkpoint(path: Path, slots: bool = True) -> dict[str, np.ndarray]:
-    """Read all tensors of a checkpoint by name, or all but the optimizer's slots.
+class StoredTensor:
+    """A tensor of a checkpoint, read when NumPy (`np.asarray`) or TensorFlow asks for its numbers.
+
+    That raises UserError where they are damaged.
+    """
+
+    def __init__(self, path: Path, name: str, shape: list[int], dtype: tf.DType):
+        self.shape, self.dtype = tuple(shape), np.dtype(dtype.as_numpy_dtype)
+        self._path, self._name, self._stored = path, name, dtype
+
+    @property
+    def size(self) -> int:
+        """How many numbers there are."""
+        return math.prod(self.shape)
+
+    def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
+        """Read the numbers into an array."""
+        return np.array(self.__tf_tensor__(), dtype)
+
+    def __tf_tensor__(self, dtype: tf.DType | None = None, name: str | None = None) -> tf.Tensor:
+        """Read the numbers into a tensor of the host's."""
+        with _damage_explained(self._path):
+            (tensor,) = tf.raw_ops.RestoreV2(
+                prefix=str(self._path),
+                tensor_names=[self._name],
+                shape_and_slices=[""],
+                dtypes=[self._stored],
+            )
+        return tensor
+
+
+def read_checkpoint(path: Path) -> dict[str, np.ndarray]:
+    """Read all tensors of a checkpoint by name; raises UserError for one that is damaged."""
+    return {name: np.asarray(tensor) for name, tensor in stored_tensors(path).items()}
+
+
+def stored_tensors(path: Path) -> dict[str, StoredTensor]:
+    """List the tensors of a checkpoint by name.
 
     Raises UserError for a checkpoint that is damaged, before memory is taken for what it claims.
     """
@@ -71,15 +109,19 @@ def read_checkpoint(path: Path, slots: bool = True) -> dict[str, np.ndarray]:
     stored = sum(file.stat().st_size for file in files if file.is_file())
     if index_of(path).is_file() and not has_data(path):
         raise UserError(f"{path} has lost its data: there is no {path}.data-00000-of-00001")
-    try:
+    with _damage_explained(path):
         if index_of(path).is_file():
             check_index(index_of(path))
         reader = tf.train.load_checkpoint(str(path))
-        types = reader.get_variable_to_dtype_map()
-        _check_sizes(types, reader.get_variable_to_shape_map(), stored)
-        wanted = [name for name in types if slots or not is_slot(name)]
-        # Copies, whose memory the system gets back; TensorFlow keeps that of its own tensors.
-        return {name: np.array(reader.get_tensor(name)) for name in wanted}
+        types, shapes = reader.get_variable_to_dtype_map(), reader.get_variable_to_shape_map()
+        _check_sizes(types, shapes, stored)
+    return {name: StoredTensor(path, name, shapes[name], types[name]) for name in types}
+
+
+@contextmanager
+def _damage_explained(path: Path) -> Iterator[None]:
+    try:
+        yield
     except _OF_DAMAGE as error:
         raise UserError(f"{path} is damaged or no checkpoint: {error}") from error
 

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab_lfov import DeepLabLFOVModel, UserError, load_model, load_weights
+from deeplab_lfov import DeepLabLFOVModel, Predictor, UserError, load_model, load_weights
 from deeplab_lfov.classes import Classes
 from deeplab_lfov.training.snapshots import Snapshots
 from deeplab_lfov.weights import checkpoints
+from deeplab_lfov.weights.checkpoints import export_weights
 from deeplab_lfov.weights.formats import locate, read_tensors, read_weights
 from deeplab_lfov.weights.tf_checkpoint import checkpoints_in
 from helpers import DATA, NARROW, ROOT
@@ -75,6 +76,42 @@ def test_an_optimizers_slots_are_not_read_for_weights(tmp_path, reference_model)
     everything = read_tensors(tmp_path)
     assert everything.keys() == variables.keys()
     assert read_weights(tmp_path).keys() == everything.keys() - slots.keys()
+
+
+@pytest.fixture
+def damaged(tmp_path, reference_model):
+    """A checkpoint in whose last tensor, by name, one bit is not as it was written."""
+    export_weights(reference_model, tmp_path / "model.ckpt-3")
+    data = tmp_path / "model.ckpt-3.data-00000-of-00001"
+    content = bytearray(data.read_bytes())
+    content[-1] ^= 1
+    data.write_bytes(content)
+    return tmp_path / "model.ckpt-3"
+
+
+def test_numbers_are_read_when_they_are_asked_for(damaged):
+    tensors = read_weights(damaged)
+    assert {t.shape for t in tensors.values()} >= {(1, 1, 64, 64), (21,)}
+    np.testing.assert_array_equal(tensors["conv1_1/b"], tf.identity(tensors["conv1_1/b"]))
+    with pytest.raises(UserError, match=r"model.ckpt-3 is damaged"):
+        np.asarray(tensors[max(tensors)])
+    with pytest.raises(UserError, match=r"model.ckpt-3 is damaged"):
+        tf.identity(tensors[max(tensors)])
+
+
+def test_a_checkpoint_with_a_damaged_tensor_changes_nothing(damaged):
+    model = DeepLabLFOVModel(width=NARROW, seed=0)
+    before = {name: parameter.numpy() for name, parameter in model.parameters.items()}
+    with pytest.raises(UserError, match=r"model.ckpt-3 is damaged"):
+        load_weights(model, damaged)
+    for name, parameter in model.parameters.items():
+        np.testing.assert_array_equal(parameter, before[name], name)
+
+
+@pytest.mark.parametrize("load", [Predictor, load_model])
+def test_a_damaged_tensor_is_told_when_a_network_is_made(damaged, load):
+    with pytest.raises(UserError, match=r"model.ckpt-3 is damaged"):
+        load(damaged)
 
 
 def test_slots_and_bookkeeping_are_no_misfits(tmp_path, reference_model):
