@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,6 +40,17 @@ def start_tensorflow(alone: bool = True, autotune: bool = True) -> str:
     if gpus:
         return tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
     return f"CPU, {os.cpu_count()} cores"
+
+
+def warm_up() -> None:
+    """Let a thread do what TensorFlow's first operation and first product of matrices wait for.
+
+    That are its devices and a kernel, which take 50 ms on a CPU. Not for a process that still
+    chooses what devices it has.
+    """
+    import tensorflow as tf
+
+    threading.Thread(target=lambda: tf.matmul(tf.ones([2, 2]), tf.ones([2, 2]))).start()
 
 
 def load_tensorflow(log_level: str = "2") -> None:

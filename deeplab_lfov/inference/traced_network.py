@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import numpy as np
 import tensorflow as tf
@@ -10,8 +10,8 @@ import tensorflow as tf
 from deeplab_lfov.inference.tiles import strips
 from deeplab_lfov.network import arithmetic
 from deeplab_lfov.network.large_fov import LargeFOV, PreparedLargeFOV
-from deeplab_lfov.network.layers import LATE, STRIDE, filter_shapes, num_cells
-from deeplab_lfov.preprocess import network_input
+from deeplab_lfov.network.layers import EARLY_STRIDE, LATE, STRIDE, filter_shapes, num_cells
+from deeplab_lfov.preprocess import MEAN_BGR
 
 
 class TracedNetwork:
@@ -35,16 +35,24 @@ class TracedNetwork:
         # network's graph has the filters' transforms too, and many steps to pay them back.
         is_prepared = isinstance(network, PreparedLargeFOV)
         self._runs_as_traced = is_prepared and self._dtype == tf.float32
+        if is_prepared:  # while later filters are being prepared
+            with self._passes():
+                self.early(np.zeros([1, EARLY_STRIDE + 1, EARLY_STRIDE + 1, 3], np.float32))
+                self.late.get_concrete_function()
 
     def __call__(self, pictures: np.ndarray, size: list[int]) -> tf.Tensor:
         """Compute the scores of pictures: uint8 RGB [N, H, W, 3] -> float32 [N, h, w, C].
 
         They are padded to at least `size` (height, width) with the mean.
         """
-        with _without_graph_passes() if self._runs_as_traced else nullcontext():
+        with self._passes():
             return self.late(self._pool2(padded(pictures, size)))  # the rest is freed before
 
-    def _pool2(self, images: tf.Tensor) -> tf.Tensor:
+    def _passes(self) -> AbstractContextManager:
+        """Enter for tracing and running the graphs: both look at what is to be done to them."""
+        return _without_graph_passes() if self._runs_as_traced else nullcontext()
+
+    def _pool2(self, images: np.ndarray) -> tf.Tensor:
         """Put pool2 together; on GPUs, where strips were not measured, at once."""
         if arithmetic.has_gpu():
             return self.early(images)
@@ -56,16 +64,21 @@ def _blob(channels: int, dtype: tf.DType) -> tf.TensorSpec:
     return tf.TensorSpec([None, None, None, channels], dtype)
 
 
-def padded(pictures: np.ndarray, size: list[int]) -> tf.Tensor:
+def padded(pictures: np.ndarray, size: list[int]) -> np.ndarray:
     """Return what the network takes of pictures, on its grid and of at least a size.
 
     uint8 RGB [N, H, W, 3], (height, width) -> float32 BGR minus the mean [N, 8k+1, 8l+1, 3].
     """
-    added = [
-        [0, STRIDE * (num_cells(max(side, least)) - 1) + 1 - side]
-        for side, least in zip(pictures.shape[1:3], size, strict=True)
+    num, *sides = pictures.shape[:3]
+    on_grid = [
+        STRIDE * (num_cells(max(side, least)) - 1) + 1
+        for side, least in zip(sides, size, strict=True)
     ]
-    return tf.pad(network_input(pictures), [[0, 0], *added, [0, 0]])
+    images = np.zeros([num, *on_grid, 3], np.float32)
+    inside = images[:, : sides[0], : sides[1]]
+    for channel, mean in enumerate(MEAN_BGR):  # one by one: NumPy is slow on triples
+        np.subtract(pictures[..., 2 - channel], np.float32(mean), out=inside[..., channel])
+    return images
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import tensorflow as tf
@@ -85,27 +86,39 @@ class Convolutions:
 class PreparedConvolutions(Convolutions):
     """The same with parameters that are prepared once, and of which nothing else is kept.
 
-    They are taken out of `parameters` one after another, so that few are in memory twice.
+    parameters: arrays, or what TensorFlow makes tensors of. Threads take them out, layer after
+    layer, so that few are in memory twice; whoever asks for a layer waits until it is ready, and
+    gets what its reading raised.
     """
 
     def __init__(self, parameters: dict[str, np.ndarray], precision: tf.DType):
         super().__init__({}, precision)
-        self._prepared = {}
-        for layer in CONVOLUTIONS:
+        device = tf.zeros([]).device  # where operations are done here; a thread has its own
+
+        def prepare(layer: Layer) -> tuple[tf.Tensor, tf.Tensor]:
             names = f"{layer.name}/w", f"{layer.name}/b"
-            # An array becomes a tensor of the host's; an operation's is where TensorFlow computes.
-            now = {
-                name: tf.identity(np.asarray(parameters.pop(name), np.float32)) for name in names
-            }
-            self._prepared[layer] = Convolutions(now, precision).prepared(layer)
+            with tf.device(device):
+                now = {name: _float32(parameters.pop(name)) for name in names}
+                return Convolutions(now, precision).prepared(layer)
+
+        threads = ThreadPoolExecutor(max_workers=2)  # one reads while the other transforms
+        self._prepared = {layer: threads.submit(prepare, layer) for layer in CONVOLUTIONS}
+        threads.shutdown(wait=False)
 
     def prepared(self, layer: Layer) -> tuple[tf.Tensor, tf.Tensor]:
         """Return a layer's filters and biases as they were prepared."""
-        return self._prepared[layer]
+        return self._prepared[layer].result()
 
     def uses_winograd(self, layer: Layer) -> bool:
         """Tell whether a layer's filters were transformed, to [36, I, O]."""
-        return len(self._prepared[layer][0].shape) == 3
+        return len(self.prepared(layer)[0].shape) == 3
+
+
+def _float32(numbers: np.ndarray) -> tf.Tensor:
+    """Turn numbers of any type into a tensor that is where operations are done, not the host's."""
+    if isinstance(numbers, np.ndarray):
+        numbers = np.asarray(numbers, np.float32)  # of which TensorFlow does not know every type
+    return tf.identity(tf.cast(numbers, tf.float32))
 
 
 def winograd_pays(

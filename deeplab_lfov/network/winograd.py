@@ -164,6 +164,7 @@ def transform_filters(filters: tf.Tensor, turned: bool = False) -> tf.Tensor:
 @tf.function(
     input_signature=[tf.TensorSpec([None] * 4), tf.TensorSpec([TILE**2, None, None]), _TILING],
     autograph=False,
+    experimental_attributes={"_noinline": True},
 )
 def _traced_outputs(x: tf.Tensor, filters: tf.Tensor, tiling: Tiling) -> tf.Tensor:
     """Share one graph among all layers, as building one takes a while."""

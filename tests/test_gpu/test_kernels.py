@@ -14,7 +14,7 @@ from tensorflow.python.framework.kernels import get_registered_kernels_for_op
 from deeplab_lfov import DeepLabLFOVModel, Solver
 from deeplab_lfov.inference import segmentation
 from deeplab_lfov.inference.export import Segmenter
-from deeplab_lfov.inference.traced_network import TracedNetwork, padded
+from deeplab_lfov.inference.traced_network import TracedNetwork
 from deeplab_lfov.limits import PRECISIONS
 from deeplab_lfov.network import arithmetic, grid
 from helpers import prepared_from
@@ -193,9 +193,7 @@ def test_a_gpu_can_do_all_of_a_predictors_network(network, is_prepared):
     if is_prepared:
         network = prepared_from(network)
     traced = TracedNetwork(network)
-    pictures = tf.TensorSpec([1, 20, 21, 3], tf.uint8)
-    pad = tf.function(lambda pictures: padded(pictures, [33, 41]), input_signature=[pictures])
-    for part in (pad, traced.early, traced.late):
+    for part in (traced.early, traced.late):
         graph = part.get_concrete_function()
         assert without_kernel(graph) == [] and copies_to_host(graph) == set()
 
