@@ -12,6 +12,7 @@ With dilation d the pixels of each residue modulo d are a picture of their own.
 """
 
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -128,24 +129,29 @@ def convolve(x: tf.Tensor, filters: tf.Tensor, tiling: Tiling) -> tf.Tensor:
 
     x: [N, H, W, C] of the tiling's shape; filters: [3, 3, C, O], or for inference [36, C, O] from
     `transform_filters`. To save memory in training, steps that could run at once wait for each
-    other, and every layer has a graph of its own.
+    other.
     """
     if len(filters.shape) == 3:
-        return _shaped(_traced_outputs(x, filters, tiling), x, filters.shape[2])
+        return _shaped(_outputs(tiling.padded(x), filters, tiling), x, filters.shape[2])
 
     @tf.custom_gradient
     def differentiable(x: tf.Tensor, filters: tf.Tensor):
+        # Hidden from tapes: of what they record in a function all steps' results are kept.
+        x, filters = tf.stop_gradient(x), tf.stop_gradient(filters)
+
         def gradients(dy: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             with tf.control_dependencies([dy]):
-                d_filters = _filter_gradient(tf.identity(x), dy, tiling)
+                pixels = tiling.padded(tf.identity(x))
+            d_pixels = tiling.padded(dy)
+            d_filters = _filter_gradient(pixels, d_pixels, tiling)
             with tf.control_dependencies([d_filters]):
                 turned = transform_filters(filters, turned=True)
-                dx = _outputs(tf.identity(dy), turned, tiling, transpose=True)
-            return _shaped(dx, x, x.shape[3]), d_filters
+            dx = _input_gradient(d_pixels, turned, tiling)
+            return _shaped(dx, x, x.shape[3]), tf.reshape(d_filters, filters.shape)
 
         with tf.control_dependencies([x]):
             ready = transform_filters(filters)
-        return _shaped(_outputs(x, ready, tiling), x, filters.shape[3]), gradients
+        return _shaped(_outputs(tiling.padded(x), ready, tiling), x, filters.shape[3]), gradients
 
     return differentiable(x, tf.convert_to_tensor(filters))
 
@@ -161,21 +167,36 @@ def transform_filters(filters: tf.Tensor, turned: bool = False) -> tf.Tensor:
     return tf.reshape(products, [TILE**2, *filters.shape[2:]])
 
 
-@tf.function(
-    input_signature=[tf.TensorSpec([None] * 4), tf.TensorSpec([TILE**2, None, None]), _TILING],
-    autograph=False,
-    experimental_attributes={"_noinline": True},
-)
-def _traced_outputs(x: tf.Tensor, filters: tf.Tensor, tiling: Tiling) -> tf.Tensor:
-    """Share one graph among all layers, as building one takes a while."""
-    return _outputs(x, filters, tiling)
+def _shared(*shapes: list[int | None]) -> Callable[[Callable], tf.types.experimental.Callable]:
+    """Make of a function of so many tensors and a tiling one graph, which all layers share.
+
+    Each would have its own otherwise; those of a training step took 100 MB and 1 s.
+    """
+    return tf.function(
+        input_signature=[*map(tf.TensorSpec, shapes), _TILING],
+        autograph=False,
+        experimental_attributes={"_noinline": True},
+    )
 
 
-def _outputs(
-    x: tf.Tensor, filters: tf.Tensor, tiling: Tiling, transpose: bool = False
-) -> tf.Tensor:
-    """Convolve to [N, H, W, O]; with transpose from O to C channels, for the gradient."""
-    pixels, channels = tiling.padded(x), tf.shape(filters)[1 if transpose else 2]
+_PIXELS, _TRANSFORMED = [None, None], [TILE**2, None, None]
+
+
+@_shared(_PIXELS, _TRANSFORMED)
+def _outputs(pixels: tf.Tensor, filters: tf.Tensor, tiling: Tiling) -> tf.Tensor:
+    """Convolve `Tiling.padded` pixels to [N, H, W, O]."""
+    return _products(pixels, filters, tiling, transpose=False)
+
+
+@_shared(_PIXELS, _TRANSFORMED)
+def _input_gradient(d_pixels: tf.Tensor, turned: tf.Tensor, tiling: Tiling) -> tf.Tensor:
+    """Convolve `Tiling.padded` gradients of outputs to those of inputs, [N, H, W, C]."""
+    return _products(d_pixels, turned, tiling, transpose=True)
+
+
+def _products(pixels: tf.Tensor, filters: tf.Tensor, tiling: Tiling, transpose: bool) -> tf.Tensor:
+    """Convolve from C to O channels of the filters; with transpose from O to C."""
+    channels = tf.shape(filters)[1 if transpose else 2]
 
     def outputs(first: tf.Tensor) -> tf.Tensor:
         inputs = _inputs(pixels, tiling.part(first))
@@ -186,20 +207,20 @@ def _outputs(
     return tf.gather(tf.reshape(tiles, [-1, channels]), tiling.places)
 
 
-def _filter_gradient(x: tf.Tensor, dy: tf.Tensor, tiling: Tiling) -> tf.Tensor:
-    pixels, d_pixels = tiling.padded(x), tiling.padded(dy)
-    inputs, outputs = x.shape[3], dy.shape[3]
+@_shared(_PIXELS, _PIXELS)
+def _filter_gradient(pixels: tf.Tensor, d_pixels: tf.Tensor, tiling: Tiling) -> tf.Tensor:
+    """Compute the gradient of filters, [9, C x O], of `Tiling.padded` inputs and gradients."""
+    channels = tf.shape(d_pixels)[1]
 
     def add(total: tf.Tensor, first: tf.Tensor) -> tf.Tensor:
         part = tiling.part(first)
         d_outputs = _joined(tf.gather(d_pixels, tf.reshape(part[1:-1, 1:-1], [SIDE**2, -1])))
-        d_products = _split(tf.matmul(OUTPUTS, d_outputs, transpose_a=True), outputs)
+        d_products = _split(tf.matmul(OUTPUTS, d_outputs, transpose_a=True), channels)
         d_filters = tf.matmul(_inputs(pixels, part), d_products, transpose_a=True)
         return total + tf.matmul(FILTERS, _joined(d_filters), transpose_a=True)
 
-    zeros = tf.zeros([9, inputs * outputs])
-    total = tf.foldl(add, tiling.parts, zeros, parallel_iterations=1)
-    return tf.reshape(total, [3, 3, inputs, outputs])
+    zeros = tf.zeros([9, tf.shape(pixels)[1] * channels])
+    return tf.foldl(add, tiling.parts, zeros, parallel_iterations=1)
 
 
 def _inputs(pixels: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
