@@ -44,10 +44,7 @@ class Convolutions:
         if self.uses_winograd(layer):
             place = STEPS[layer.name], layer.dilation
             if place not in tilings:
-                channels = bias.shape[0]
-                tilings[place] = winograd.tiling(
-                    tf.shape(x), layer.dilation, channels, self.training
-                )
+                tilings[place] = winograd.tiling(tf.shape(x), layer.dilation, bias.shape[0])
             x = winograd.convolve(x, filters, tilings[place])
         elif self.plain:
             border = [layer.dilation * (layer.size // 2)] * 2

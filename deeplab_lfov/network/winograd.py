@@ -68,17 +68,14 @@ _INTS = functools.partial(tf.TensorSpec, dtype=tf.int32)
 _TILING = Tiling(_INTS([4, 2]), _INTS([TILE, TILE, None]), _INTS([None]), _INTS([None] * 3))
 
 
-def tiling(shape: tf.Tensor, dilation: int, channels: int, training: bool = False) -> Tiling:
+def tiling(shape: tf.Tensor, dilation: int, channels: int) -> Tiling:
     """Lay out the tiles of pictures of a shape int32 [N, H, W, ...], `dilation` zeros around each.
 
     A tile's outputs are in the middle of its inputs. T goes through the pictures, their rows of
     tiles and those of each residue. The tiles are taken in parts, so many that up to `channels`
-    numbers of every pixel stay in the cache, in training twice as many. A graph with them cannot
-    leave the process.
+    numbers of every pixel stay in the cache. A graph with them cannot leave the process.
     """
-    # In training every part adds to the gradient of all filters, which costs the same for any size.
-    cached = 2 * CACHED if training else CACHED
-    most = max(1, cached // (TILE**2 * channels))
+    most = max(1, CACHED // (TILE**2 * channels))
     arrays = functools.partial(_tiling, dilation, most)  # in NumPy: a graph takes long to build
     parts = tf.numpy_function(arrays, [shape], [tf.int32] * len(_TILING), stateful=False)
     return Tiling(*map(tf.ensure_shape, parts, (spec.shape for spec in _TILING)))
