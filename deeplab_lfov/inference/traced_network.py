@@ -11,7 +11,7 @@ from deeplab_lfov.inference.tiles import strips
 from deeplab_lfov.network import arithmetic
 from deeplab_lfov.network.large_fov import LargeFOV, PreparedLargeFOV
 from deeplab_lfov.network.layers import EARLY_STRIDE, LATE, STRIDE, filter_shapes, num_cells
-from deeplab_lfov.preprocess import MEAN_BGR
+from deeplab_lfov.preprocess import padded_input
 
 
 class TracedNetwork:
@@ -69,16 +69,11 @@ def padded(pictures: np.ndarray, size: list[int]) -> np.ndarray:
 
     uint8 RGB [N, H, W, 3], (height, width) -> float32 BGR minus the mean [N, 8k+1, 8l+1, 3].
     """
-    num, *sides = pictures.shape[:3]
     on_grid = [
         STRIDE * (num_cells(max(side, least)) - 1) + 1
-        for side, least in zip(sides, size, strict=True)
+        for side, least in zip(pictures.shape[1:3], size, strict=True)
     ]
-    images = np.zeros([num, *on_grid, 3], np.float32)
-    inside = images[:, : sides[0], : sides[1]]
-    for channel, mean in enumerate(MEAN_BGR):  # one by one: NumPy is slow on triples
-        np.subtract(pictures[..., 2 - channel], np.float32(mean), out=inside[..., channel])
-    return images
+    return padded_input(pictures, on_grid)
 
 
 @contextmanager
