@@ -164,7 +164,7 @@ def transform_filters(filters: tf.Tensor, turned: bool = False) -> tf.Tensor:
     return tf.reshape(products, [TILE**2, *filters.shape[2:]])
 
 
-def _shared(*shapes: list[int | None]) -> Callable[[Callable], tf.types.experimental.Callable]:
+def _shared(*shapes: list[int | None]) -> Callable[[Callable], Callable]:
     """Make of a function of so many tensors and a tiling one graph, which all layers share.
 
     Each would have its own otherwise; those of a training step took 100 MB and 1 s.
