@@ -10,7 +10,7 @@ import tempfile
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from deeplab_lfov.console import quiet_stderr, wants_chatter
@@ -45,12 +45,16 @@ def start_tensorflow(alone: bool = True, autotune: bool = True) -> str:
 def warm_up() -> None:
     """Let a thread do what TensorFlow's first operation and first product of matrices wait for.
 
-    That are its devices and a kernel, which take 50 ms on a CPU. Not for a process that still
-    chooses what devices it has.
+    These are the making of its devices and of a kernel, 50 ms on a CPU. Not for a process that
+    still chooses what devices it has.
     """
     import tensorflow as tf
 
-    threading.Thread(target=lambda: tf.matmul(tf.ones([2, 2]), tf.ones([2, 2]))).start()
+    def multiply() -> None:
+        with suppress(tf.errors.OpError):  # which the program's first operation meets, too
+            tf.matmul(tf.ones([2, 2]), tf.ones([2, 2]))
+
+    threading.Thread(target=multiply).start()
 
 
 def load_tensorflow(log_level: str = "2") -> None:

@@ -150,7 +150,7 @@ def _rows(settings: Settings) -> list[Converted]:
         return _from_layers(read_caffemodel(source), source)
     tensors = read_weights(source)
     names = [name for name in tensors if not is_bookkeeping(name)]
-    return [Converted(name, tensors[name].shape, name, np.asarray(tensors[name])) for name in names]
+    return [Converted(name, tensors[name].shape, name, tensors[name]) for name in names]
 
 
 def _from_torch(kind: str, source: Path, convention: str | None) -> list[Converted]:

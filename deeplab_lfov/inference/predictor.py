@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_lfov.classes import voc_classes
+from deeplab_lfov.distributed.devices import explaining_lack_of_memory
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.inference.options import check_min_confidence, check_options, checked_scales
 from deeplab_lfov.inference.pictures import Picture, batches, check_pictures, pixels
@@ -61,7 +62,8 @@ class Predictor:
             self.model, self.classes = network, voc_classes(network.num_classes)
         else:
             self.model, self.classes = load_prepared(network, precision)
-        self._network = TracedNetwork(self.model)
+        with explaining_lack_of_memory(lambda: "end what else takes it", " for the network"):
+            self._network = TracedNetwork(self.model)
         if crf and self.model.num_classes == 1:
             raise UserError("a CRF needs two classes or more and the network has one; leave it out")
         self.views = [View(s, mirrored) for s in scales for mirrored in (False, True)[: 1 + flip]]

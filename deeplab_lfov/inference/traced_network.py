@@ -35,7 +35,7 @@ class TracedNetwork:
         # network's graph has the filters' transforms too, and many steps to pay them back.
         is_prepared = isinstance(network, PreparedLargeFOV)
         self._runs_as_traced = is_prepared and self._dtype == tf.float32
-        if is_prepared:  # while later filters are being prepared
+        if is_prepared:  # later filters may still be on their way, and this takes as long
             with self._passes():
                 self.early(np.zeros([1, EARLY_STRIDE + 1, EARLY_STRIDE + 1, 3], np.float32))
                 self.late.get_concrete_function()
@@ -49,7 +49,7 @@ class TracedNetwork:
             return self.late(self._pool2(padded(pictures, size)))  # the rest is freed before
 
     def _passes(self) -> AbstractContextManager:
-        """Enter for tracing and running the graphs: both look at what is to be done to them."""
+        """Enter to trace and to run: a graph in a graph has the passes of when it was traced."""
         return _without_graph_passes() if self._runs_as_traced else nullcontext()
 
     def _pool2(self, images: np.ndarray) -> tf.Tensor:

@@ -10,6 +10,7 @@ import tensorflow as tf
 from deeplab_lfov.network import arithmetic, winograd
 from deeplab_lfov.network.layers import CONVOLUTIONS, STEPS, Layer
 
+TensorLike = tf.types.experimental.TensorLike
 Tilings = dict[tuple[int, int], winograd.Tiling]
 """Winograd's tilings of the blobs of one picture, by (pixels between cells, dilation)."""
 
@@ -88,7 +89,7 @@ class PreparedConvolutions(Convolutions):
     gets what its reading raised.
     """
 
-    def __init__(self, parameters: dict[str, np.ndarray], precision: tf.DType):
+    def __init__(self, parameters: dict[str, TensorLike], precision: tf.DType):
         super().__init__({}, precision)
         device = tf.zeros([]).device  # where operations are done here; a thread has its own
 
@@ -111,7 +112,7 @@ class PreparedConvolutions(Convolutions):
         return len(self.prepared(layer)[0].shape) == 3
 
 
-def _float32(numbers: np.ndarray) -> tf.Tensor:
+def _float32(numbers: TensorLike) -> tf.Tensor:
     """Turn numbers of any type into a tensor that is where operations are done, not the host's."""
     if isinstance(numbers, np.ndarray):
         numbers = np.asarray(numbers, np.float32)  # of which TensorFlow does not know every type

@@ -8,13 +8,12 @@ image [N, 8k+1, 8l+1, 3]  -> conv1 pool1 ... pool3 -> 1/8 of the pixels, cell (i
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-import numpy as np
 import tensorflow as tf
 
 from deeplab_lfov.limits import PRECISIONS
 from deeplab_lfov.network import arithmetic
 from deeplab_lfov.network.dropout import drop, mask_seeds
-from deeplab_lfov.network.engine import Convolutions, PreparedConvolutions
+from deeplab_lfov.network.engine import Convolutions, PreparedConvolutions, TensorLike
 from deeplab_lfov.network.grid import pad_to_grid
 from deeplab_lfov.network.layers import EARLY, HEAD, LATE, LAYERS, Layer, parameter_shapes
 
@@ -133,12 +132,13 @@ class LargeFOV:
 class PreparedLargeFOV(LargeFOV):
     """The network for inference alone: its parameters are prepared once, and kept no other way.
 
-    parameters: of all layers by name, with the shapes of `parameter_shapes`; they are taken out.
+    parameters: of all layers by name, with the shapes of `parameter_shapes`; threads take them out
+    while the caller goes on.
     """
 
     def __init__(
         self,
-        parameters: dict[str, np.ndarray],
+        parameters: dict[str, TensorLike],
         num_classes: int,
         width: float,
         precision: str = "float32",

@@ -86,7 +86,7 @@ def _checked(
     for name, shape in shapes.items():
         if name not in initial or np.shape(initial[name]) != shape:
             raise ValueError(f"initial has no {name} of shape {shape}")
-    return {name: np.asarray(initial[name]) for name in shapes}
+    return {name: initial[name] for name in shapes}
 
 
 def _drawn(shapes: dict[str, tuple[int, ...]], seed: int) -> dict[str, tf.Tensor]:

@@ -122,11 +122,11 @@ def _tile_of(pixel: np.ndarray, dilation: int) -> np.ndarray:
 
 
 def convolve(x: tf.Tensor, filters: tf.Tensor, tiling: Tiling) -> tf.Tensor:
-    """Compute tf.nn.conv2d(x, filters, 1, "SAME", dilations=tiling's) of float32, with gradients.
+    """Compute tf.nn.conv2d(x, filters, 1, "SAME", dilations=tiling's) of float32.
 
     x: [N, H, W, C] of the tiling's shape; filters: [3, 3, C, O], or for inference [36, C, O] from
-    `transform_filters`. To save memory in training, steps that could run at once wait for each
-    other.
+    `transform_filters`. It has gradients, which have none: asking for those raises LookupError. To
+    save memory in training, steps that could run at once wait for each other.
     """
     if len(filters.shape) == 3:
         return _shaped(_outputs(tiling.padded(x), filters, tiling), x, filters.shape[2])
@@ -138,13 +138,15 @@ def convolve(x: tf.Tensor, filters: tf.Tensor, tiling: Tiling) -> tf.Tensor:
 
         def gradients(dy: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             with tf.control_dependencies([dy]):
-                pixels = tiling.padded(tf.identity(x))
+                pixels = tiling.padded(x)
             d_pixels = tiling.padded(dy)
             d_filters = _filter_gradient(pixels, d_pixels, tiling)
             with tf.control_dependencies([d_filters]):
                 turned = transform_filters(filters, turned=True)
-            dx = _input_gradient(d_pixels, turned, tiling)
-            return _shaped(dx, x, x.shape[3]), tf.reshape(d_filters, filters.shape)
+            dx = _shaped(_input_gradient(d_pixels, turned, tiling), x, x.shape[3])
+            both = dx, tf.reshape(d_filters, filters.shape)
+            refusal = "no gradient of a gradient, for which the layers would have to keep more"
+            return tuple(tf.raw_ops.PreventGradient(input=d, message=refusal) for d in both)
 
         with tf.control_dependencies([x]):
             ready = transform_filters(filters)
@@ -165,9 +167,9 @@ def transform_filters(filters: tf.Tensor, turned: bool = False) -> tf.Tensor:
 
 
 def _shared(*shapes: list[int | None]) -> Callable[[Callable], Callable]:
-    """Make of a function of so many tensors and a tiling one graph, which all layers share.
+    """Decorate a function of tensors of these shapes and a tiling: all layers share its graph.
 
-    Each would have its own otherwise; those of a training step took 100 MB and 1 s.
+    With graphs of their own in it, a training step takes 100 MB more and 2 s longer to start.
     """
     return tf.function(
         input_signature=[*map(tf.TensorSpec, shapes), _TILING],

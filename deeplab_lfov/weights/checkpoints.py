@@ -19,7 +19,7 @@ from deeplab_lfov.network.large_fov import PreparedLargeFOV
 from deeplab_lfov.network.layers import HEAD, WIDTH_UNIT, parameter_shapes
 from deeplab_lfov.network.model import DeepLabLFOVModel
 from deeplab_lfov.voc import CLASS_NAMES
-from deeplab_lfov.weights.formats import Tensors, read_weights
+from deeplab_lfov.weights.formats import StoredTensors, Tensors, read_weights, stored_weights
 from deeplab_lfov.weights.tf_checkpoint import is_slot
 
 _BOOKKEEPING = {"global_step", "class_names", "settings", "loss_scale", "loss_scale_steps"}
@@ -66,25 +66,29 @@ def load_model(path: str | Path, **options) -> tuple[DeepLabLFOVModel, tuple[str
 
     options go to DeepLabLFOVModel. Raises UserError as `load_weights` does.
     """
-    tensors, fit = _read_with_fit(path)
+    tensors = read_weights(path)
+    fit = _fit_of_whole(tensors, path)
     model = DeepLabLFOVModel(fit.num_classes, fit.width, initial=tensors, **options)
     return model, fit.classes.names
 
 
 def load_prepared(path: str | Path, precision: str) -> tuple[PreparedLargeFOV, Classes]:
-    """Load as `load_model` does, for inference alone; return the classes' colours too."""
-    tensors, fit = _read_with_fit(path)
+    """Load for inference alone, while the caller goes on; return the classes' colours too.
+
+    Raises UserError as `load_model` does, but of damaged numbers when the network asks for them.
+    """
+    tensors = stored_weights(path)
+    fit = _fit_of_whole(tensors, path)
     return PreparedLargeFOV(tensors, fit.num_classes, fit.width, precision), fit.classes
 
 
-def _read_with_fit(path: str | Path) -> tuple[Tensors, Fit]:
-    tensors = read_weights(path)
+def _fit_of_whole(tensors: StoredTensors, path: str | Path) -> Fit:
     fit = fit_of(tensors, path)
     check_fit(tensors, fit.num_classes, fit.width, path)
-    return tensors, fit
+    return fit
 
 
-def fit_of(tensors: Tensors, path: str | Path) -> Fit:
+def fit_of(tensors: StoredTensors, path: str | Path) -> Fit:
     """Read the width off the first layer's biases and the number of classes off the last's.
 
     Raises UserError for tensors of another network.
@@ -101,7 +105,7 @@ def fit_of(tensors: Tensors, path: str | Path) -> Fit:
     return Fit(num_classes, sizes["conv1_1/b"] / WIDTH_UNIT, _classes_of(tensors, num_classes))
 
 
-def _classes_of(tensors: Tensors, num_classes: int) -> Classes:
+def _classes_of(tensors: StoredTensors, num_classes: int) -> Classes:
     """Return the names and colours that are stored with weights, and VOC's in place of others."""
     stored = np.asarray(tensors.get("class_names", ()))
     classes = voc_classes(num_classes)
@@ -115,7 +119,7 @@ def _classes_of(tensors: Tensors, num_classes: int) -> Classes:
     return classes.without_voc_colors()
 
 
-def _colors_of(tensors: Tensors, name: str) -> tuple[Color, ...]:
+def _colors_of(tensors: StoredTensors, name: str) -> tuple[Color, ...]:
     colors = np.asarray(tensors.get(name, ()))
     if colors.dtype != np.uint8 or colors.ndim != 2 or colors.shape[1] != 3 or len(colors) > 256:
         return ()
@@ -127,14 +131,13 @@ def set_parameters(
 ) -> None:
     """Set the parameters of all layers but those in `skip`; raises UserError as `load_weights`."""
     check_fit(tensors, model.num_classes, model.width, where, skip)
-    wanted = [name for name in model.parameters if name[:-2] not in skip]
-    values = {name: np.asarray(tensors[name]) for name in wanted}  # all, or none is set
-    for name, value in values.items():
-        model.parameters[name].assign(value)
+    for name, parameter in model.parameters.items():
+        if name[:-2] not in skip:
+            parameter.assign(tensors[name])
 
 
 def check_fit(
-    tensors: Tensors,
+    tensors: StoredTensors,
     num_classes: int,
     width: float,
     where: str | Path,

@@ -20,7 +20,8 @@ from deeplab_lfov.weights.tf_checkpoint import (
     stored_tensors,
 )
 
-Tensors = dict[str, np.ndarray | StoredTensor]
+Tensors = dict[str, np.ndarray]
+StoredTensors = dict[str, np.ndarray | StoredTensor]
 
 
 def read_tensors(path: str | Path) -> Tensors:
@@ -37,10 +38,12 @@ def read_tensors(path: str | Path) -> Tensors:
 
 
 def read_weights(path: str | Path) -> Tensors:
-    """Read as `read_tensors`, but of a checkpoint each tensor when NumPy asks for it, and no slots.
+    """Read as `read_tensors`, but no optimizer's slots: Adam's are twice the weights."""
+    return {name: np.asarray(tensor) for name, tensor in stored_weights(path).items()}
 
-    Adam's are twice the weights.
-    """
+
+def stored_weights(path: str | Path) -> StoredTensors:
+    """List what `read_weights` reads; a checkpoint's tensors are read one by one when asked for."""
     path = locate(path)
     kind = format_of(path)
     tensors = stored_tensors(path) if kind == "checkpoint" else _read_other(kind, path)

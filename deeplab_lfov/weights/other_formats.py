@@ -15,7 +15,7 @@ from deeplab_lfov.weights.safetensors_file import is_safetensors, read_safetenso
 from deeplab_lfov.weights.torch_file import STREAM, read_torch
 from deeplab_lfov.weights.torch_layouts import layers_of, state_dict_of
 
-Tensors = dict[str, np.ndarray]
+Tensors = dict[str, np.ndarray]  # as in `formats`, which loads this module when it has to
 
 _TABLE_END = bytes.fromhex("57fb808b247547db")  # of a V1 checkpoint
 _BEGINNINGS = {

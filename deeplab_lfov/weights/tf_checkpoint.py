@@ -66,12 +66,13 @@ def is_slot(name: str) -> bool:
 class StoredTensor:
     """A tensor of a checkpoint, read when NumPy (`np.asarray`) or TensorFlow asks for its numbers.
 
-    That raises UserError where they are damaged.
+    That raises UserError where they are damaged, or the file is another one by now.
     """
 
     def __init__(self, path: Path, name: str, shape: list[int], dtype: tf.DType):
         self.shape, self.dtype = tuple(shape), np.dtype(dtype.as_numpy_dtype)
         self._path, self._name, self._stored = path, name, dtype
+        self._version = _version(path)
 
     @property
     def size(self) -> int:
@@ -80,20 +81,35 @@ class StoredTensor:
 
     def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
         """Read the numbers, by no operation: workers that meet have not chosen devices yet."""
-        with _damage_explained(self._path):
+        with self._reading():
             read = tf.train.load_checkpoint(str(self._path)).get_tensor(self._name)
             return np.array(read, dtype)  # whose memory the system gets back, unlike TensorFlow's
 
     def __tf_tensor__(self, dtype: tf.DType | None = None, name: str | None = None) -> tf.Tensor:
         """Read the numbers into a tensor of the host's, at once where they stay."""
-        with _damage_explained(self._path):
+        with self._reading(), tf.device("CPU:0"):
             (tensor,) = tf.raw_ops.RestoreV2(
                 prefix=str(self._path),
                 tensor_names=[self._name],
                 shape_and_slices=[""],
                 dtypes=[self._stored],
             )
-        return tensor
+            return tensor if dtype is None else tf.cast(tensor, dtype)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        with _damage_explained(self._path):
+            yield
+            version = _version(self._path)
+        if version != self._version:  # a run has put a better model.ckpt-best in its place
+            raise UserError(f"{self._path} has changed while it was read; start again")
+
+
+def _version(path: Path) -> tuple[int, int]:
+    """Tell the file that a checkpoint's tensors are listed in from one that takes its place."""
+    index = index_of(path)
+    state = (index if index.is_file() else path).stat()
+    return state.st_ino, state.st_mtime_ns
 
 
 def read_checkpoint(path: Path) -> dict[str, np.ndarray]:

@@ -11,7 +11,7 @@ from deeplab_lfov.classes import Classes
 from deeplab_lfov.training.snapshots import Snapshots
 from deeplab_lfov.weights import checkpoints
 from deeplab_lfov.weights.checkpoints import export_weights
-from deeplab_lfov.weights.formats import locate, read_tensors, read_weights
+from deeplab_lfov.weights.formats import locate, read_tensors, read_weights, stored_weights
 from deeplab_lfov.weights.tf_checkpoint import checkpoints_in
 from helpers import DATA, NARROW, ROOT
 
@@ -90,13 +90,45 @@ def damaged(tmp_path, reference_model):
 
 
 def test_numbers_are_read_when_they_are_asked_for(damaged):
-    tensors = read_weights(damaged)
+    tensors = stored_weights(damaged)
     assert {t.shape for t in tensors.values()} >= {(1, 1, 64, 64), (21,)}
     np.testing.assert_array_equal(tensors["conv1_1/b"], tf.identity(tensors["conv1_1/b"]))
     with pytest.raises(UserError, match=r"model.ckpt-3 is damaged"):
         np.asarray(tensors[max(tensors)])
     with pytest.raises(UserError, match=r"model.ckpt-3 is damaged"):
         tf.identity(tensors[max(tensors)])
+
+
+def test_tensors_of_two_checkpoints_are_not_mixed(tmp_path, reference_model):
+    path = tmp_path / "model.ckpt-best"
+    export_weights(reference_model, path)
+    tensors = stored_weights(path)
+    np.asarray(tensors["conv1_1/w"])
+    export_weights(reference_model, tmp_path / "model.ckpt-better")
+    for better in tmp_path.glob("model.ckpt-better.*"):
+        better.replace(f"{path}{better.suffix}")
+    with pytest.raises(UserError, match="model.ckpt-best has changed while it was read"):
+        tf.identity(tensors["conv1_2/w"])
+
+
+@pytest.mark.parametrize("name", ["tf012_narrow_v1.ckpt", "tf012_narrow_v2.ckpt"])
+def test_a_predictor_of_either_version_gives_the_models_scores(name, caffe_blobs):
+    image = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
+    expected = Predictor(load_model(DATA / name)[0]).scores(image)
+    with tf.device("CPU:0"):  # which threads of its own do not know of by themselves
+        scores = Predictor(DATA / name).scores(image)
+    np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-5 * np.ptp(expected))
+
+
+@pytest.mark.parametrize("dtype", [tf.float16, tf.float64])
+def test_a_predictor_of_a_checkpoint_of_another_type(tmp_path, reference_model, dtype):
+    cast = {name: tf.Variable(tf.cast(p, dtype)) for name, p in reference_model.parameters.items()}
+    tf.compat.v1.train.Saver(cast).save(None, str(tmp_path / "model.ckpt-1"), write_state=False)
+    values = {name: variable.numpy().astype(np.float32) for name, variable in cast.items()}
+    image = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
+    expected = Predictor(DeepLabLFOVModel(width=NARROW, initial=values)).scores(image)
+    scores = Predictor(tmp_path / "model.ckpt-1").scores(image)
+    np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-5 * np.ptp(expected))
 
 
 def test_a_checkpoint_with_a_damaged_tensor_changes_nothing(damaged):
