@@ -43,10 +43,9 @@ def start_tensorflow(alone: bool = True, autotune: bool = True) -> str:
 
 
 def warm_up() -> None:
-    """Let a thread do what TensorFlow's first operation and first product of matrices wait for.
+    """Multiply in a thread, so that devices and the kernel of products are there when needed.
 
-    These are the making of its devices and of a kernel, 50 ms on a CPU. Not for a process that
-    still chooses what devices it has.
+    To make them takes 50 ms on a CPU. Not for a process that has yet to choose its devices.
     """
     import tensorflow as tf
 

@@ -34,7 +34,8 @@ class Predictor:
     a picture in, so that memory does not grow with it and scores do not change. crf: what refines
     the probabilities at the picture's own size, see `crf.DenseCRF`. precision: of a network that is
     given by its path. `limits` bounds scales and tile.
-    Raises UserError for options that make no sense, alone or together, and as `load_model` does.
+    Raises UserError for options that make no sense, alone or together, as `load_model` does, and
+    for lack of memory.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class Predictor:
             self.model, self.classes = network, voc_classes(network.num_classes)
         else:
             self.model, self.classes = load_prepared(network, precision)
-        with explaining_lack_of_memory(lambda: "end what else takes it", " for the network"):
+        with explaining_lack_of_memory(lambda: "end other programs", " for the network"):
             self._network = TracedNetwork(self.model)
         if crf and self.model.num_classes == 1:
             raise UserError("a CRF needs two classes or more and the network has one; leave it out")

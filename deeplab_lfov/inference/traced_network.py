@@ -35,8 +35,8 @@ class TracedNetwork:
         # network's graph has the filters' transforms too, and many steps to pay them back.
         is_prepared = isinstance(network, PreparedLargeFOV)
         self._runs_as_traced = is_prepared and self._dtype == tf.float32
-        if is_prepared:  # later filters may still be on their way, and this takes as long
-            with self._passes():
+        if is_prepared:  # beside the threads that prepare; what they raised is raised here
+            with self._chosen_passes():
                 self.early(np.zeros([1, EARLY_STRIDE + 1, EARLY_STRIDE + 1, 3], np.float32))
                 self.late.get_concrete_function()
 
@@ -45,11 +45,11 @@ class TracedNetwork:
 
         They are padded to at least `size` (height, width) with the mean.
         """
-        with self._passes():
+        with self._chosen_passes():
             return self.late(self._pool2(padded(pictures, size)))  # the rest is freed before
 
-    def _passes(self) -> AbstractContextManager:
-        """Enter to trace and to run: a graph in a graph has the passes of when it was traced."""
+    def _chosen_passes(self) -> AbstractContextManager:
+        """Enter to trace and to run: TensorFlow keeps an inner function's of when it was traced."""
         return _without_graph_passes() if self._runs_as_traced else nullcontext()
 
     def _pool2(self, images: np.ndarray) -> tf.Tensor:

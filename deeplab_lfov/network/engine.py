@@ -91,7 +91,7 @@ class PreparedConvolutions(Convolutions):
 
     def __init__(self, parameters: dict[str, TensorLike], precision: tf.DType):
         super().__init__({}, precision)
-        device = tf.zeros([]).device  # where operations are done here; a thread has its own
+        device = tf.zeros([]).device  # the caller's, which threads do not take over
 
         def prepare(layer: Layer) -> tuple[tf.Tensor, tf.Tensor]:
             names = f"{layer.name}/w", f"{layer.name}/b"
@@ -99,7 +99,7 @@ class PreparedConvolutions(Convolutions):
                 now = {name: _float32(parameters.pop(name)) for name in names}
                 return Convolutions(now, precision).prepared(layer)
 
-        threads = ThreadPoolExecutor(max_workers=2)  # one reads while the other transforms
+        threads = ThreadPoolExecutor(max_workers=2)  # one reads while one transforms
         self._prepared = {layer: threads.submit(prepare, layer) for layer in CONVOLUTIONS}
         threads.shutdown(wait=False)
 
@@ -115,7 +115,7 @@ class PreparedConvolutions(Convolutions):
 def _float32(numbers: TensorLike) -> tf.Tensor:
     """Turn numbers of any type into a tensor that is where operations are done, not the host's."""
     if isinstance(numbers, np.ndarray):
-        numbers = np.asarray(numbers, np.float32)  # of which TensorFlow does not know every type
+        numbers = np.asarray(numbers, np.float32)  # TensorFlow lacks some types, as longdouble
     return tf.identity(tf.cast(numbers, tf.float32))
 
 

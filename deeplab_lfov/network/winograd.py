@@ -125,15 +125,15 @@ def convolve(x: tf.Tensor, filters: tf.Tensor, tiling: Tiling) -> tf.Tensor:
     """Compute tf.nn.conv2d(x, filters, 1, "SAME", dilations=tiling's) of float32.
 
     x: [N, H, W, C] of the tiling's shape; filters: [3, 3, C, O], or for inference [36, C, O] from
-    `transform_filters`. It has gradients, which have none: asking for those raises LookupError. To
-    save memory in training, steps that could run at once wait for each other.
+    `transform_filters`. The gradients of the first have none, asking for which raises LookupError.
+    To save memory in training, steps that could run at once wait for each other.
     """
     if len(filters.shape) == 3:
         return _shaped(_outputs(tiling.padded(x), filters, tiling), x, filters.shape[2])
 
     @tf.custom_gradient
     def differentiable(x: tf.Tensor, filters: tf.Tensor):
-        # Hidden from tapes: of what they record in a function all steps' results are kept.
+        # Hidden from tapes, which would keep the results of all steps in a function.
         x, filters = tf.stop_gradient(x), tf.stop_gradient(filters)
 
         def gradients(dy: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -73,9 +73,10 @@ def load_model(path: str | Path, **options) -> tuple[DeepLabLFOVModel, tuple[str
 
 
 def load_prepared(path: str | Path, precision: str) -> tuple[PreparedLargeFOV, Classes]:
-    """Load for inference alone, while the caller goes on; return the classes' colours too.
+    """Begin to load for inference alone; threads go on after the return. The classes come too.
 
-    Raises UserError as `load_model` does, but of damaged numbers when the network asks for them.
+    Raises UserError as `load_model` does, but of damaged numbers, and of a file that has changed
+    meanwhile, when the network asks for them.
     """
     tensors = stored_weights(path)
     fit = _fit_of_whole(tensors, path)

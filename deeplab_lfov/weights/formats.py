@@ -1,7 +1,7 @@
 """Weights of every known format as tensors by name, `conv1_1/w` (HWIO) to `fc8_voc12/b`.
 
-A file's format is told by its content, never by its name. What reads the formats but TensorFlow's
-is loaded when there is a file of them: it takes 20 ms.
+A file's format is told by its content, never by its name. What reads other formats is not loaded
+for a V2 checkpoint: it takes 20 ms.
 """
 
 import re

@@ -8,8 +8,8 @@ import numpy as np
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.weights.caffemodel import read_caffemodel
 from deeplab_lfov.weights.conversion import from_caffe, is_vgg16
+from deeplab_lfov.weights.no_weights import check_known
 from deeplab_lfov.weights.npz import members_of, read_npz
-from deeplab_lfov.weights.other_files import check_known
 from deeplab_lfov.weights.py2_pickle import read_pickle
 from deeplab_lfov.weights.safetensors_file import is_safetensors, read_safetensors
 from deeplab_lfov.weights.torch_file import STREAM, read_torch

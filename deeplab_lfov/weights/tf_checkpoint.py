@@ -69,10 +69,12 @@ class StoredTensor:
     That raises UserError where they are damaged, or the file is another one by now.
     """
 
-    def __init__(self, path: Path, name: str, shape: list[int], dtype: tf.DType):
+    def __init__(
+        self, path: Path, name: str, shape: list[int], dtype: tf.DType, version: tuple[int, int]
+    ):
         self.shape, self.dtype = tuple(shape), np.dtype(dtype.as_numpy_dtype)
         self._path, self._name, self._stored = path, name, dtype
-        self._version = _version(path)
+        self._version = version
 
     @property
     def size(self) -> int:
@@ -80,13 +82,13 @@ class StoredTensor:
         return math.prod(self.shape)
 
     def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
-        """Read the numbers, by no operation: workers that meet have not chosen devices yet."""
+        """Read the numbers by no operation, which would make devices before they are chosen."""
         with self._reading():
             read = tf.train.load_checkpoint(str(self._path)).get_tensor(self._name)
             return np.array(read, dtype)  # whose memory the system gets back, unlike TensorFlow's
 
     def __tf_tensor__(self, dtype: tf.DType | None = None, name: str | None = None) -> tf.Tensor:
-        """Read the numbers into a tensor of the host's, at once where they stay."""
+        """Read the numbers straight into a tensor of the host's, without an array between."""
         with self._reading(), tf.device("CPU:0"):
             (tensor,) = tf.raw_ops.RestoreV2(
                 prefix=str(self._path),
@@ -102,11 +104,11 @@ class StoredTensor:
             yield
             version = _version(self._path)
         if version != self._version:  # a run has put a better model.ckpt-best in its place
-            raise UserError(f"{self._path} has changed while it was read; start again")
+            raise UserError(f"{self._path} has changed while it was read; run the command again")
 
 
 def _version(path: Path) -> tuple[int, int]:
-    """Tell the file that a checkpoint's tensors are listed in from one that takes its place."""
+    """Identify the file that lists a checkpoint's tensors, so that another in its place is seen."""
     index = index_of(path)
     state = (index if index.is_file() else path).stat()
     return state.st_ino, state.st_mtime_ns
@@ -128,12 +130,13 @@ def stored_tensors(path: Path) -> dict[str, StoredTensor]:
     if index_of(path).is_file() and not has_data(path):
         raise UserError(f"{path} has lost its data: there is no {path}.data-00000-of-00001")
     with _damage_explained(path):
+        version = _version(path)
         if index_of(path).is_file():
             check_index(index_of(path))
         reader = tf.train.load_checkpoint(str(path))
         types, shapes = reader.get_variable_to_dtype_map(), reader.get_variable_to_shape_map()
         _check_sizes(types, shapes, stored)
-    return {name: StoredTensor(path, name, shapes[name], types[name]) for name in types}
+    return {name: StoredTensor(path, name, shapes[name], types[name], version) for name in types}
 
 
 @contextmanager

@@ -116,7 +116,7 @@ def test_bfloat16_stays_near(reference_model, monkeypatch, emulated):
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_filters_are_on_the_device_and_not_in_the_graph(precision):
-    """They are tensors that eager operations made, where such operations are done by default."""
+    """They are tensors that eager operations made, on the device of the caller."""
     network = traced(DeepLabLFOVModel(3, 1 / 64, precision=precision, seed=0))
     graphs = [part.get_concrete_function() for part in (network.early, network.late)]
     captured = [tensor for graph in graphs for tensor in graph.captured_inputs]

@@ -112,7 +112,7 @@ def test_tensors_of_two_checkpoints_are_not_mixed(tmp_path, reference_model):
 
 
 @pytest.mark.parametrize("name", ["tf012_narrow_v1.ckpt", "tf012_narrow_v2.ckpt"])
-def test_a_predictor_of_either_version_gives_the_models_scores(name, caffe_blobs):
+def test_a_predictor_of_either_version_gives_the_models_scores(name):
     image = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
     expected = Predictor(load_model(DATA / name)[0]).scores(image)
     with tf.device("CPU:0"):  # which threads of its own do not know of by themselves
