@@ -144,7 +144,8 @@ def _damage_explained(path: Path) -> Iterator[None]:
     try:
         yield
     except _OF_DAMAGE as error:
-        raise UserError(f"{path} is damaged or no checkpoint: {error}") from error
+        reason = re.sub(r"{{.*?}} | \[Op:\w+\]", "", str(error))  # names of operations
+        raise UserError(f"{path} is damaged or no checkpoint: {reason}") from error
 
 
 def _check_sizes(types: dict[str, tf.DType], shapes: dict[str, list[int]], stored: int) -> None:
