@@ -16,7 +16,6 @@ from deeplab_lfov.weights.tf_checkpoint import (
     has_data,
     index_of,
     is_slot,
-    read_checkpoint,
     stored_tensors,
 )
 
@@ -32,28 +31,30 @@ def read_tensors(path: str | Path) -> Tensors:
     TensorFlow version's pickle. Raises UserError for a file that is missing, damaged, or
     of another kind.
     """
-    path = locate(path)
-    kind = format_of(path)
-    return read_checkpoint(path) if kind == "checkpoint" else _read_other(kind, path)
+    return _read(_stored(path))
 
 
 def read_weights(path: str | Path) -> Tensors:
     """Read as `read_tensors`, but no optimizer's slots: Adam's are twice the weights."""
-    return {name: np.asarray(tensor) for name, tensor in stored_weights(path).items()}
+    return _read(stored_weights(path))
 
 
 def stored_weights(path: str | Path) -> StoredTensors:
     """List what `read_weights` reads; a checkpoint's tensors are read one by one when asked for."""
+    return {name: tensor for name, tensor in _stored(path).items() if not is_slot(name)}
+
+
+def _stored(path: str | Path) -> StoredTensors:
     path = locate(path)
-    kind = format_of(path)
-    tensors = stored_tensors(path) if kind == "checkpoint" else _read_other(kind, path)
-    return {name: tensor for name, tensor in tensors.items() if not is_slot(name)}
-
-
-def _read_other(kind: str, path: Path) -> Tensors:
+    if (kind := format_of(path)) == "checkpoint":
+        return stored_tensors(path)
     from deeplab_lfov.weights.other_formats import READERS
 
     return READERS[kind](path)
+
+
+def _read(tensors: StoredTensors) -> Tensors:
+    return {name: np.asarray(tensor) for name, tensor in tensors.items()}
 
 
 def format_of(path: Path) -> str:

@@ -3,9 +3,10 @@
 import glob
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -69,12 +70,9 @@ class StoredTensor:
     That raises UserError where they are damaged, or the file is another one by now.
     """
 
-    def __init__(
-        self, path: Path, name: str, shape: list[int], dtype: tf.DType, version: tuple[int, int]
-    ):
+    def __init__(self, opened: "_Opened", name: str, shape: list[int], dtype: tf.DType):
         self.shape, self.dtype = tuple(shape), np.dtype(dtype.as_numpy_dtype)
-        self._path, self._name, self._stored = path, name, dtype
-        self._version = version
+        self._opened, self._name, self._stored = opened, name, dtype
 
     @property
     def size(self) -> int:
@@ -83,28 +81,36 @@ class StoredTensor:
 
     def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
         """Read the numbers by no operation, which would make devices before they are chosen."""
-        with self._reading():
-            read = tf.train.load_checkpoint(str(self._path)).get_tensor(self._name)
+        with self._opened.reading():
+            read = self._opened.get_tensor(self._name)
             return np.array(read, dtype)  # whose memory the system gets back, unlike TensorFlow's
 
     def __tf_tensor__(self, dtype: tf.DType | None = None, name: str | None = None) -> tf.Tensor:
         """Read the numbers straight into a tensor of the host's, without an array between."""
-        with self._reading(), tf.device("CPU:0"):
+        with self._opened.reading(), tf.device("CPU:0"):
             (tensor,) = tf.raw_ops.RestoreV2(
-                prefix=str(self._path),
+                prefix=str(self._opened.path),
                 tensor_names=[self._name],
                 shape_and_slices=[""],
                 dtypes=[self._stored],
             )
             return tensor if dtype is None else tf.cast(tensor, dtype)
 
+
+class _Opened(NamedTuple):
+    """A checkpoint's file, as it was when it was opened."""
+
+    path: Path
+    get_tensor: Callable[[str], np.ndarray]
+    version: tuple[int, int]
+
     @contextmanager
-    def _reading(self) -> Iterator[None]:
-        with _damage_explained(self._path):
+    def reading(self) -> Iterator[None]:
+        with _damage_explained(self.path):
             yield
-            version = _version(self._path)
-        if version != self._version:  # a run has put a better model.ckpt-best in its place
-            raise UserError(f"{self._path} has changed while it was read; run the command again")
+            version = _version(self.path)
+        if version != self.version:  # a run has put a better model.ckpt-best in its place
+            raise UserError(f"{self.path} has changed while it was read; run the command again")
 
 
 def _version(path: Path) -> tuple[int, int]:
@@ -112,11 +118,6 @@ def _version(path: Path) -> tuple[int, int]:
     index = index_of(path)
     state = (index if index.is_file() else path).stat()
     return state.st_ino, state.st_mtime_ns
-
-
-def read_checkpoint(path: Path) -> dict[str, np.ndarray]:
-    """Read all tensors of a checkpoint by name; raises UserError for one that is damaged."""
-    return {name: np.asarray(tensor) for name, tensor in stored_tensors(path).items()}
 
 
 def stored_tensors(path: Path) -> dict[str, StoredTensor]:
@@ -136,7 +137,8 @@ def stored_tensors(path: Path) -> dict[str, StoredTensor]:
         reader = tf.train.load_checkpoint(str(path))
         types, shapes = reader.get_variable_to_dtype_map(), reader.get_variable_to_shape_map()
         _check_sizes(types, shapes, stored)
-    return {name: StoredTensor(path, name, shapes[name], types[name], version) for name in types}
+    opened = _Opened(path, reader.get_tensor, version)
+    return {name: StoredTensor(opened, name, shapes[name], types[name]) for name in types}
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf.tensor_bundle_pb2 import BundleEntryProto, BundleHeaderProto
 
 from deeplab_lfov import UserError
-from deeplab_lfov.weights.tf_checkpoint import read_checkpoint
+from deeplab_lfov.weights.formats import read_tensors
 from helpers import DATA
 
 TABLE_END = bytes.fromhex("57fb808b247547db")
@@ -67,7 +67,7 @@ def read(tmp_path):
         index = table({b"": header.SerializeToString()} | entries, **changes)
         path.with_name("x.ckpt.index").write_bytes(index)
         path.with_name("x.ckpt.data-00000-of-00001").write_bytes(data)
-        return read_checkpoint(path)
+        return read_tensors(path)
 
     return call
 
@@ -106,7 +106,7 @@ def test_what_makes_sense_is_read(read):
 def test_the_first_versions_index(tmp_path, name):
     for part in DATA.glob(f"{name}.*"):
         shutil.copy(part, tmp_path)
-    assert len(read_checkpoint(tmp_path / name)) == 32
+    assert len(read_tensors(tmp_path / name)) == 32
 
 
 @pytest.mark.parametrize(
@@ -153,4 +153,4 @@ def test_tables_that_are_packed_cut_off_or_without_end_are_errors(tmp_path, read
     for damaged in (b"", content[-47:], content[-48:], content[1:]):
         index.write_bytes(damaged)
         with pytest.raises(UserError, match="x.ckpt is damaged"):
-            read_checkpoint(tmp_path / "x.ckpt")
+            read_tensors(tmp_path / "x.ckpt")
