@@ -34,41 +34,50 @@ def upsample_scores(
 
     height and width are at most 8k+1 and 8l+1 pixels; of larger grids the top left is taken.
     """
-    rows, columns = (tf.cast(tf.range(n), tf.float32) / STRIDE for n in (height, width))
-    return _between(_between(scores, columns, -2), rows, -3)  # a graph may be run on any device
+    # By tensors, and not by a product, for the graph may be run on any device.
+    for axis, size in ((-2, width), (-3, height)):
+        places = tf.cast(tf.range(size), tf.float32) / STRIDE
+        low = tf.cast(places, tf.int64)  # as int32 they would go through the host's memory
+        high = tf.minimum(low + 1, tf.shape(scores, tf.int64)[axis] - 1)
+        scores = _between(scores, low, high, places - tf.cast(low, tf.float32), axis)
+    return scores
 
 
-# Not a tf.function: that takes longer to trace than one picture takes.
+# Not a tf.function: that takes longer to trace than one picture takes. In NumPy whatever is small,
+# as TensorFlow takes a millisecond to make each kernel.
 def interpolate(
-    scores: tf.Tensor | np.ndarray,
-    rows: tf.Tensor | np.ndarray,
-    columns: tf.Tensor | np.ndarray,
-    first: int = 0,
+    scores: tf.Tensor | np.ndarray, rows: np.ndarray, columns: np.ndarray, first: int = 0
 ) -> tf.Tensor:
     """Interpolate scores bilinearly: float32 [..., h, w, C] -> [..., R, S, C].
 
     rows float32 [R] and columns float32 [S] are places on the grid, in cells. The scores given may
     be a part of the grid: its rows from `first` on, as many as the places need.
     """
-    scores = _between(scores, columns, -2)
+    height, width = scores.shape[-3:-1]
+    scores, rows = _between(scores, *_neighbours(columns, width), -2), rows - first
     if arithmetic.has_gpu():
-        return _between(scores, rows - first, -3)
-    shape = tf.shape(scores)
-    cells = tf.range(first, first + shape[-3])
-    weights = tf.maximum(1 - tf.abs(rows[:, tf.newaxis] - tf.cast(cells, tf.float32)), 0)
-    flat = tf.reshape(scores, tf.concat([shape[:-2], [-1]], 0))
-    pixels = weights @ flat  # on CPUs a product is faster than a gather; on GPUs TF32 rounds it
-    return tf.reshape(pixels, tf.concat([shape[:-3], tf.shape(rows), shape[-2:]], 0))
+        return _between(scores, *_neighbours(rows, height), -3)
+    distances = np.abs(rows[:, np.newaxis] - np.arange(height, dtype=np.float32))
+    # On CPUs a product is faster than gathers; on GPUs TF32 rounds it.
+    return tf.einsum("rh,...hsc->...rsc", np.maximum(1 - distances, 0), scores)
+
+
+def _neighbours(places: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the cells before and after each place, and how far it is from one to the other."""
+    low = places.astype(np.int64)  # as int32 they would go through the host's memory
+    return low, np.minimum(low + 1, length - 1), places - low.astype(np.float32)
 
 
 def _between(
-    scores: tf.Tensor | np.ndarray, places: tf.Tensor | np.ndarray, axis: int
+    scores: tf.Tensor | np.ndarray,
+    low: tf.Tensor | np.ndarray,
+    high: tf.Tensor | np.ndarray,
+    share: tf.Tensor | np.ndarray,
+    axis: int,
 ) -> tf.Tensor:
     """Interpolate linearly between two neighbours along a negative axis, in exact float32."""
-    low = tf.cast(places, tf.int64)  # as int32 they would go through the host's memory
-    high = tf.minimum(low + 1, tf.shape(scores, tf.int64)[axis] - 1)
-    share = tf.reshape(places - tf.cast(low, tf.float32), [-1] + [1] * (-axis - 1))
     before, after = (tf.gather(scores, index, axis=axis) for index in (low, high))
+    share = share[(..., *[np.newaxis] * (-axis - 1))]
     return before * (1 - share) + after * share
 
 

@@ -37,6 +37,8 @@ INPUTS, FILTERS, OUTPUTS = (
 )
 """The transforms of both sides at once: [36, 36], [36, 9] and [16, 36]."""
 
+_MIDDLE = np.arange(TILE**2).reshape(TILE, TILE)[1:-1, 1:-1].ravel()
+"""The pixels of a tile's inputs that its outputs are at."""
 
 CACHED = 2**21
 """Numbers in a part of the tiles, so that it stays in the cache from one step to the next."""
@@ -48,9 +50,7 @@ class Tiling(NamedTuple):
     borders: tf.Tensor
     """int32 [4, 2], the zeros around the pictures."""
     index: tf.Tensor
-    """int32 [6, 6, T], where in `padded` the pixels of the tiles are."""
-    parts: tf.Tensor
-    """int32 [parts], the first tile of each part; they are equally large."""
+    """int32 [parts, 36, T / parts], where in `padded` the pixels of the tiles are."""
     places: tf.Tensor
     """int32 [N, H, W], where in outputs [parts, 16, T / parts] the pixels are."""
 
@@ -58,14 +58,9 @@ class Tiling(NamedTuple):
         """Flatten [N, H, W, C] -> [pixels, C], the zeros around the pictures included."""
         return tf.reshape(tf.pad(x, self.borders), [-1, tf.shape(x)[3]])
 
-    def part(self, first: tf.Tensor) -> tf.Tensor:
-        """Return the index of the part of tiles from `first` on, int32 [6, 6, T / parts]."""
-        each = tf.shape(self.index)[2] // tf.size(self.parts)
-        return self.index[..., first : first + each]
-
 
 _INTS = functools.partial(tf.TensorSpec, dtype=tf.int32)
-_TILING = Tiling(_INTS([4, 2]), _INTS([TILE, TILE, None]), _INTS([None]), _INTS([None] * 3))
+_TILING = Tiling(_INTS([4, 2]), _INTS([None, TILE**2, None]), _INTS([None] * 3))
 
 
 def tiling(shape: tf.Tensor, dilation: int, channels: int) -> Tiling:
@@ -78,7 +73,9 @@ def tiling(shape: tf.Tensor, dilation: int, channels: int) -> Tiling:
     most = max(1, CACHED // (TILE**2 * channels))
     arrays = functools.partial(_tiling, dilation, most)  # in NumPy: a graph takes long to build
     parts = tf.numpy_function(arrays, [shape], [tf.int32] * len(_TILING), stateful=False)
-    return Tiling(*map(tf.ensure_shape, parts, (spec.shape for spec in _TILING)))
+    for part, spec in zip(parts, _TILING, strict=True):
+        part.set_shape(spec.shape)
+    return Tiling(*parts)
 
 
 def _tiling(dilation: int, most: int, shape: np.ndarray) -> list[np.ndarray]:
@@ -93,19 +90,19 @@ def _tiling(dilation: int, most: int, shape: np.ndarray) -> list[np.ndarray]:
     first = [_first_pixel(_range(tiles[side]), dilation) for side in (0, 1)]
     steps = _range(TILE).reshape(-1, 1, 1, 1) * dilation
     rows = _range(num)[:, np.newaxis] * size[0] + first[0] + steps
-    index = (rows[..., np.newaxis] * size[1] + (first[1] + steps)).reshape(TILE, TILE, -1)
-    num_tiles = index.shape[2]
+    index = (rows[..., np.newaxis] * size[1] + (first[1] + steps)).reshape(TILE**2, -1)
+    num_tiles = index.shape[1]
     num_parts = max(1, -(-num_tiles // most))
     each = -(-num_tiles // num_parts)
     added = num_parts * each - num_tiles  # tiles of index 0, a zero: they change no sum
-    index = np.pad(index, [[0, 0], [0, 0], [0, added]])
+    index = np.pad(index, [[0, 0], [0, added]]).reshape(TILE**2, num_parts, each)
 
     rows, columns = _range(lengths[0]), _range(lengths[1])
     tile = _range(num)[:, np.newaxis] * tiles[0] + _tile_of(rows, dilation)
     tile = tile[..., np.newaxis] * tiles[1] + _tile_of(columns, dilation)
     within = rows[:, np.newaxis] // dilation % SIDE * SIDE + columns // dilation % SIDE
     places = (tile // each * SIDE**2 + within) * each + tile % each
-    return [borders, index, _range(num_parts) * each, places]
+    return [borders, np.moveaxis(index, 1, 0), places]
 
 
 _range = functools.partial(np.arange, dtype=np.int32)
@@ -129,7 +126,7 @@ def convolve(x: tf.Tensor, filters: tf.Tensor, tiling: Tiling) -> tf.Tensor:
     To save memory in training, steps that could run at once wait for each other.
     """
     if len(filters.shape) == 3:
-        return _shaped(_outputs(tiling.padded(x), filters, tiling), x, filters.shape[2])
+        return _shaped(_outputs(x, filters, tiling), x, filters.shape[2])
 
     @tf.custom_gradient
     def differentiable(x: tf.Tensor, filters: tf.Tensor):
@@ -150,13 +147,14 @@ def convolve(x: tf.Tensor, filters: tf.Tensor, tiling: Tiling) -> tf.Tensor:
 
         with tf.control_dependencies([x]):
             ready = transform_filters(filters)
-        return _shaped(_outputs(tiling.padded(x), ready, tiling), x, filters.shape[3]), gradients
+        return _shaped(_outputs(x, ready, tiling), x, filters.shape[3]), gradients
 
     return differentiable(x, tf.convert_to_tensor(filters))
 
 
 def _shaped(y: tf.Tensor, x: tf.Tensor, channels: int) -> tf.Tensor:
-    return tf.ensure_shape(y, [*x.shape[:3], channels])
+    y.set_shape([*x.shape[:3], channels])
+    return y
 
 
 def transform_filters(filters: tf.Tensor, turned: bool = False) -> tf.Tensor:
@@ -178,13 +176,13 @@ def _shared(*shapes: list[int | None]) -> Callable[[Callable], Callable]:
     )
 
 
-_PIXELS, _TRANSFORMED = [None, None], [TILE**2, None, None]
+_PICTURES, _PIXELS, _TRANSFORMED = [None] * 4, [None] * 2, [TILE**2, None, None]
 
 
-@_shared(_PIXELS, _TRANSFORMED)
-def _outputs(pixels: tf.Tensor, filters: tf.Tensor, tiling: Tiling) -> tf.Tensor:
-    """Convolve `Tiling.padded` pixels to [N, H, W, O]."""
-    return _products(pixels, filters, tiling, transpose=False)
+@_shared(_PICTURES, _TRANSFORMED)
+def _outputs(x: tf.Tensor, filters: tf.Tensor, tiling: Tiling) -> tf.Tensor:
+    """Convolve [N, H, W, C] to [N, H, W, O]."""
+    return _products(tiling.padded(x), filters, tiling, transpose=False)
 
 
 @_shared(_PIXELS, _TRANSFORMED)
@@ -195,37 +193,35 @@ def _input_gradient(d_pixels: tf.Tensor, turned: tf.Tensor, tiling: Tiling) -> t
 
 def _products(pixels: tf.Tensor, filters: tf.Tensor, tiling: Tiling, transpose: bool) -> tf.Tensor:
     """Convolve from C to O channels of the filters; with transpose from O to C."""
-    channels = tf.shape(filters)[1 if transpose else 2]
+    from_channels, to_channels = tf.unstack(tf.shape(filters)[1:])[:: -1 if transpose else 1]
 
-    def outputs(first: tf.Tensor) -> tf.Tensor:
-        inputs = _inputs(pixels, tiling.part(first))
+    def outputs(part: tf.Tensor) -> tf.Tensor:
+        inputs = _inputs(pixels, part, from_channels)
         products = tf.matmul(inputs, filters, transpose_b=transpose)
-        return _split(tf.matmul(OUTPUTS, _joined(products)), channels)
+        return _split(tf.matmul(OUTPUTS, _joined(products)), to_channels)
 
-    tiles = tf.map_fn(outputs, tiling.parts, fn_output_signature=tf.float32, parallel_iterations=1)
-    return tf.gather(tf.reshape(tiles, [-1, channels]), tiling.places)
+    tiles = tf.map_fn(outputs, tiling.index, fn_output_signature=tf.float32, parallel_iterations=1)
+    return tf.gather(tf.reshape(tiles, [-1, to_channels]), tiling.places)
 
 
 @_shared(_PIXELS, _PIXELS)
 def _filter_gradient(pixels: tf.Tensor, d_pixels: tf.Tensor, tiling: Tiling) -> tf.Tensor:
     """Compute the gradient of filters, [9, C x O], of `Tiling.padded` inputs and gradients."""
-    channels = tf.shape(d_pixels)[1]
+    from_channels, to_channels = tf.shape(pixels)[1], tf.shape(d_pixels)[1]
 
-    def add(total: tf.Tensor, first: tf.Tensor) -> tf.Tensor:
-        part = tiling.part(first)
-        d_outputs = _joined(tf.gather(d_pixels, tf.reshape(part[1:-1, 1:-1], [SIDE**2, -1])))
-        d_products = _split(tf.matmul(OUTPUTS, d_outputs, transpose_a=True), channels)
-        d_filters = tf.matmul(_inputs(pixels, part), d_products, transpose_a=True)
+    def add(total: tf.Tensor, part: tf.Tensor) -> tf.Tensor:
+        d_outputs = _joined(tf.gather(d_pixels, tf.gather(part, _MIDDLE)))
+        d_products = _split(tf.matmul(OUTPUTS, d_outputs, transpose_a=True), to_channels)
+        d_filters = tf.matmul(_inputs(pixels, part, from_channels), d_products, transpose_a=True)
         return total + tf.matmul(FILTERS, _joined(d_filters), transpose_a=True)
 
-    zeros = tf.zeros([9, tf.shape(pixels)[1] * channels])
-    return tf.foldl(add, tiling.parts, zeros, parallel_iterations=1)
+    zeros = tf.zeros([9, from_channels * to_channels])
+    return tf.foldl(add, tiling.index, zeros, parallel_iterations=1)
 
 
-def _inputs(pixels: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
-    """Gather and transform a part of the tiles: [36, K, C]."""
-    tiles = tf.gather(pixels, tf.reshape(index, [TILE**2, -1]))
-    return _split(tf.matmul(INPUTS, _joined(tiles)), tf.shape(pixels)[1])
+def _inputs(pixels: tf.Tensor, part: tf.Tensor, channels: tf.Tensor) -> tf.Tensor:
+    """Gather and transform a part of the tiles, their index [36, K]: [36, K, C]."""
+    return _split(tf.matmul(INPUTS, _joined(tf.gather(pixels, part))), channels)
 
 
 def _joined(tiles: tf.Tensor) -> tf.Tensor:

@@ -6,6 +6,7 @@ kernel for its types, and does it take from the host's memory what another leave
 
 import functools
 
+import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow.python.framework import config, op_def_registry
@@ -206,9 +207,11 @@ def test_a_gpu_can_do_all_of_an_export(network):
 
 
 def test_pixels_are_computed_on_a_gpu():
-    @tf.function(input_signature=[tf.TensorSpec([9, 9, 3]), *[tf.TensorSpec([None])] * 2])
-    def labels(scores, rows, columns):
-        pixels = grid.interpolate(scores, rows, columns, 1)
+    places = np.linspace(1, 8, 50, dtype=np.float32)
+
+    @tf.function(input_signature=[tf.TensorSpec([9, 9, 3])])
+    def labels(scores):
+        pixels = grid.interpolate(scores, places, places, 1)
         several = segmentation._log_mean_probabilities(tf.stack([pixels, pixels]))
         return grid.likeliest_labels(several), tf.nn.softmax(pixels)
 

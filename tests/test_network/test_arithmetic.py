@@ -118,12 +118,18 @@ def emulated_gpu(monkeypatch):
 
         return call
 
+    exact_einsum = tf.einsum
+
+    def einsum(equation, *operands):
+        return exact_einsum(equation, *map(as_tensorfloat32, operands))
+
     monkeypatch.setattr(arithmetic, "has_gpu", lambda: True)
     monkeypatch.setattr(tf.nn, "conv2d", rounding(tf.nn.conv2d))
     monkeypatch.setattr(tf.nn, "atrous_conv2d", rounding(tf.nn.atrous_conv2d))
     multiply = rounding(tf.matmul)
     monkeypatch.setattr(tf, "matmul", multiply)
     monkeypatch.setattr(type(tf.ones(1)), "__matmul__", multiply)
+    monkeypatch.setattr(tf, "einsum", einsum)
 
 
 def test_tf32_moves_scores_far_beyond_caffes(emulated_gpu, reference_model, caffe_blobs):
