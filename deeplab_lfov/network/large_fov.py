@@ -63,13 +63,29 @@ class LargeFOV:
         """Yield (layer name, output [N, h, w, channels]) from conv1_1 to fc8_voc12.
 
         Arguments as for `scores`; outputs in the type that is computed in, after the ReLU if any.
+        In training conv1_1 is not among them.
         """
         convolutions = convolutions or self.convolutions(training)
         drops = training and self.dropout
         seeds = self._mask_seeds(tf.shape(images)[0], seed) if drops else {}
-        yield from self._walk(
-            convolutions.rounded(pad_to_grid(images)), LAYERS, convolutions, seeds
-        )
+        x, layers = convolutions.rounded(pad_to_grid(images)), LAYERS
+        if training:
+            _, conv1_2, *layers = LAYERS
+            x = self._conv1_2(x, convolutions)
+            yield conv1_2.name, x
+        yield from self._walk(x, layers, convolutions, seeds)
+
+    def _conv1_2(self, images: tf.Tensor, convolutions: Convolutions) -> tf.Tensor:
+        """Compute conv1_2 for training, which keeps all blobs for the gradients but conv1_1.
+
+        As large as any and the cheapest by far, that one is computed again for its gradient.
+        """
+
+        def before_relu(images: tf.Tensor) -> tf.Tensor:
+            conv1_1 = _last(self._walk(images, LAYERS[:1], convolutions))
+            return convolutions.apply(conv1_1, LAYERS[1], {})
+
+        return tf.nn.relu(tf.recompute_grad(before_relu)(images))
 
     def early(self, images: tf.Tensor) -> tf.Tensor:
         """Compute pool2 for inference: images as for `scores`, but of 4k+1 by 4l+1 pixels.

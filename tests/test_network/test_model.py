@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from deeplab_lfov import DeepLabLFOVModel
+from deeplab_lfov.network.engine import Convolutions
 from deeplab_lfov.network.layers import filter_shapes
 from helpers import DATA, NARROW
 
@@ -129,6 +130,29 @@ def test_dropout_keeps_the_share_and_the_mean():
     share = tf.math.count_nonzero(kept).numpy() / tf.math.count_nonzero(fired).numpy()
     assert share == pytest.approx(0.25, abs=0.01)
     np.testing.assert_allclose(blobs["drop6"][kept], blobs["fc6"][kept] * 4)
+
+
+def test_conv1_1_is_computed_again_for_its_gradient_which_is_the_same(monkeypatch):
+    model = DeepLabLFOVModel(num_classes=2, width=NARROW, seed=0)
+    images = tf.random.stateless_normal([1, 33, 33, 3], [0, 1]) * 50
+    labels = tf.ones([1, 33, 33, 1], tf.uint8)
+    applied, apply = [], Convolutions.apply
+
+    def counted(self, x, layer, tilings):
+        applied.append(layer.name)
+        return apply(self, x, layer, tilings)
+
+    def gradients():
+        with tf.GradientTape() as tape:
+            loss = model.loss(images, labels, training=True, seed=[0, 0])
+        return tape.gradient(loss, model.parameters)
+
+    monkeypatch.setattr(Convolutions, "apply", counted)
+    found = gradients()
+    assert applied.count("conv1_1") == 2 and applied.count("conv2_1") == 1
+    monkeypatch.setattr(tf, "recompute_grad", lambda function: function)
+    for name, expected in gradients().items():
+        np.testing.assert_array_equal(found[name], expected)
 
 
 def test_training_with_dropout_needs_a_seed():
