@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deeplab_lfov.cli.command import run
+from deeplab_lfov.cli.command import leave, run
 from deeplab_lfov.cli.inference_flags import parser, settings_of
 from deeplab_lfov.console import print_error, progress
 from deeplab_lfov.data.image_files import read_image
@@ -159,3 +159,4 @@ def _line(path: Path, outputs: Outputs, shares: dict[str, float]) -> str:
 
 if __name__ == "__main__":
     run(main, parser())
+    leave()

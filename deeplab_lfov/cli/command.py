@@ -1,6 +1,7 @@
 """What the commands share when they run: how flags are parsed, and errors become one line."""
 
 import argparse
+import atexit
 import difflib
 import functools
 import os
@@ -8,6 +9,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Mapping
+from typing import NoReturn
 
 from deeplab_lfov.console import print_error
 from deeplab_lfov.errors import UserError
@@ -86,10 +88,10 @@ def run(main: Callable[[dict[str, object]], None], parser: Parser) -> None:
     warnings.filterwarnings("ignore", module="PIL")  # of EXIF data that pictures can do without
     try:
         main(parser.given())
-        sys.stdout.flush()
+        _flush()
     except UserError as error:
         print_error(error)
-        sys.stdout.flush()
+        _flush()
         if os.environ.get("TF_CONFIG"):  # threads of TensorFlow may wait for other workers forever
             sys.stderr.flush()
             os._exit(2)
@@ -102,3 +104,18 @@ def run(main: Callable[[dict[str, object]], None], parser: Parser) -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def leave() -> NoReturn:
+    """End a process that has done its work, 0.06 s sooner than by returning.
+
+    What is registered with atexit is done; the memory of Python and TensorFlow is left to the
+    system instead of being freed piece by piece.
+    """
+    atexit._run_exitfuncs()
+    _flush()
+    os._exit(0)
+
+
+def _flush() -> None:
+    print(end="", flush=True)  # sys.stdout is None if the process was started with it closed

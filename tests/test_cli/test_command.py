@@ -85,3 +85,18 @@ def test_unknown_flags_are_guessed(monkeypatch, typed, meant):
     assert f"unknown: {typed}" in str(error.value)
     assert ("did you mean" in str(error.value)) == bool(meant)
     assert f"did you mean --{meant}?" in str(error.value) or not meant
+
+
+def test_a_command_runs_with_its_output_closed(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["x"])
+    monkeypatch.setattr(sys, "stdout", None)
+    run(lambda given: None, Parser("Nothing."))
+
+
+def test_leaving_writes_what_was_printed_and_does_what_was_registered():
+    code = (
+        "import atexit\nfrom deeplab_lfov.cli.command import leave\n"
+        "atexit.register(print, 'registered')\nprint('printed')\nleave()\nprint('after')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "printed\nregistered\n", "")
