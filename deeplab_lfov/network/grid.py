@@ -34,12 +34,13 @@ def upsample_scores(
 
     height and width are at most 8k+1 and 8l+1 pixels; of larger grids the top left is taken.
     """
-    # By tensors, and not by a product, for the graph may be run on any device.
+    # Not by a matrix product, as a graph may be run on any device.
     for axis, size in ((-2, width), (-3, height)):
         places = tf.cast(tf.range(size), tf.float32) / STRIDE
         low = tf.cast(places, tf.int64)  # as int32 they would go through the host's memory
         high = tf.minimum(low + 1, tf.shape(scores, tf.int64)[axis] - 1)
-        scores = _between(scores, low, high, places - tf.cast(low, tf.float32), axis)
+        share = tf.reshape(places - tf.cast(low, tf.float32), [-1] + [1] * (-axis - 1))
+        scores = _between(scores, low, high, share, axis)
     return scores
 
 
@@ -54,18 +55,21 @@ def interpolate(
     be a part of the grid: its rows from `first` on, as many as the places need.
     """
     height, width = scores.shape[-3:-1]
-    scores, rows = _between(scores, *_neighbours(columns, width), -2), rows - first
+    scores, rows = _between(scores, *_neighbours(columns, width, -2)), rows - first
     if arithmetic.has_gpu():
-        return _between(scores, *_neighbours(rows, height), -3)
+        return _between(scores, *_neighbours(rows, height, -3))
     distances = np.abs(rows[:, np.newaxis] - np.arange(height, dtype=np.float32))
     # On CPUs a product is faster than gathers; on GPUs TF32 rounds it.
     return tf.einsum("rh,...hsc->...rsc", np.maximum(1 - distances, 0), scores)
 
 
-def _neighbours(places: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the cells before and after each place, and how far it is from one to the other."""
-    low = places.astype(np.int64)  # as int32 they would go through the host's memory
-    return low, np.minimum(low + 1, length - 1), places - low.astype(np.float32)
+def _neighbours(
+    places: np.ndarray, length: int, axis: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    """Return what `_between` takes of places on a side of so many cells, a negative axis."""
+    low = places.astype(np.int64)
+    share = (places - low.astype(np.float32)).reshape(-1, *[1] * (-axis - 1))
+    return low, np.minimum(low + 1, length - 1), share, axis
 
 
 def _between(
@@ -75,9 +79,12 @@ def _between(
     share: tf.Tensor | np.ndarray,
     axis: int,
 ) -> tf.Tensor:
-    """Interpolate linearly between two neighbours along a negative axis, in exact float32."""
+    """Interpolate linearly between two neighbours along a negative axis, in exact float32.
+
+    low and high int64 [P] are the neighbours; share [P, 1, ...] is how far to go from one to the
+    other.
+    """
     before, after = (tf.gather(scores, index, axis=axis) for index in (low, high))
-    share = share[(..., *[np.newaxis] * (-axis - 1))]
     return before * (1 - share) + after * share
 
 

@@ -63,7 +63,7 @@ class LargeFOV:
         """Yield (layer name, output [N, h, w, channels]) from conv1_1 to fc8_voc12.
 
         Arguments as for `scores`; outputs in the type that is computed in, after the ReLU if any.
-        In training conv1_1 is not among them.
+        In training the first is conv1_2, and gradients have no gradients.
         """
         convolutions = convolutions or self.convolutions(training)
         drops = training and self.dropout
@@ -78,7 +78,8 @@ class LargeFOV:
     def _conv1_2(self, images: tf.Tensor, convolutions: Convolutions) -> tf.Tensor:
         """Compute conv1_2 for training, which keeps all blobs for the gradients but conv1_1.
 
-        As large as any and the cheapest by far, that one is computed again for its gradient.
+        As large as any and the cheapest by far, that one is computed again. The ReLU's gradient
+        needs its output alone, which is kept anyway. Parameters have to be variables.
         """
 
         def before_relu(images: tf.Tensor) -> tf.Tensor:

@@ -72,10 +72,10 @@ def tiling(shape: tf.Tensor, dilation: int, channels: int) -> Tiling:
     """
     most = max(1, CACHED // (TILE**2 * channels))
     arrays = functools.partial(_tiling, dilation, most)  # in NumPy: a graph takes long to build
-    parts = tf.numpy_function(arrays, [shape], [tf.int32] * len(_TILING), stateful=False)
-    for part, spec in zip(parts, _TILING, strict=True):
-        part.set_shape(spec.shape)
-    return Tiling(*parts)
+    found = tf.numpy_function(arrays, [shape], [tf.int32] * len(_TILING), stateful=False)
+    for tensor, spec in zip(found, _TILING, strict=True):
+        tensor.set_shape(spec.shape)  # without an operation, unlike tf.ensure_shape
+    return Tiling(*found)
 
 
 def _tiling(dilation: int, most: int, shape: np.ndarray) -> list[np.ndarray]:

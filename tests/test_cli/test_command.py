@@ -1,5 +1,8 @@
+import functools
+import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -7,6 +10,7 @@ import pytest
 from deeplab_lfov import UserError
 from deeplab_lfov.cli import flags, train_flags
 from deeplab_lfov.cli.command import Parser, run
+from deeplab_lfov.console import progress
 from helpers import ROOT
 
 
@@ -87,16 +91,37 @@ def test_unknown_flags_are_guessed(monkeypatch, typed, meant):
     assert f"did you mean --{meant}?" in str(error.value) or not meant
 
 
-def test_a_command_runs_with_its_output_closed(monkeypatch):
+@pytest.mark.parametrize("closed", ["stdout", "stderr"])
+@pytest.mark.parametrize("error", [False, True])
+def test_a_command_runs_with_a_stream_closed(monkeypatch, closed, error):
+    def main(given):
+        with progress(range(3), 3, "pictures") as bar:
+            for number in bar:
+                bar.write(str(number))
+        if error:
+            raise UserError("what")
+
     monkeypatch.setattr(sys, "argv", ["x"])
-    monkeypatch.setattr(sys, "stdout", None)
-    run(lambda given: None, Parser("Nothing."))
+    monkeypatch.setattr(sys, closed, None)
+    with pytest.raises(SystemExit) if error else nullcontext():
+        run(main, Parser("Nothing."))
+    getattr(sys, closed).close()
 
 
-def test_leaving_writes_what_was_printed_and_does_what_was_registered():
-    code = (
-        "import atexit\nfrom deeplab_lfov.cli.command import leave\n"
-        "atexit.register(print, 'registered')\nprint('printed')\nleave()\nprint('after')\n"
+LEAVING = (
+    "import atexit\nfrom deeplab_lfov.cli.command import leave\n"
+    "atexit.register(print, 'registered')\nprint('printed')\nleave()\nprint('after')\n"
+)
+
+
+def test_leaving_writes_what_was_printed_and_does_what_was_registered(tmp_path):
+    (tmp_path / "script.py").write_text(LEAVING)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    run_python = functools.partial(
+        subprocess.run, cwd=tmp_path, env=environment, capture_output=True, text=True
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    done = run_python([sys.executable, "script.py"])
     assert (done.returncode, done.stdout, done.stderr) == (0, "printed\nregistered\n", "")
+    profiled = run_python([sys.executable, "-m", "cProfile", "-o", "profile", "script.py"])
+    assert (profiled.returncode, profiled.stdout) == (0, "printed\nafter\nregistered\n")
+    assert (tmp_path / "profile").exists()

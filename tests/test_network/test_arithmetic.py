@@ -126,9 +126,7 @@ def emulated_gpu(monkeypatch):
     monkeypatch.setattr(arithmetic, "has_gpu", lambda: True)
     monkeypatch.setattr(tf.nn, "conv2d", rounding(tf.nn.conv2d))
     monkeypatch.setattr(tf.nn, "atrous_conv2d", rounding(tf.nn.atrous_conv2d))
-    multiply = rounding(tf.matmul)
-    monkeypatch.setattr(tf, "matmul", multiply)
-    monkeypatch.setattr(type(tf.ones(1)), "__matmul__", multiply)
+    monkeypatch.setattr(tf, "matmul", rounding(tf.matmul))
     monkeypatch.setattr(tf, "einsum", einsum)
 
 
