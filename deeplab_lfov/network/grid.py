@@ -54,22 +54,19 @@ def interpolate(
     rows float32 [R] and columns float32 [S] are places on the grid, in cells. The scores given may
     be a part of the grid: its rows from `first` on, as many as the places need.
     """
-    height, width = scores.shape[-3:-1]
-    scores, rows = _between(scores, *_neighbours(columns, width, -2)), rows - first
-    if arithmetic.has_gpu():
-        return _between(scores, *_neighbours(rows, height, -3))
-    distances = np.abs(rows[:, np.newaxis] - np.arange(height, dtype=np.float32))
-    # On CPUs a product is faster than gathers; on GPUs TF32 rounds it.
+    scores, rows = _along(scores, columns, -2), rows - first
+    if arithmetic.has_gpu():  # which would round a product; on CPUs that is faster than gathers
+        return _along(scores, rows, -3)
+    distances = np.abs(rows[:, np.newaxis] - np.arange(scores.shape[-3], dtype=np.float32))
     return tf.einsum("rh,...hsc->...rsc", np.maximum(1 - distances, 0), scores)
 
 
-def _neighbours(
-    places: np.ndarray, length: int, axis: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-    """Return what `_between` takes of places on a side of so many cells, a negative axis."""
+def _along(scores: tf.Tensor | np.ndarray, places: np.ndarray, axis: int) -> tf.Tensor:
+    """Interpolate at places along a negative axis, in cells, float32 [P]."""
     low = places.astype(np.int64)
-    share = (places - low.astype(np.float32)).reshape(-1, *[1] * (-axis - 1))
-    return low, np.minimum(low + 1, length - 1), share, axis
+    high = np.minimum(low + 1, scores.shape[axis] - 1)
+    share = places - low.astype(np.float32)
+    return _between(scores, low, high, share.reshape(-1, *[1] * (-axis - 1)), axis)
 
 
 def _between(

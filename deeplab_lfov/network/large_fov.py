@@ -63,7 +63,7 @@ class LargeFOV:
         """Yield (layer name, output [N, h, w, channels]) from conv1_1 to fc8_voc12.
 
         Arguments as for `scores`; outputs in the type that is computed in, after the ReLU if any.
-        In training the first is conv1_2, and gradients have no gradients.
+        In training the first is conv1_2, and gradients that pass it have no gradients.
         """
         convolutions = convolutions or self.convolutions(training)
         drops = training and self.dropout
@@ -83,7 +83,7 @@ class LargeFOV:
         """
 
         def before_relu(images: tf.Tensor) -> tf.Tensor:
-            conv1_1 = _last(self._walk(images, LAYERS[:1], convolutions))
+            conv1_1 = tf.nn.relu(convolutions.apply(images, LAYERS[0], {}))
             return convolutions.apply(conv1_1, LAYERS[1], {})
 
         return tf.nn.relu(tf.recompute_grad(before_relu)(images))

@@ -110,7 +110,7 @@ def test_rounding_to_tensorfloat32():
 
 @pytest.fixture
 def emulated_gpu(monkeypatch):
-    """Round the operands of every convolution and matrix product, as if a GPU computed in TF32."""
+    """Round the operands of convolutions, tf.matmul and tf.einsum, as if a GPU computed in TF32."""
 
     def rounding(function):
         def call(one, two, *rest, **options):
