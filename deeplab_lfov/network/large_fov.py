@@ -70,23 +70,10 @@ class LargeFOV:
         seeds = self._mask_seeds(tf.shape(images)[0], seed) if drops else {}
         x, layers = convolutions.rounded(pad_to_grid(images)), LAYERS
         if training:
-            _, conv1_2, *layers = LAYERS
-            x = self._conv1_2(x, convolutions)
+            conv1_1, conv1_2, *layers = LAYERS
+            x = _not_keeping_the_first(x, conv1_1, conv1_2, convolutions)
             yield conv1_2.name, x
         yield from self._walk(x, layers, convolutions, seeds)
-
-    def _conv1_2(self, images: tf.Tensor, convolutions: Convolutions) -> tf.Tensor:
-        """Compute conv1_2 for training, which keeps all blobs for the gradients but conv1_1.
-
-        As large as any and the cheapest by far, that one is computed again. The ReLU's gradient
-        needs its output alone, which is kept anyway. Parameters have to be variables.
-        """
-
-        def before_relu(images: tf.Tensor) -> tf.Tensor:
-            conv1_1 = tf.nn.relu(convolutions.apply(images, LAYERS[0], {}))
-            return convolutions.apply(conv1_1, LAYERS[1], {})
-
-        return tf.nn.relu(tf.recompute_grad(before_relu)(images))
 
     def early(self, images: tf.Tensor) -> tf.Tensor:
         """Compute pool2 for inference: images as for `scores`, but of 4k+1 by 4l+1 pixels.
@@ -168,6 +155,21 @@ class PreparedLargeFOV(LargeFOV):
         if training:
             raise ValueError("what is prepared cannot be trained; load_model gives a model")
         return self._convolutions
+
+
+def _not_keeping_the_first(
+    x: tf.Tensor, first: Layer, second: Layer, convolutions: Convolutions
+) -> tf.Tensor:
+    """Compute two convolutions for training, which keeps every other blob for the gradients.
+
+    conv1_1, as large as any and the cheapest by far, is computed again. The last ReLU's gradient
+    needs its output alone, which is kept anyway. Parameters have to be variables.
+    """
+
+    def before_relu(x: tf.Tensor) -> tf.Tensor:
+        return convolutions.apply(tf.nn.relu(convolutions.apply(x, first, {})), second, {})
+
+    return tf.nn.relu(tf.recompute_grad(before_relu)(x))
 
 
 def _last(blobs: Iterator[tuple[str, tf.Tensor]]) -> tf.Tensor:

@@ -110,7 +110,7 @@ def test_rounding_to_tensorfloat32():
 
 @pytest.fixture
 def emulated_gpu(monkeypatch):
-    """Round the operands of convolutions, tf.matmul and tf.einsum, as if a GPU computed in TF32."""
+    """Round the operands of every convolution and matrix product, as if a GPU computed in TF32."""
 
     def rounding(function):
         def call(one, two, *rest, **options):
@@ -126,7 +126,9 @@ def emulated_gpu(monkeypatch):
     monkeypatch.setattr(arithmetic, "has_gpu", lambda: True)
     monkeypatch.setattr(tf.nn, "conv2d", rounding(tf.nn.conv2d))
     monkeypatch.setattr(tf.nn, "atrous_conv2d", rounding(tf.nn.atrous_conv2d))
-    monkeypatch.setattr(tf, "matmul", rounding(tf.matmul))
+    multiply = rounding(tf.matmul)
+    monkeypatch.setattr(tf, "matmul", multiply)
+    monkeypatch.setattr(type(tf.ones(1)), "__matmul__", multiply)
     monkeypatch.setattr(tf, "einsum", einsum)
 
 
