@@ -6,7 +6,6 @@ import difflib
 import functools
 import inspect
 import os
-import signal
 import sys
 import warnings
 from collections.abc import Callable, Mapping
@@ -27,6 +26,8 @@ ELSEWHERE = {
     **dict.fromkeys(("size", "crop_size"), "input_size"),
 }
 """What flags are called in other programs -> what they are called here."""
+
+_READER_GONE = 128 + 13  # as a process that ends by SIGPIPE, which Windows has no name for
 
 
 class Parser(argparse.ArgumentParser):
@@ -92,20 +93,28 @@ def run(main: Callable[[dict[str, object]], None], parser: Parser) -> None:
         main(parser.given())
         sys.stdout.flush()
     except UserError as error:
-        print_error(error)
-        sys.stdout.flush()
-        if os.environ.get("TF_CONFIG"):  # threads of TensorFlow may wait for other workers forever
-            sys.stderr.flush()
-            os._exit(2)
-        sys.exit(2)
+        _end(2, error)
     except BrokenPipeError:  # the reader of our output has gone, as in `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(128 + signal.SIGPIPE)
+        _end(_READER_GONE)
     except OSError as error:  # a path that may not be looked at, an output that is full
-        print_error(UserError(f"{error.filename or 'output'}: {error.strerror or error}"))
-        sys.exit(2)
+        _end(2, UserError(f"{error.filename or 'output'}: {error.strerror or error}"))
     except KeyboardInterrupt:
-        sys.exit(130)
+        _end(130)
+
+
+def _end(status: int, error: UserError | None = None) -> None:
+    """Exit with a status, after the error's line, though nobody may take what is written."""
+    for stream, write in (
+        (sys.stderr, lambda: error and print_error(error)),
+        (sys.stdout, sys.stdout.flush),
+    ):
+        try:
+            write()
+        except OSError:  # and what waits to be written would fail again at the exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    if os.environ.get("TF_CONFIG"):  # threads of TensorFlow may wait for other workers forever
+        os._exit(status)
+    sys.exit(status)
 
 
 def _open_closed_streams() -> None:

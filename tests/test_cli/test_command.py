@@ -108,6 +108,52 @@ def test_a_command_runs_with_streams_closed(tmp_path, closed, status):
     assert done.returncode == status, done
 
 
+NO_SPACE = "error: output: No space left on device\n"
+FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+
+
+@pytest.mark.parametrize(
+    ("output", "length", "mistake", "status", "line"),
+    [
+        pytest.param(">/dev/full", 9, "", 2, NO_SPACE, marks=FULL),
+        pytest.param(">/dev/full", 20_000, "", 2, NO_SPACE, marks=FULL),
+        pytest.param(">/dev/full", 9, "what", 2, "error: what\n", marks=FULL),
+        pytest.param("2>/dev/full", 9, "what", 2, "", marks=FULL),
+        pytest.param(">/dev/full 2>&1", 9, "what", 2, "", marks=FULL),
+        (">&9", 9, "", 141, ""),
+        (">&9", 20_000, "", 141, ""),
+        (">&9", 9, "what", 2, "error: what\n"),
+        (">&9 2>&1", 9, "what", 2, ""),
+    ],
+)
+@pytest.mark.parametrize("workers", ["", "{}"])
+def test_a_command_ends_as_it_should_where_nobody_takes_its_output(
+    tmp_path, output, length, mistake, status, line, workers
+):
+    """Descriptor 9 is a pipe whose reader has gone."""
+    (tmp_path / "script.py").write_text(
+        "from deeplab_lfov import UserError\nfrom deeplab_lfov.cli.command import Parser, run\n"
+        f"def main(given):\n    print('x' * {length})\n"
+        f"    if {mistake!r}:\n        raise UserError({mistake!r})\n"
+        "run(main, Parser('Nothing.'))\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "TF_CONFIG": workers}
+    environment.pop("PYTHONUNBUFFERED", None)  # else the output fails before the mistake
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = f"{shlex.quote(sys.executable)} script.py {output.replace('9', str(writer))}"
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        pass_fds=[writer],
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (status, line)
+
+
 LEAVING = (
     "import atexit\nfrom deeplab_lfov.cli.command import leave\n"
     "atexit.register(print, 'registered')\nprint('printed')\nleave()\nprint('after')\n"
