@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NoReturn
 
 from deeplab_lfov.console import print_error
 from deeplab_lfov.errors import UserError
@@ -27,7 +28,7 @@ ELSEWHERE = {
 }
 """What flags are called in other programs -> what they are called here."""
 
-_READER_GONE = 128 + 13  # as a process that ends by SIGPIPE, which Windows has no name for
+_READER_GONE = 128 + 13  # as of a process that SIGPIPE ends; Windows lacks the name
 
 
 class Parser(argparse.ArgumentParser):
@@ -100,21 +101,28 @@ def run(main: Callable[[dict[str, object]], None], parser: Parser) -> None:
         _end(2, UserError(f"{error.filename or 'output'}: {error.strerror or error}"))
     except KeyboardInterrupt:
         _end(130)
+    except SystemExit:  # of --help, or with a status of main's own
+        _write_out()
+        raise
 
 
-def _end(status: int, error: UserError | None = None) -> None:
-    """Exit with a status, after the error's line, though nobody may take what is written."""
-    for stream, write in (
-        (sys.stderr, lambda: error and print_error(error)),
-        (sys.stdout, sys.stdout.flush),
-    ):
-        try:
-            write()
-        except OSError:  # and what waits to be written would fail again at the exit
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+def _end(status: int, error: UserError | None = None) -> NoReturn:
+    """Exit with a status, after the error's line."""
+    _write_out(error)
     if os.environ.get("TF_CONFIG"):  # threads of TensorFlow may wait for other workers forever
         os._exit(status)
     sys.exit(status)
+
+
+def _write_out(error: UserError | None = None) -> None:
+    """Write what was printed, then the error's line; what a stream cannot take is dropped."""
+    for number, stream in ((1, sys.stdout), (2, sys.stderr)):
+        try:
+            if error and stream is sys.stderr:
+                print_error(error)
+            stream.flush()
+        except OSError:  # Python would try again when it exits, and change the status
+            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
 
 
 def _open_closed_streams() -> None:
@@ -140,6 +148,5 @@ def leave() -> None:
     if script.f_back or sys.flags.inspect:
         return
     atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    _write_out()
     os._exit(0)

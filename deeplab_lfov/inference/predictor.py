@@ -59,11 +59,11 @@ class Predictor:
             crf=crf,
             precision=precision,
         )
+        if isinstance(network, LargeFOV):
+            self.model, self.classes = network, voc_classes(network.num_classes)
+        else:
+            self.model, self.classes = load_prepared(network, precision)
         with explaining_lack_of_memory(lambda: "end other programs", " for the network"):
-            if isinstance(network, LargeFOV):
-                self.model, self.classes = network, voc_classes(network.num_classes)
-            else:
-                self.model, self.classes = load_prepared(network, precision)
             self._network = TracedNetwork(self.model)
         if crf and self.model.num_classes == 1:
             raise UserError("a CRF needs two classes or more and the network has one; leave it out")

@@ -108,50 +108,72 @@ def test_a_command_runs_with_streams_closed(tmp_path, closed, status):
     assert done.returncode == status, done
 
 
-NO_SPACE = "error: output: No space left on device\n"
-FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+@pytest.fixture
+def outputs():
+    """Give what a stream may be: a pipe, one whose reader has gone, and a device that is full."""
+    reader, gone = os.pipe()
+    os.close(reader)
+    found = {"": subprocess.PIPE, "gone": gone}
+    if Path("/dev/full").exists():
+        found["full"] = os.open("/dev/full", os.O_WRONLY)
+    yield found
+    for name in filter(None, found):
+        os.close(found[name])
+
+
+PRINTED, LONG, MISTAKE = "print('x')", "print('x' * 20_000)", "print('x'); raise UserError('what')"
+WHAT, NO_SPACE = "error: what\n", "error: output: No space left on device\n"
 
 
 @pytest.mark.parametrize(
-    ("output", "length", "mistake", "status", "line"),
+    ("stdout", "stderr", "work", "status", "line"),
     [
-        pytest.param(">/dev/full", 9, "", 2, NO_SPACE, marks=FULL),
-        pytest.param(">/dev/full", 20_000, "", 2, NO_SPACE, marks=FULL),
-        pytest.param(">/dev/full", 9, "what", 2, "error: what\n", marks=FULL),
-        pytest.param("2>/dev/full", 9, "what", 2, "", marks=FULL),
-        pytest.param(">/dev/full 2>&1", 9, "what", 2, "", marks=FULL),
-        (">&9", 9, "", 141, ""),
-        (">&9", 20_000, "", 141, ""),
-        (">&9", 9, "what", 2, "error: what\n"),
-        (">&9 2>&1", 9, "what", 2, ""),
+        ("full", "", PRINTED, 2, NO_SPACE),
+        ("full", "", LONG, 2, NO_SPACE),
+        ("full", "", MISTAKE, 2, WHAT),
+        ("full", "", f"{PRINTED}; sys.exit(1)", 1, ""),
+        ("full", "full", MISTAKE, 2, ""),
+        ("", "full", MISTAKE, 2, ""),
+        ("gone", "", PRINTED, 141, ""),
+        ("gone", "", LONG, 141, ""),
+        ("gone", "", MISTAKE, 2, WHAT),
+        ("gone", "", f"{PRINTED}; sys.exit(1)", 1, ""),
+        ("gone", "gone", MISTAKE, 2, ""),
+        ("gone", "gone", "sys.stderr.write('bar'); sys.stderr.flush()", 141, ""),
+        ("", "gone", "warnings.warn('x'); raise KeyboardInterrupt", 130, ""),
     ],
 )
-@pytest.mark.parametrize("workers", ["", "{}"])
-def test_a_command_ends_as_it_should_where_nobody_takes_its_output(
-    tmp_path, output, length, mistake, status, line, workers
+def test_a_status_stays_where_output_cannot_be_written(
+    tmp_path, outputs, stdout, stderr, work, status, line
 ):
-    """Descriptor 9 is a pipe whose reader has gone."""
-    (tmp_path / "script.py").write_text(
-        "from deeplab_lfov import UserError\nfrom deeplab_lfov.cli.command import Parser, run\n"
-        f"def main(given):\n    print('x' * {length})\n"
-        f"    if {mistake!r}:\n        raise UserError({mistake!r})\n"
-        "run(main, Parser('Nothing.'))\n"
+    if not {stdout, stderr} <= outputs.keys():
+        pytest.skip("no device that is always full")
+    done = _run(tmp_path, work, stdout=outputs[stdout], stderr=outputs[stderr])
+    assert (done.returncode, done.stderr or "") == (status, line)
+
+
+@pytest.mark.parametrize(
+    ("work", "status"),
+    [(MISTAKE, 2), ("raise OSError('what')", 2), ("raise BrokenPipeError", 141)],
+)
+def test_a_worker_does_not_wait_for_its_threads(tmp_path, work, status):
+    waiting = "threading.Thread(target=threading.Event().wait).start(); "
+    done = _run(tmp_path, waiting + work, "{}", capture_output=True)
+    assert done.returncode == status
+
+
+def _run(folder, work, workers="", **streams):
+    """Run a script whose main does some work."""
+    (folder / "script.py").write_text(
+        "import sys, threading, warnings\nfrom deeplab_lfov import UserError\n"
+        "from deeplab_lfov.cli.command import Parser, run\n"
+        f"def main(given):\n    {work}\nrun(main, Parser('Nothing.'))\n"
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT), "TF_CONFIG": workers}
     environment.pop("PYTHONUNBUFFERED", None)  # else the output fails before the mistake
-    reader, writer = os.pipe()
-    os.close(reader)
-    command = f"{shlex.quote(sys.executable)} script.py {output.replace('9', str(writer))}"
-    done = subprocess.run(
-        ["bash", "-c", command],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        pass_fds=[writer],
+    return subprocess.run(
+        [sys.executable, "script.py"], cwd=folder, env=environment, text=True, timeout=60, **streams
     )
-    os.close(writer)
-    assert (done.returncode, done.stderr) == (status, line)
 
 
 LEAVING = (
