@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -18,6 +18,10 @@ from deeplab_lfov.files import writable_folder
 
 DRIVER = Path("/proc/driver/nvidia/version")
 """What NVIDIA's driver for Linux shows of itself; under WSL2 there is nvidia-smi only."""
+
+OPTIONAL = ("h5py", "scipy", "jax")
+"""What TensorFlow imports where it is installed, for a copy of Keras that is not tf.keras and to
+convert JAX's models; no command does either. The first two take 20 MB and 0.1 s."""
 
 
 def start_tensorflow(alone: bool = True, autotune: bool = True) -> str:
@@ -31,7 +35,7 @@ def start_tensorflow(alone: bool = True, autotune: bool = True) -> str:
     if not autotune:
         os.environ.setdefault("TF_CUDNN_USE_AUTOTUNE", "0")
     with _without_garbage_collection():
-        load_tensorflow("2" if alone else "3")
+        load_tensorflow("2" if alone else "3", OPTIONAL)
         gc.freeze()  # what an import makes stays, and scans of it cost time
 
     import tensorflow as tf
@@ -56,18 +60,19 @@ def warm_up() -> None:
     threading.Thread(target=multiply).start()
 
 
-def load_tensorflow(log_level: str = "2") -> None:
+def load_tensorflow(log_level: str = "2", hidden: Sequence[str] = ()) -> None:
     """Load TensorFlow, and look for GPUs, without its chatter, and with oneDNN where it pays.
 
     TF_CPP_MIN_LOG_LEVEL=0 in the environment brings the chatter back, log_level is what it is
-    otherwise. Raises UserError where there is no room for temporary files: TensorFlow writes code
-    there, and goes wrong without a word where it cannot.
+    otherwise. hidden: packages to hide from it, if Keras stays out, which might want them. Raises
+    UserError where there is no room for temporary files: TensorFlow writes code there, and goes
+    wrong without a word where it cannot.
     """
     writable_folder(tempfile.gettempdir(), "TMPDIR names another")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # off by default on older x86: 4x slower
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # else it takes all of the memory
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", log_level)
-    with quiet_stderr(), _without_garbage_collection(), _without_keras():
+    with quiet_stderr(), _without_garbage_collection(), _without_keras(hidden):
         import tensorflow as tf
 
         for module in (tf, tf.compat.v1):  # which list a Keras that is missing as None
@@ -109,21 +114,25 @@ def _has_driver() -> bool:
 
 
 @contextmanager
-def _without_keras() -> Iterator[None]:
+def _without_keras(hidden: Sequence[str] = ()) -> Iterator[None]:
     """Let an import of TensorFlow leave Keras, 0.4 s and 50 MB, until somebody asks for tf.keras.
 
     TensorFlow loads Keras at once but for one thing: told to take the old one, tf_keras, it goes on
-    without where that is not installed.
+    without where that is not installed. hidden: packages that it is to leave, too.
     """
     name = "TF_USE_LEGACY_KERAS"
     if name in os.environ or importlib.util.find_spec("tf_keras"):
         yield
         return
     os.environ[name] = "1"
+    hidden = [package for package in hidden if package not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # None: as if it were not installed
     try:
         yield
     finally:
         del os.environ[name]
+        for package in hidden:
+            del sys.modules[package]
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """How TensorFlow comes into a process: by the commands, and by the package's names."""
 
+import importlib
+import json
 import os
 import subprocess
 import sys
@@ -55,6 +57,30 @@ def test_keras_is_left_unless_another_would_come_in_its_place(monkeypatch, given
     with startup._without_keras():
         assert os.environ.get(name) == during
     assert os.environ.get(name) == given
+
+
+def test_a_command_starts_without_what_tensorflow_can_do_without():
+    code = (
+        "import importlib.util, sys\nfrom deeplab_lfov.startup import OPTIONAL, start_tensorflow\n"
+        "start_tensorflow()\nused = sys.modules.keys() & {*OPTIONAL}\n"
+        "assert not used or importlib.util.find_spec('tf_keras')\n"
+        "import h5py\nfrom tensorflow.keras import layers\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("spec", [None, "there"])
+def test_packages_are_hidden_while_keras_is_left(monkeypatch, spec):
+    monkeypatch.delenv("TF_USE_LEGACY_KERAS", raising=False)
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
+    monkeypatch.setattr(startup.importlib.util, "find_spec", lambda _: spec)
+    with pytest.raises(ZeroDivisionError), startup._without_keras(["colorsys", "json"]):
+        assert ("colorsys" in sys.modules) == (spec is None)
+        assert importlib.import_module("json") is json
+        _ = 1 / 0
+    assert "colorsys" not in sys.modules
+    assert importlib.import_module("colorsys").__name__ == "colorsys"
 
 
 @pytest.fixture
