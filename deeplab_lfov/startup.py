@@ -20,8 +20,8 @@ DRIVER = Path("/proc/driver/nvidia/version")
 """What NVIDIA's driver for Linux shows of itself; under WSL2 there is nvidia-smi only."""
 
 OPTIONAL = ("h5py", "scipy", "jax")
-"""What TensorFlow imports where it is installed, for a copy of Keras that is not tf.keras and to
-convert JAX's models; no command does either. The first two take 20 MB and 0.1 s."""
+"""What TensorFlow imports where it is installed: for its own old copy of Keras, which is not
+tf.keras, and to convert JAX's models. The first two take 20 MB and 0.1 s."""
 
 
 def start_tensorflow(alone: bool = True, autotune: bool = True) -> str:
@@ -35,7 +35,8 @@ def start_tensorflow(alone: bool = True, autotune: bool = True) -> str:
     if not autotune:
         os.environ.setdefault("TF_CUDNN_USE_AUTOTUNE", "0")
     with _without_garbage_collection():
-        load_tensorflow("2" if alone else "3", OPTIONAL)
+        hidden = () if "tensorflow" in sys.modules else OPTIONAL
+        load_tensorflow("2" if alone else "3", hidden)
         gc.freeze()  # what an import makes stays, and scans of it cost time
 
     import tensorflow as tf
@@ -126,13 +127,13 @@ def _without_keras(hidden: Sequence[str] = ()) -> Iterator[None]:
         return
     os.environ[name] = "1"
     hidden = [package for package in hidden if package not in sys.modules]
-    sys.modules.update(dict.fromkeys(hidden))  # None: as if it were not installed
+    sys.modules.update(dict.fromkeys(hidden))  # None: as if they were not installed
     try:
         yield
     finally:
         del os.environ[name]
         for package in hidden:
-            del sys.modules[package]
+            sys.modules.pop(package, None)
 
 
 @contextmanager

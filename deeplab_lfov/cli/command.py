@@ -86,12 +86,17 @@ class _Formatter(argparse.HelpFormatter):
 def run(main: Callable[[dict[str, object]], None], parser: Parser) -> None:
     """Parse the command line and run main on the flags that were given.
 
-    A UserError becomes one `error:` line and status 2.
+    A UserError becomes one `error:` line and status 2, and so do an output that is full and a path
+    that may not be looked at; a reader of the output who has gone is status 141, Ctrl-C 130.
     """
     warnings.filterwarnings("ignore", module="PIL")  # of EXIF data that pictures can do without
     _open_closed_streams()
     try:
-        main(parser.given())
+        try:
+            main(parser.given())
+        except SystemExit as ended:  # with a status that stays, or of --help, whose text counts
+            _write_out() if ended.code else sys.stdout.flush()
+            raise
         sys.stdout.flush()
     except UserError as error:
         _end(2, error)
@@ -101,9 +106,6 @@ def run(main: Callable[[dict[str, object]], None], parser: Parser) -> None:
         _end(2, UserError(f"{error.filename or 'output'}: {error.strerror or error}"))
     except KeyboardInterrupt:
         _end(130)
-    except SystemExit:  # of --help, or with a status of main's own
-        _write_out()
-        raise
 
 
 def _end(status: int, error: UserError | None = None) -> NoReturn:

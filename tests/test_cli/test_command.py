@@ -131,12 +131,14 @@ WHAT, NO_SPACE = "error: what\n", "error: output: No space left on device\n"
         ("full", "", PRINTED, 2, NO_SPACE),
         ("full", "", LONG, 2, NO_SPACE),
         ("full", "", MISTAKE, 2, WHAT),
+        ("full", "", f"{PRINTED}; sys.exit()", 2, NO_SPACE),
         ("full", "", f"{PRINTED}; sys.exit(1)", 1, ""),
         ("full", "full", MISTAKE, 2, ""),
         ("", "full", MISTAKE, 2, ""),
         ("gone", "", PRINTED, 141, ""),
         ("gone", "", LONG, 141, ""),
         ("gone", "", MISTAKE, 2, WHAT),
+        ("gone", "", f"{PRINTED}; sys.exit()", 141, ""),
         ("gone", "", f"{PRINTED}; sys.exit(1)", 1, ""),
         ("gone", "gone", MISTAKE, 2, ""),
         ("gone", "gone", "sys.stderr.write('bar'); sys.stderr.flush()", 141, ""),
@@ -154,7 +156,12 @@ def test_a_status_stays_where_output_cannot_be_written(
 
 @pytest.mark.parametrize(
     ("work", "status"),
-    [(MISTAKE, 2), ("raise OSError('what')", 2), ("raise BrokenPipeError", 141)],
+    [
+        (MISTAKE, 2),
+        ("raise OSError('what')", 2),
+        ("raise BrokenPipeError", 141),
+        ("raise KeyboardInterrupt", 130),
+    ],
 )
 def test_a_worker_does_not_wait_for_its_threads(tmp_path, work, status):
     waiting = "threading.Thread(target=threading.Event().wait).start(); "

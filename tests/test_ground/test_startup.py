@@ -66,7 +66,9 @@ def test_a_command_starts_without_what_tensorflow_can_do_without():
         "assert not used or importlib.util.find_spec('tf_keras')\n"
         "import h5py\nfrom tensorflow.keras import layers\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    fresh = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=fresh)
     assert done.returncode == 0, done.stderr
 
 
