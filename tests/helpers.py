@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -87,6 +88,11 @@ def rows_of_line(picture, color):
 
 BLUE, ORANGE = (31, 119, 180), (255, 127, 14)
 """Matplotlib's tab:blue and tab:orange."""
+
+
+def environment_with_package(**changes):
+    """Return the environment, changed, for scripts that lie elsewhere than the package."""
+    return os.environ | {"PYTHONPATH": str(ROOT)} | changes
 
 
 def under_memory_limit(gigabytes, code, *arguments):

@@ -94,8 +94,11 @@ def run(main: Callable[[dict[str, object]], None], parser: Parser) -> None:
     try:
         try:
             main(parser.given())
-        except SystemExit as ended:  # with a status that stays, or of --help, whose text counts
-            _write_out() if ended.code else sys.stdout.flush()
+        except SystemExit as ended:
+            if ended.code:  # a status of main's own, which stays
+                _write_out()
+            else:  # of --help, say, whose text has to be written
+                sys.stdout.flush()
             raise
         sys.stdout.flush()
     except UserError as error:

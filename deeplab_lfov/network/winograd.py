@@ -193,7 +193,7 @@ def _input_gradient(d_pixels: tf.Tensor, turned: tf.Tensor, tiling: Tiling) -> t
 
 def _products(pixels: tf.Tensor, filters: tf.Tensor, tiling: Tiling, transpose: bool) -> tf.Tensor:
     """Convolve from C to O channels of the filters; with transpose from O to C."""
-    from_channels, to_channels = tf.unstack(tf.shape(filters)[1:])[:: -1 if transpose else 1]
+    from_channels, to_channels = tf.shape(pixels)[1], tf.shape(filters)[1 if transpose else 2]
 
     def outputs(part: tf.Tensor) -> tf.Tensor:
         inputs = _inputs(pixels, part, from_channels)

@@ -3,6 +3,7 @@ import os
 import shlex
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from deeplab_lfov import UserError
 from deeplab_lfov.cli import flags, train_flags
 from deeplab_lfov.cli.command import Parser, run
-from helpers import ROOT
+from helpers import ROOT, environment_with_package
 
 
 @pytest.mark.parametrize("name", ["train", "evaluate", "inference"])
@@ -93,16 +94,13 @@ def test_unknown_flags_are_guessed(monkeypatch, typed, meant):
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
 @pytest.mark.parametrize("status", [0, 2])
 def test_a_command_runs_with_streams_closed(tmp_path, closed, status):
-    (tmp_path / "script.py").write_text(
-        "from deeplab_lfov import UserError\nfrom deeplab_lfov.cli.command import Parser, run\n"
-        "from deeplab_lfov.console import progress, quiet_stderr\n"
-        "def main(given):\n"
-        "    with quiet_stderr(), progress(range(3), 3, 'pictures') as bar:\n"
-        "        for number in bar:\n            bar.write(str(number))\n"
-        f"    if {status}:\n        raise UserError('what')\n"
-        "run(main, Parser('Nothing.'))\n"
+    _write_script(
+        tmp_path,
+        "with quiet_stderr(), progress(range(3), 3, 'pictures') as bar:\n"
+        "    for number in bar:\n        bar.write(str(number))\n"
+        f"if {status}:\n    raise UserError('what')\n",
     )
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment = environment_with_package()
     command = f"{shlex.quote(sys.executable)} script.py {closed}"
     done = subprocess.run(command, shell=True, cwd=tmp_path, env=environment, capture_output=True)
     assert done.returncode == status, done
@@ -171,15 +169,20 @@ def test_a_worker_does_not_wait_for_its_threads(tmp_path, work, status):
 
 def _run(folder, work, workers="", **streams):
     """Run a script whose main does some work."""
-    (folder / "script.py").write_text(
-        "import sys, threading, warnings\nfrom deeplab_lfov import UserError\n"
-        "from deeplab_lfov.cli.command import Parser, run\n"
-        f"def main(given):\n    {work}\nrun(main, Parser('Nothing.'))\n"
-    )
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "TF_CONFIG": workers}
+    _write_script(folder, work)
+    environment = environment_with_package(TF_CONFIG=workers)
     environment.pop("PYTHONUNBUFFERED", None)  # else the output fails before the mistake
     return subprocess.run(
         [sys.executable, "script.py"], cwd=folder, env=environment, text=True, timeout=60, **streams
+    )
+
+
+def _write_script(folder, work):
+    (folder / "script.py").write_text(
+        "import sys, threading, warnings\nfrom deeplab_lfov import UserError\n"
+        "from deeplab_lfov.cli.command import Parser, run\n"
+        "from deeplab_lfov.console import progress, quiet_stderr\n"
+        f"def main(given):\n{textwrap.indent(work, '    ')}\nrun(main, Parser('Nothing.'))\n"
     )
 
 
@@ -191,7 +194,7 @@ LEAVING = (
 
 def test_leaving_writes_what_was_printed_and_does_what_was_registered(tmp_path):
     (tmp_path / "script.py").write_text(LEAVING)
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment = environment_with_package()
     run_python = functools.partial(
         subprocess.run, cwd=tmp_path, env=environment, capture_output=True, text=True
     )

@@ -32,9 +32,7 @@ assert tf.optimizers.SGD.__module__.startswith("keras.")
 
 
 def test_tensorflow_comes_when_it_is_needed_and_without_chatter():
-    fresh = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
-    command = [sys.executable, "-c", NAMES_THEN_COMMAND]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=fresh)
+    done = _in_a_fresh_process(NAMES_THEN_COMMAND)
     assert done.returncode == 0 and done.stderr == "" and len(done.stdout.splitlines()) == 1
 
 
@@ -66,10 +64,15 @@ def test_a_command_starts_without_what_tensorflow_can_do_without():
         "assert not used or importlib.util.find_spec('tf_keras')\n"
         "import h5py\nfrom tensorflow.keras import layers\n"
     )
+    done = _in_a_fresh_process(code)
+    assert done.returncode == 0, done.stderr
+
+
+def _in_a_fresh_process(code):
+    """Run Python code where nobody has set anything of TensorFlow's."""
     fresh = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=fresh)
-    assert done.returncode == 0, done.stderr
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=fresh)
 
 
 @pytest.mark.parametrize("spec", [None, "there"])

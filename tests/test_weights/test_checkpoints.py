@@ -1,4 +1,3 @@
-import os
 import subprocess
 import sys
 
@@ -13,7 +12,7 @@ from deeplab_lfov.weights import checkpoints
 from deeplab_lfov.weights.checkpoints import export_weights
 from deeplab_lfov.weights.formats import locate, read_tensors, read_weights, stored_weights
 from deeplab_lfov.weights.tf_checkpoint import checkpoints_in
-from helpers import DATA, NARROW, ROOT
+from helpers import DATA, NARROW, environment_with_package
 
 FACTS = {"class_names", "class_colors", "void_colors", "settings"}
 NAMES = tuple(f"thing {number}" for number in range(21))
@@ -255,7 +254,7 @@ for step in itertools.count(1):
 
 @pytest.mark.parametrize("saves", [3, 17])
 def test_a_kill_leaves_whole_checkpoints_only(tmp_path, saves):
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment = environment_with_package()
     command = [sys.executable, "-c", SAVE_FOREVER, str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         for _ in range(saves):
