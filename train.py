@@ -10,7 +10,8 @@ from deeplab_lfov.cli.train_flags import parser
 from deeplab_lfov.distributed.cluster import find_cluster
 from deeplab_lfov.distributed.fingerprint import fingerprint
 from deeplab_lfov.distributed.meeting import Meeting
-from deeplab_lfov.errors import printable
+from deeplab_lfov.errors import few, printable
+from deeplab_lfov.network.layers import HEAD
 from deeplab_lfov.startup import start_tensorflow
 from deeplab_lfov.training.settings import EXTENDING, TrainSettings, decisive
 
@@ -96,7 +97,9 @@ def _train(settings: TrainSettings, start: Start, meeting: Meeting) -> None:
         batch_size=settings.crops_per_step,
         input_size=settings.input_size,
     )
-    trainer.train(settings.num_steps, settings.save_pred_every, settings.val_every)
+    trainer.train(
+        settings.num_steps, settings.save_pred_every, settings.val_every, settings.patience
+    )
     if chief:
         print(record.finish())
 
@@ -113,7 +116,8 @@ def _plan(
     origin = "random filters"
     if start.path:
         origin = str(start.path)
-        origin += ", the last layer afresh" if settings.not_restore_last and not start.run else ""
+        fresh = start.fit.untrained or ((HEAD,) if settings.not_restore_last else ())
+        origin += f", {few(fresh)} afresh" if fresh and not start.run else ""
     (height, width), first = settings.input_size, int(solver.global_step.numpy()) + 1
     lines = [
         f"data     {settings.data_list} in {settings.data_dir}",

@@ -102,12 +102,12 @@ def main(given: dict[str, object]) -> None:
     start_tensorflow()
 
     rows = _without_head(_rows(settings), settings)
-    model = _model(rows, settings)
+    model, fresh = _model(rows, settings)
     for line in _table(rows, model):
         print(line)
 
     try:
-        _write(model, checkpoint, npz, skeleton)
+        _write(model, fresh, checkpoint, npz, skeleton)
     except UserError:
         for path in (*folder.glob(f"{checkpoint.name}.*"), npz, skeleton):
             path.unlink(missing_ok=True)  # nothing was there before
@@ -115,16 +115,19 @@ def main(given: dict[str, object]) -> None:
     print(f"{model.num_parameters:,} parameters in {checkpoint}, {npz} and {skeleton}")
 
 
-def _write(model: DeepLabLFOVModel, checkpoint: Path, npz: Path, skeleton: Path) -> None:
-    from deeplab_lfov.weights.checkpoints import export_weights
+def _write(
+    model: DeepLabLFOVModel, fresh: list[str], checkpoint: Path, npz: Path, skeleton: Path
+) -> None:
+    from deeplab_lfov.weights.checkpoints import UNTRAINED, export_weights
 
     tensors = {name: parameter.numpy() for name, parameter in model.parameters.items()}
+    mark = {UNTRAINED: np.array(fresh)} if fresh else {}
     with whole_file(npz) as partial:
-        np.savez(partial, **tensors)
+        np.savez(partial, **tensors, **mark)
     with whole_file(skeleton) as partial:
         shapes = [json.dumps([name, tensor.shape]) for name, tensor in tensors.items()]
         partial.write_text("[" + ",\n ".join(shapes) + "]\n", encoding="utf-8")
-    export_weights(model, checkpoint)
+    export_weights(model, checkpoint, fresh)
 
 
 def _rows(settings: Settings) -> list[Converted]:
@@ -216,8 +219,8 @@ def _without_head(rows: list[Converted], settings: Settings) -> list[Converted]:
     return rest if settings.head == "init" else rows
 
 
-def _model(rows: list[Converted], settings: Settings) -> DeepLabLFOVModel:
-    """Make the network with the rows' tensors, and fresh filters where there are none."""
+def _model(rows: list[Converted], settings: Settings) -> tuple[DeepLabLFOVModel, list[str]]:
+    """Make the network with the rows' tensors; the layers that have none start afresh, small."""
     from deeplab_lfov.network.model import DeepLabLFOVModel
     from deeplab_lfov.weights.checkpoints import fit_of, set_parameters
 
@@ -234,7 +237,8 @@ def _model(rows: list[Converted], settings: Settings) -> DeepLabLFOVModel:
     model = DeepLabLFOVModel(num_classes, fit.width, seed=settings.seed)
     fresh = [layer for layer in _may_start_afresh(tensors) if f"{layer}/w" not in tensors]
     set_parameters(model, tensors, settings.source, skip=fresh)
-    return model
+    model.start_afresh(fresh, settings.seed)
+    return model, fresh
 
 
 def _may_start_afresh(tensors: dict[str, np.ndarray]) -> tuple[str, ...]:
@@ -250,7 +254,7 @@ def _table(rows: list[Converted], model: DeepLabLFOVModel) -> list[str]:
     }
     lines = []
     for name, parameter in model.parameters.items():
-        kind = "Xavier" if name.endswith("/w") else "zeros"
+        kind = "small, random" if name.endswith("/w") else "zeros"
         source, shape = sources.get(name, (f"afresh: {kind}", ""))
         lines.append((source, shape, name, _shape(parameter.shape)))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]

@@ -5,6 +5,7 @@ import argparse
 from deeplab_lfov import limits
 from deeplab_lfov.cli import flags
 from deeplab_lfov.cli.command import Parser
+from deeplab_lfov.network.layers import layers_to
 from deeplab_lfov.training.settings import RECIPES, TrainSettings
 
 
@@ -39,6 +40,9 @@ def _add_data_flags(group: argparse._ArgumentGroup) -> None:
         "that was found, else none",
     )
     group.add_argument("--val_every", type=flags.COUNT, help="steps between two measurements")
+    group.add_argument(
+        "--patience", type=flags.COUNT, help="end after so many measurements without a new best"
+    )
 
 
 def _add_network_flags(group: argparse._ArgumentGroup) -> None:
@@ -50,6 +54,12 @@ def _add_network_flags(group: argparse._ArgumentGroup) -> None:
         help="weights to start from, in any known format; default: random filters",
     )
     flags.add_flag(group, "not_restore_last", "start the last layer afresh, for other classes")
+    group.add_argument(
+        "--freeze",
+        choices=(*layers_to("conv5_3"), "none"),
+        metavar="LAYER",
+        help="keep the weights of the layers up to this one, such as conv2_2; none trains all",
+    )
     group.add_argument(
         "--width",
         type=flags.WIDTH,
@@ -73,7 +83,8 @@ def _add_solver_flags(group: argparse._ArgumentGroup) -> None:
         "--recipe",
         choices=tuple(RECIPES),
         help="defaults for the flags below, and mirror: the first TensorFlow version's, "
-        "arXiv 1412.7062's, arXiv 1606.00915's; scratch is for random filters and few pictures",
+        "arXiv 1412.7062's, arXiv 1606.00915's; scratch is for random filters, finetune for an "
+        "ImageNet VGG-16, and few pictures",
     )
     group.add_argument("--optimizer", choices=("adam", "sgd"), help="adam, or sgd with momentum")
     group.add_argument("--learning_rate", type=flags.RATE, help="before policy and multipliers")
@@ -97,7 +108,9 @@ def _add_solver_flags(group: argparse._ArgumentGroup) -> None:
         "--weight_decay", type=flags.NOT_NEGATIVE, help="decay of the filters, times the rate"
     )
     group.add_argument(
-        "--head_lr_mult", type=flags.NOT_NEGATIVE, help="multiplies the rate of the last layer"
+        "--head_lr_mult",
+        type=flags.NOT_NEGATIVE,
+        help="multiplies the rate of the layers that start afresh, at least the last",
     )
     group.add_argument(
         "--bias_lr_mult", type=flags.NOT_NEGATIVE, help="multiplies the biases' rate"

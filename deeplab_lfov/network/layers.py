@@ -94,6 +94,12 @@ def num_cells(pixels: int, stride: int = STRIDE) -> int:
     return -(-(pixels - 1) // stride) + 1
 
 
+def layers_to(name: str) -> tuple[str, ...]:
+    """Name the convolutions from conv1_1 to the one of that name; raises ValueError for another."""
+    names = [layer.name for layer in CONVOLUTIONS]
+    return tuple(names[: names.index(name) + 1])
+
+
 def filter_shapes(num_classes: int, width: float) -> dict[str, tuple[int, int, int, int]]:
     """Return the HWIO shape of every convolution's filters by layer name.
 

@@ -1,17 +1,17 @@
 """DeepLab-LargeFOV as a model: the parameters, how they begin, and their loss."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import tensorflow as tf
 
 from deeplab_lfov.network.engine import Convolutions
 from deeplab_lfov.network.grid import likeliest_labels, upsample_scores
+from deeplab_lfov.network.initial import beside_trained, from_nothing
 from deeplab_lfov.network.large_fov import LargeFOV
 from deeplab_lfov.network.layers import parameter_shapes
 from deeplab_lfov.network.loss import cross_entropy, total_weight
-from deeplab_lfov.seeds import seed_for
 
 
 class DeepLabLFOVModel(tf.Module, LargeFOV):
@@ -19,7 +19,8 @@ class DeepLabLFOVModel(tf.Module, LargeFOV):
 
     width, dropout and precision as for `LargeFOV`. Filters start as Glorot uniform drawn from
     `seed` (from the system's entropy if None), biases at 0; or all of them as `initial` gives them
-    by name. Raises as `LargeFOV`, and ValueError for an initial value that is missing or misshapen.
+    by name. Layers that are `frozen` keep their parameters in training. Raises as `LargeFOV`, and
+    ValueError for an initial value that is missing or misshapen.
     """
 
     def __init__(
@@ -31,15 +32,32 @@ class DeepLabLFOVModel(tf.Module, LargeFOV):
         precision: str = "float32",
         seed: int | None = None,
         initial: Mapping[str, np.ndarray] | None = None,
+        frozen: Collection[str] = (),
     ):
         tf.Module.__init__(self, name="deeplab_lfov")
         LargeFOV.__init__(self, num_classes, width, dropout, precision)
         shapes = parameter_shapes(num_classes, width)
         seed = secrets.randbits(31) if seed is None else seed
-        values = _drawn(shapes, seed) if initial is None else _checked(initial, shapes)
+        values = from_nothing(shapes, seed) if initial is None else _checked(initial, shapes)
         self.parameters = {
-            name: tf.Variable(value, dtype=tf.float32, name=name) for name, value in values.items()
+            name: tf.Variable(value, trainable=name[:-2] not in frozen, dtype=tf.float32, name=name)
+            for name, value in values.items()
         }
+
+    @property
+    def trained_parameters(self) -> dict[str, tf.Variable]:
+        """The parameters that training changes, by name: all but those of frozen layers."""
+        return {name: each for name, each in self.parameters.items() if each.trainable}
+
+    def start_afresh(self, layers: Collection[str], seed: int) -> None:
+        """Set layers, of fc6, fc7 and fc8_voc12, to small filters that leave those below alive.
+
+        As `initial.beside_trained` draws them from the seed.
+        """
+        parameters = {n: p for n, p in self.parameters.items() if n[:-2] in layers}
+        shapes = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
+        for name, value in beside_trained(shapes, seed, self.width).items():
+            parameters[name].assign(value)
 
     def convolutions(self, training: bool = False) -> Convolutions:
         """Return the fastest convolutions known, with the parameters as they are when applied."""
@@ -87,18 +105,3 @@ def _checked(
         if name not in initial or np.shape(initial[name]) != shape:
             raise ValueError(f"initial has no {name} of shape {shape}")
     return {name: initial[name] for name in shapes}
-
-
-def _drawn(shapes: dict[str, tuple[int, ...]], seed: int) -> dict[str, tf.Tensor]:
-    return {
-        name: _glorot_uniform(shape, seed_for(name, seed, 0))
-        if len(shape) == 4
-        else tf.zeros(shape)
-        for name, shape in shapes.items()
-    }
-
-
-def _glorot_uniform(shape: tuple[int, int, int, int], seed: tf.Tensor) -> tf.Tensor:
-    height, width, inputs, outputs = shape
-    limit = (6 / (height * width * (inputs + outputs))) ** 0.5
-    return tf.random.stateless_uniform(shape, seed, -limit, limit)

@@ -1,7 +1,7 @@
 """Solver: the training step, with the update rules and rate policies of Caffe's solvers."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import tensorflow as tf
 
@@ -20,7 +20,8 @@ class Solver:
 
     optimizer "sgd" is Caffe's: v = momentum*v + rate*mult*(g + weight_decay*w), w -= v; "adam" is
     the first TensorFlow version's. weight_decay applies to filters, not to biases; the rate is
-    multiplied by bias_lr_mult for biases and by head_lr_mult for fc8_voc12. lr_policy, num_steps,
+    multiplied by bias_lr_mult for biases and by head_lr_mult for the layers that start afresh:
+    fc8_voc12, or `fresh_layers`. The model's frozen layers stay as they are. lr_policy, num_steps,
     power, step_size and gamma are those of `RatePolicy`. iter_size splits every batch into passes
     that fit the memory, the update being that of the whole. class_weights, one per class, weigh the
     cells in the loss. seed decides what is dropped out. Raises ValueError for another optimizer or
@@ -41,6 +42,7 @@ class Solver:
         momentum: float = 0.9,
         weight_decay: float = 0.0,
         head_lr_mult: float = 1.0,
+        fresh_layers: Collection[str] = (HEAD,),
         bias_lr_mult: float = 1.0,
         iter_size: int = 1,
         class_weights: Sequence[float] | None = None,
@@ -57,13 +59,14 @@ class Solver:
         self.model, self.iter_size, self.seed = model, iter_size, seed
         self.weight_decay = weight_decay
         self.head_lr_mult, self.bias_lr_mult = head_lr_mult, bias_lr_mult
+        self.fresh_layers = fresh_layers
         self.class_weights = class_weights and tf.constant(class_weights, tf.float32)
         self.global_step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.loss_scale = LossScale() if model.dtype == tf.float16 else NoLossScale()
         self.rule = update_rule(optimizer, momentum)
         self.slots = {
             f"{name}/{slot}": tf.Variable(tf.zeros_like(parameter), trainable=False)
-            for name, parameter in model.parameters.items()
+            for name, parameter in model.trained_parameters.items()
             for slot in self.rule.slots
         }
 
@@ -78,21 +81,18 @@ class Solver:
 
     def rate_groups(self) -> list[tuple[str, float, float]]:
         """Return (which parameters, rate multiplier, weight decay) of each group of its own."""
-        groups = {
-            "filters": "conv1_1/w",
-            "biases": "conv1_1/b",
-            f"{HEAD} filters": f"{HEAD}/w",
-            f"{HEAD} biases": f"{HEAD}/b",
-        }
-        return [
-            (words, self.rate_multiplier(name), self.decay_of(name))
-            for words, name in groups.items()
-        ]
+        groups, fresh = {}, ", ".join(self.fresh_layers)
+        for name in self.model.trained_parameters:
+            layer, kind = name.split("/")
+            words = f"{fresh} " if layer in self.fresh_layers else ""
+            words += "filters" if kind == "w" else "biases"
+            groups[words] = words, self.rate_multiplier(name), self.decay_of(name)
+        return list(groups.values())
 
     def rate_multiplier(self, name: str) -> float:
         """Return what the rate is multiplied by for a parameter such as `fc8_voc12/b`."""
         layer, kind = name.split("/")
-        of_layer = self.head_lr_mult if layer == HEAD else 1.0
+        of_layer = self.head_lr_mult if layer in self.fresh_layers else 1.0
         return of_layer * (self.bias_lr_mult if kind == "b" else 1.0)
 
     def decay_of(self, name: str) -> float:
@@ -125,7 +125,7 @@ class Solver:
         (weight,) = total([total_weight(labels, self.class_weights)])
         first_sample = self.global_step * batch_size + first_row
         compute = functools.partial(self._loss_and_gradients, weight=weight)
-        parameters = list(self.model.parameters.values())
+        parameters = list(self.model.trained_parameters.values())
         shares = in_passes(compute, images, labels, first_sample, self.iter_size, parameters)
         loss, *gradients = total([shares[0], *shares[1]])
         finite = tf.math.is_finite(loss) & tf.math.is_finite(tf.linalg.global_norm(gradients))
@@ -141,7 +141,7 @@ class Solver:
         with tf.GradientTape() as tape:
             loss = self.model.loss(images, labels, True, seed, self.class_weights, weight)
             scaled = self.loss_scale.scaled(loss)
-        gradients = tape.gradient(scaled, list(self.model.parameters.values()))
+        gradients = tape.gradient(scaled, list(self.model.trained_parameters.values()))
         return loss, self.loss_scale.unscaled(gradients)
 
     def _update(self, gradients: list[tf.Tensor]) -> None:
@@ -149,7 +149,7 @@ class Solver:
         rates = {times: rate * times for times in map(self.rate_multiplier, self.model.parameters)}
         powers = self.rule.powers(self.global_step)
         for (name, parameter), gradient in zip(
-            self.model.parameters.items(), gradients, strict=True
+            self.model.trained_parameters.items(), gradients, strict=True
         ):
             if self.decay_of(name):
                 gradient += self.decay_of(name) * parameter

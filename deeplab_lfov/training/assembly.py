@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from deeplab_lfov.classes import Classes, voc_classes
 from deeplab_lfov.data.layout import palette_in
 from deeplab_lfov.data.palette import NO_PALETTE, Palette, classes_from
-from deeplab_lfov.network.layers import HEAD
+from deeplab_lfov.network.layers import HEAD, layers_to
 from deeplab_lfov.network.model import DeepLabLFOVModel
 from deeplab_lfov.solver.solver import Solver
 from deeplab_lfov.training.settings import TrainSettings
@@ -62,9 +62,12 @@ def make_network(settings: TrainSettings, start: Start) -> DeepLabLFOVModel:
         dropout=settings.dropout,
         precision=settings.precision,
         seed=settings.seed,
+        frozen=_frozen(settings),
     )
     if start.tensors and not start.run:
-        set_parameters(model, start.tensors, settings.restore_from, _afresh(settings))
+        afresh = _afresh(settings)
+        set_parameters(model, start.tensors, settings.restore_from, afresh)
+        model.start_afresh(afresh, settings.seed)
     return model
 
 
@@ -84,11 +87,16 @@ def make_solver(
         momentum=settings.momentum,
         weight_decay=settings.weight_decay,
         head_lr_mult=settings.head_lr_mult,
+        fresh_layers=settings.fresh_layers,
         bias_lr_mult=settings.bias_lr_mult,
         iter_size=settings.iter_size,
         class_weights=class_weights,
         seed=settings.seed,
     )
+
+
+def _frozen(settings: TrainSettings) -> tuple[str, ...]:
+    return () if settings.freeze in (None, "none") else layers_to(settings.freeze)
 
 
 def _afresh(settings: TrainSettings) -> tuple[str, ...]:

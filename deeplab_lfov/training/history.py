@@ -77,6 +77,11 @@ class History:
         """Return the highest val mean IoU so far, -1 before the first."""
         return max((row.get("val_mean_iou", -1.0) for row in self.rows), default=-1.0)
 
+    def validations_since_best(self) -> int:
+        """Count the validations after the first that had the highest val mean IoU."""
+        ious = [row["val_mean_iou"] for row in self.rows if "val_mean_iou" in row]
+        return len(ious) - 1 - ious.index(max(ious)) if ious else 0
+
     def has(self, step: int, name: str) -> bool:
         """Tell whether a value of that name was added for the step."""
         return any(row["step"] == step and name in row for row in self.rows)

@@ -17,6 +17,7 @@ from deeplab_lfov.data.layout import list_of, own_list, palette_in
 from deeplab_lfov.data.list_files import parse_list
 from deeplab_lfov.data.palette import classes_from
 from deeplab_lfov.errors import UserError
+from deeplab_lfov.network.layers import HEAD
 
 if TYPE_CHECKING:
     from deeplab_lfov.training.start import Start
@@ -57,11 +58,22 @@ RECIPES["scratch"] = RECIPES["adam"] | {  # docs/from_scratch.md
     "random_mirror": True,
     "class_weights": "sqrt",
 }
-"""Settings by recipe: of publications, and for random filters and few pictures."""
+RECIPES["finetune"] = RECIPES["scratch"] | {  # docs/results.md
+    "learning_rate": 5e-5,
+    "epochs": 40.0,
+    "batch_size": 4,
+    "head_lr_mult": 4.0,
+    "freeze": "conv2_2",
+    "class_weights": None,
+    "val_every": 250,
+    "save_pred_every": 250,
+}
+"""Settings by recipe: of publications, for random filters and few pictures, and for a VGG-16 and
+hundreds of pictures. `epochs` gives way to a num_steps of the user's."""
 
 FREE = {
     *("data_dir", "snapshot_dir", "save_dir", "save_num_images", "save_pred_every", "max_to_keep"),
-    *("restore_from", "not_restore_last", "resume", "val_every", "check_data"),
+    *("restore_from", "not_restore_last", "resume", "val_every", "check_data", "patience"),
     *("data_list", "palette", "class_weights"),  # files whose contents are compared instead
 }
 """What may differ when a run is resumed: where things are and how often they are looked at."""
@@ -80,6 +92,8 @@ class TrainSettings:
     `complete` makes one of the flags that were given. Those without a default here come from the
     recipe, the lists from the data set's folder, and num_classes and width from the weights. Sizes
     are (height, width) in pixels. ignore_label None stands for 255 that nobody has spoken of.
+    freeze is a layer, or None or "none" where all are trained. fresh_layers, which no flag sets,
+    are those that head_lr_mult is for.
     """
 
     data_dir: str = "."
@@ -95,8 +109,11 @@ class TrainSettings:
     random_mirror: bool
     val_list: str | None = None
     val_every: int = 1000
+    patience: int | None = None
     restore_from: str | None = None
     not_restore_last: bool = False
+    freeze: str | None = None
+    fresh_layers: tuple[str, ...] = (HEAD,)
     width: float
     dropout: float = 0.5
     precision: str = "tensorfloat32"
@@ -137,8 +154,11 @@ class TrainSettings:
         if start.run:
             values = _of_run(given, start.settings_of_run())
         else:
-            recipe = RECIPES[given.get("recipe", cls.recipe)]
-            values = recipe | _lists(given) | given | _shape(given, start)
+            recipe = dict(RECIPES[given.get("recipe", cls.recipe)])
+            epochs = recipe.pop("epochs", None)
+            if epochs and "num_steps" not in given:
+                flags = {"epochs": epochs, **flags}
+            values = recipe | _lists(given) | given | _of_network(given, start)
         settings = cls(**values)
         if "epochs" in flags:
             settings = settings.lasting(flags["epochs"])
@@ -222,10 +242,16 @@ def _check_effect(flags: Mapping[str, object], settings: TrainSettings) -> None:
         "scale_range": (settings.random_scale, "--random_scale"),
         "val_every": (settings.val_list is not None, "--val_list"),
         "not_restore_last": (settings.restore_from is not None, "--restore_from"),
+        "patience": (settings.val_list is not None, "--val_list"),
     }
     for name, (does, what) in has_effect.items():
         if name in flags and flags[name] is not False and not does:
             raise UserError(f"--{name} does nothing without {what}; add that or leave it out")
+    if settings.freeze not in (None, "none") and not settings.restore_from:
+        raise UserError(
+            f"layers to {settings.freeze} are frozen, and without --restore_from they are random; "
+            "add that (a seed that util/extract_params.py makes, or a checkpoint), or --freeze none"
+        )
 
 
 def _check_longer(num_steps: int, done: int) -> None:
@@ -242,8 +268,8 @@ def _lists(flags: Mapping[str, object]) -> dict[str, object]:
     return {"data_list": own_list(data_dir, "train"), "val_list": own_list(data_dir, "val")}
 
 
-def _shape(flags: Mapping[str, object], start: Start) -> dict[str, object]:
-    """Return num_classes and width of a new run's network."""
+def _of_network(flags: Mapping[str, object], start: Start) -> dict[str, object]:
+    """Return num_classes and width of a new run's network, and the layers that start afresh."""
     palette = palette_in(flags.get("data_dir", TrainSettings.data_dir), flags.get("palette"))
     names = classes_from(flags.get("class_names"), palette, flags.get("num_classes")).names
     fit, keeps_head = start.fit, not flags.get("not_restore_last")
@@ -251,6 +277,7 @@ def _shape(flags: Mapping[str, object], start: Start) -> dict[str, object]:
     return {
         "num_classes": flags.get("num_classes") or len(names) or num_classes,
         "width": flags.get("width") or (fit.width if fit else 1.0),
+        "fresh_layers": (fit.untrained if fit else ()) or (HEAD,),
     }
 
 

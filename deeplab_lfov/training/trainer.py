@@ -2,6 +2,7 @@
 
 import math
 import signal
+import sys
 from collections import deque
 from collections.abc import Iterator
 from datetime import datetime
@@ -15,6 +16,7 @@ from deeplab_lfov.distributed.devices import explaining_lack_of_memory
 from deeplab_lfov.distributed.replicas import Replicas
 from deeplab_lfov.errors import UserError, WorkerGoneError, few
 from deeplab_lfov.network.arithmetic import short_precision
+from deeplab_lfov.solver.health import LOOKS, Health
 from deeplab_lfov.solver.solver import Solver
 from deeplab_lfov.training.pace import Pace
 from deeplab_lfov.training.record import NoRecord, Record
@@ -50,9 +52,15 @@ class Trainer:
         self._train_step = self.replicas.train_step(solver, batch_size)
         self._saved_step = self._step_done
         self._losses, self._pace = deque(maxlen=20), Pace()
+        self._health: Health | None = None
+        self._has_warned = False
 
-    def train(self, num_steps: int, save_every: int, val_every: int) -> None:
+    def train(
+        self, num_steps: int, save_every: int, val_every: int, patience: int | None = None
+    ) -> None:
         """Go on to step num_steps, saving and validating every so many steps and after the last.
+
+        With patience it ends after so many validations in a row without a new best.
 
         SIGTERM and SIGINT, to any of the workers, end it after a step with a checkpoint and status
         143 or 130. Raises UserError for a file that cannot be read, a loss or gradient that is not
@@ -70,12 +78,17 @@ class Trainer:
                 if first and _is_due(first, val_every, num_steps):  # where a kill prevented it
                     self._validate(first, bar, stop)
                 for step, batch in enumerate(batches, first + 1):
+                    has_validated = step - 1 == first or _is_due(step - 1, val_every, num_steps)
+                    if patience and has_validated and self._in_vain(step - 1, patience, bar):
+                        break
+                    self._begin_to_watch(batch)
                     signaled = self._step(step, batch, bar, stop)
                     val_is_due = _is_due(step, val_every, num_steps)
                     if signaled or _is_due(step, save_every, num_steps) or val_is_due:
                         self._save(step, batch, bar)
                     if val_is_due:
                         self._validate(step, bar, stop)
+                    self._look_at_health(step, bar)
                     if signaled := signaled or self._signal_of_one(stop):
                         self._stop(signaled, step, bar)
                 self._leave(stop, num_steps, bar)
@@ -110,6 +123,7 @@ class Trainer:
         if not math.isfinite(loss):
             raise self._divergence(step)
         if self.replicas.is_chief:
+            self._health.add(loss, batch.labels)
             self._note(step, loss, labelled / self.batch_size, bar)
         return stop.signal if self.replicas.num_workers == 1 else first_signal(signals)
 
@@ -154,6 +168,30 @@ class Trainer:
                 result = self.record.validate(step, lambda: bool(stop.signal))
             if result:
                 bar.write(f"step {step}: {result}")
+
+    def _begin_to_watch(self, batch: Batch) -> None:
+        """Take a crop of the first batch to see on it later whether the network still lives."""
+        if self.replicas.is_chief and not self._health:
+            weights = self.solver.class_weights
+            self._health = Health(self.solver.model, batch.images[0], weights)
+
+    def _look_at_health(self, step: int, bar: tqdm) -> None:
+        """Warn, once, of a network that no longer learns from its images."""
+        if self._health and (step in LOOKS or step == self._saved_step) and not self._has_warned:
+            with self._pace.paused():
+                warning = self._health.warning(step)
+            if warning:
+                self._has_warned = True
+                bar.write(f"warning: {warning}", file=sys.stderr)
+
+    def _in_vain(self, step: int, patience: int, bar: tqdm) -> bool:
+        """Tell whether the last validations, `patience` of them, had no new best."""
+        stale = self.replicas.sum(np.array([self.record.validations_since_best()]))[0]
+        if stale < patience:
+            return False
+        if self.replicas.is_chief:
+            bar.write(f"ended after step {step}: {patience} validations without a better one")
+        return True
 
     def _save_what_was_learnt(self) -> None:
         step = self._step_done

@@ -6,7 +6,7 @@ run: the optimizer's slots (`conv1_1/w/Adam`), `global_step`, `class_names`, `cl
 `void_colors` (uint8 RGB [n, 3]) and `settings`.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from deeplab_lfov.classes import Classes, Color, voc_classes
 from deeplab_lfov.errors import UserError, few
+from deeplab_lfov.network.initial import DEVIATIONS
 from deeplab_lfov.network.large_fov import PreparedLargeFOV
 from deeplab_lfov.network.layers import HEAD, WIDTH_UNIT, parameter_shapes
 from deeplab_lfov.network.model import DeepLabLFOVModel
@@ -22,13 +23,12 @@ from deeplab_lfov.voc import CLASS_NAMES
 from deeplab_lfov.weights.formats import StoredTensors, Tensors, read_weights, stored_weights
 from deeplab_lfov.weights.tf_checkpoint import is_slot
 
+UNTRAINED = "untrained_layers"
+"""The entry of a seed's checkpoint that names the layers whose parameters are random."""
+
 _BOOKKEEPING = {"global_step", "class_names", "settings", "loss_scale", "loss_scale_steps"}
-_BOOKKEEPING |= {
-    "class_colors",
-    "void_colors",
-    "beta1_power",
-    "beta2_power",
-}  # of TensorFlow 1's Adam
+_BOOKKEEPING |= {"class_colors", "void_colors", UNTRAINED}
+_BOOKKEEPING |= {"beta1_power", "beta2_power"}  # of TensorFlow 1's Adam
 
 MOST_WIDTH = 8  # times VGG-16's channels; a file that asks for more is damaged
 
@@ -39,15 +39,21 @@ class Fit(NamedTuple):
     num_classes: int
     width: float
     classes: Classes
+    untrained: tuple[str, ...] = ()
+    """Layers whose parameters are random, as they never learned."""
 
 
-def export_weights(model: DeepLabLFOVModel, path: str | Path) -> None:
-    """Write just the parameters as a V2 checkpoint `path`, which the first version restores too.
+def export_weights(
+    model: DeepLabLFOVModel, path: str | Path, untrained: Sequence[str] = ()
+) -> None:
+    """Write the parameters as a V2 checkpoint `path`, which the first version restores too.
 
-    Raises UserError when they cannot be written.
+    Layers that are `untrained` are named in it. Raises UserError when it cannot be written.
     """
+    mark = {UNTRAINED: tf.Variable(list(untrained), trainable=False)} if untrained else {}
     try:
-        tf.compat.v1.train.Saver(model.parameters).save(None, str(path), write_state=False)
+        saver = tf.compat.v1.train.Saver(model.parameters | mark)
+        saver.save(None, str(path), write_state=False)
     except (tf.errors.OpError, ValueError) as error:
         raise UserError(f"cannot write {path}: {error}") from error
 
@@ -72,15 +78,15 @@ def load_model(path: str | Path, **options) -> tuple[DeepLabLFOVModel, tuple[str
     return model, fit.classes.names
 
 
-def load_prepared(path: str | Path, precision: str) -> tuple[PreparedLargeFOV, Classes]:
-    """Begin to load for inference alone; threads go on after the return. The classes come too.
+def load_prepared(path: str | Path, precision: str) -> tuple[PreparedLargeFOV, Fit]:
+    """Begin to load for inference alone; threads go on after the return.
 
     Raises UserError as `load_model` does, but of damaged numbers, and of a file that has changed
     meanwhile, when the network asks for them.
     """
     tensors = stored_weights(path)
     fit = _fit_of_whole(tensors, path)
-    return PreparedLargeFOV(tensors, fit.num_classes, fit.width, precision), fit.classes
+    return PreparedLargeFOV(tensors, fit.num_classes, fit.width, precision), fit
 
 
 def _fit_of_whole(tensors: StoredTensors, path: str | Path) -> Fit:
@@ -103,17 +109,21 @@ def fit_of(tensors: StoredTensors, path: str | Path) -> Fit:
             f"{path} holds {num_classes} classes and {sizes['conv1_1/b']} channels in conv1_1; "
             f"256 and {MOST_WIDTH * WIDTH_UNIT} are the most"
         )
-    return Fit(num_classes, sizes["conv1_1/b"] / WIDTH_UNIT, _classes_of(tensors, num_classes))
+    untrained = tuple(name for name in _texts(tensors, UNTRAINED) if name in DEVIATIONS)
+    classes = _classes_of(tensors, num_classes)
+    return Fit(num_classes, sizes["conv1_1/b"] / WIDTH_UNIT, classes, untrained)
+
+
+def _texts(tensors: StoredTensors, name: str) -> tuple[str, ...]:
+    """Return a vector of texts, none where there is none of that name."""
+    texts = np.asarray(tensors.get(name, ())).ravel().tolist()
+    return tuple(t.decode("utf-8", "replace") if isinstance(t, bytes) else str(t) for t in texts)
 
 
 def _classes_of(tensors: StoredTensors, num_classes: int) -> Classes:
     """Return the names and colours that are stored with weights, and VOC's in place of others."""
-    stored = np.asarray(tensors.get("class_names", ()))
-    classes = voc_classes(num_classes)
-    if stored.size == num_classes:
-        names = stored.ravel().tolist()
-        names = [n.decode("utf-8", "replace") if isinstance(n, bytes) else str(n) for n in names]
-        classes = Classes(tuple(names))
+    names = _texts(tensors, "class_names")
+    classes = Classes(names) if len(names) == num_classes else voc_classes(num_classes)
     colors, void_colors = (_colors_of(tensors, name) for name in ("class_colors", "void_colors"))
     if len(colors) == num_classes:
         classes = classes._replace(colors=colors, void_colors=void_colors)
@@ -168,9 +178,7 @@ def check_fit(
         if not np.issubdtype(tensor.dtype, np.floating)
     ]
     if misfits:
-        hint = "; train.py's --not_restore_last starts the head afresh"
-        hint = hint if _only_head(misfits) else ""
-        raise UserError(f"{where} does not fit the network: {few(misfits)}{hint}")
+        raise UserError(f"{where} does not fit the network: {few(misfits)}{_hint(misfits)}")
 
 
 def is_bookkeeping(name: str) -> bool:
@@ -178,8 +186,13 @@ def is_bookkeeping(name: str) -> bool:
     return name in _BOOKKEEPING or is_slot(name)
 
 
-def _only_head(misfits: list[str]) -> bool:
-    return all(misfit.startswith(f"{HEAD}/") for misfit in misfits)
+def _hint(misfits: list[str]) -> str:
+    """Say what helps where nothing but the last layers does not fit."""
+    if {misfit.partition("/")[0] for misfit in misfits} <= {HEAD}:
+        return "; train.py's --not_restore_last starts the head afresh"
+    if {f"{layer}/{part} is missing" for layer in ("fc6", "fc7") for part in "wb"} <= {*misfits}:
+        return "; it is a VGG-16 without top: util/extract_params.py makes a seed of it"
+    return ""
 
 
 def _shape(shape: tuple[int, ...]) -> str:

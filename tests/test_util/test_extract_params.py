@@ -45,7 +45,7 @@ def test_names_from_a_file_cannot_steer_the_terminal(extract, tmp_path):
 def test_a_fresh_head_for_other_classes(extract, tmp_path, reference_model):
     flags = ["--head", "init", "--num_classes", 5]
     result = extract(DATA / "caffe_narrow_v1.caffemodel", *flags)
-    assert result.status == 0 and "afresh: Xavier" in result.out
+    assert result.status == 0 and "afresh: small, random" in result.out
     model, _ = load_model(tmp_path / "out/model.ckpt-init")
     assert model.num_classes == 5
     np.testing.assert_array_equal(model.parameters["fc7/w"], reference_model.parameters["fc7/w"])
@@ -83,7 +83,7 @@ def test_keras_without_top_starts_fc6_and_fc7_afresh(extract, tmp_path):
     keras_vgg16_network(top=False).save(tmp_path / "net.h5")
     result = extract(tmp_path / "net.h5")
     assert result.status == 0, result.err
-    assert result.out.count("afresh: Xavier") == 3 and "conv12/w" in result.out
+    assert result.out.count("afresh: small, random") == 3 and "conv12/w" in result.out
 
 
 PYCAFFE = """

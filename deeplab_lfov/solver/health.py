@@ -1,0 +1,87 @@
+"""Signs that a network no longer learns from its images, while a run is still young.
+
+Trained filters can die within tens of steps, where a rate is too high for them: their ReLUs give
+zero for every image. What is left learns how frequent the classes are, without any other sign.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from deeplab_lfov.network.layers import STRIDE
+from deeplab_lfov.network.model import DeepLabLFOVModel
+from deeplab_lfov.voc import VOID
+
+LAYER = "conv5_3"
+LOOKS = (20, 50, 100)
+"""Steps after which to look, beside each save."""
+
+_WINDOW = 20  # steps whose losses and labels are compared
+_DYING = 0.5  # of the channels that answered at the start
+_LATE = 500  # steps from which on a loss has to be below that of the labels' shares
+
+
+class Health:
+    """Compares a network with itself at the start, and its loss with what labels alone give.
+
+    crop: float32 BGR minus the mean [h, w, 3], on which channels are counted; class_weights are
+    those of the loss.
+    """
+
+    def __init__(
+        self,
+        model: DeepLabLFOVModel,
+        crop: tf.Tensor,
+        class_weights: Sequence[float] | None = None,
+    ):
+        self._model, self._crop = model, crop[tf.newaxis]
+        self._weights = np.ones(model.num_classes) if class_weights is None else class_weights
+        self._losses, self._counts = deque(maxlen=_WINDOW), deque(maxlen=_WINDOW)
+        self._at_start = self.answering()
+
+    def answering(self) -> float:
+        """Return the share of conv5_3's channels that are not zero all over the crop."""
+        blob = next(b for name, b in self._model.blobs(self._crop) if name == LAYER)
+        return float(tf.reduce_mean(tf.cast(tf.reduce_any(blob > 0, [0, 1, 2]), tf.float32)))
+
+    def add(self, loss: float, labels: tf.Tensor) -> None:
+        """Take in the loss of a step and its labels uint8 [N, H, W, 1]."""
+        cells = np.asarray(labels[:, ::STRIDE, ::STRIDE])
+        self._losses.append(loss)
+        self._counts.append(np.bincount(cells[cells != VOID], minlength=self._model.num_classes))
+
+    def warning(self, step: int) -> str | None:
+        """Say after a step that the network dies, or has learned the classes' shares alone."""
+        loss, guessed = np.mean(self._losses), entropy(sum(self._counts), self._weights)
+        if loss < guessed:
+            return None
+        losses = f"the mean loss {loss:.2f} is no lower than {guessed:.2f}, which the shares of"
+        losses += " the classes alone give"
+        now = self.answering()
+        if now < _DYING * self._at_start:
+            return (
+                f"after step {step} {now:.0%} of {LAYER}'s channels answer, {self._at_start:.0%} "
+                f"did at the start, and {losses}: the network dies; begin again with a tenth of "
+                "the --learning_rate, or from a seed that util/extract_params.py makes anew"
+            )
+        if step >= _LATE:
+            return (
+                f"{losses}: nothing of the images has been learned in {step} steps; look at the "
+                "masks in the figures, and try another --learning_rate"
+            )
+        return None
+
+
+def entropy(counts: np.ndarray, weights: Sequence[float]) -> float:
+    """Return the least loss in nats of a network that gives all cells the same probabilities.
+
+    counts: of the labels 0 ... C - 1; weights: of the classes in the loss. There is no such loss,
+    and infinity is returned, where nothing is labelled.
+    """
+    weighed = counts * np.asarray(weights)
+    if not weighed.any():
+        return float("inf")
+    shares = weighed[weighed > 0] / weighed.sum()
+    return float(-(shares * np.log(shares)).sum())
