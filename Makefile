@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 DEMO_STEPS ?= 1500
 CKPT := demo/snapshots/model.ckpt-$(DEMO_STEPS)
 UNSEEN := shapes_000000
+PHOTO := import matplotlib; print(matplotlib.get_data_path() + "/sample_data/grace_hopper.jpg")
 
 .PHONY: demo test lint images clean
 
@@ -19,11 +20,14 @@ demo: $(VENV)/installed
 	$(BIN)/python evaluate.py --data_dir demo/data --restore_from $(CKPT) \
 	    --save_dir demo/masks --json demo/evaluation.json
 	$(BIN)/python inference.py demo/unseen/JPEGImages/$(UNSEEN).jpg $(CKPT) --save_dir demo/output
+	$(BIN)/python inference.py "$$($(BIN)/python -c '$(PHOTO)')" --save_dir demo/photo \
+	    --overlay 0.5 --legend
 	@$(BIN)/python -c 'import json; r = json.load(open("demo/evaluation.json")); \
 	    print("\nval mean IoU %.3f after $(DEMO_STEPS) steps; to look at:" % r["mean_iou"])'
 	@echo "  demo/snapshots/images/step-$(DEMO_STEPS).png    training: picture | mask | prediction"
 	@echo "  demo/unseen/JPEGImages/$(UNSEEN).jpg  a picture the network never saw,"
 	@echo "  demo/output/$(UNSEEN)_mask.png        and its segmentation"
+	@echo "  demo/photo/grace_hopper_overlay.png   a photo, by the network that comes along"
 
 test: $(VENV)/installed-tests
 	$(BIN)/python -m pytest -n 2

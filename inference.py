@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Segment pictures with a checkpoint: a palette PNG and the classes found for each."""
+"""Segment pictures: a palette PNG and the classes found for each."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def segment(settings: InferenceSettings) -> None:
 
     Raises UserError for what the user can put right.
     """
-    check_order(Path(settings.ckpt))
+    check_order(settings.images)
     images = find_images(settings.images)
     if settings.json:
         writable_json(settings.json, "pictures")
@@ -51,9 +51,11 @@ def segment(settings: InferenceSettings) -> None:
     device = start_tensorflow(autotune=False)
     warm_up()
     predictor = _predictor(settings)
+    from deeplab_lfov.inference.plan import print_network
+
     for output in filter(lambda output: output.scores, outputs):
         check_scores_replaceable(output.scores, predictor.model.num_classes)
-    _print_plan(settings, predictor, device)
+    print_network(predictor, settings.ckpt, device, settings.precision)
     results = _segment(settings, predictor, list(zip(images, outputs, strict=True)))
     if settings.json:
         with whole_file(settings.json) as partial:
@@ -75,16 +77,6 @@ def _predictor(settings: InferenceSettings) -> Predictor:
         num_classes, stored = predictor.model.num_classes, predictor.classes
         predictor.classes = read_classes(settings.class_names, num_classes, stored)
     return predictor
-
-
-def _print_plan(settings: InferenceSettings, predictor: Predictor, device: str) -> None:
-    from deeplab_lfov.network.arithmetic import device_lines
-    from deeplab_lfov.weights.formats import locate
-
-    print(printable(f"network  {predictor.model}, from {locate(settings.ckpt)}"))
-    if str(predictor):
-        print(f"views    {predictor}")
-    print("\n".join(device_lines(device, settings.precision)))
 
 
 def _segment(

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Export a checkpoint as a SavedModel, and as TFLite for one size of pictures."""
+"""Export a checkpoint as a SavedModel, as TFLite for one size of pictures, or in 8 bits."""
 
 import sys
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from deeplab_lfov.cli import flags
 from deeplab_lfov.cli.command import Parser, run
 from deeplab_lfov.console import quiet_stderr
 from deeplab_lfov.data.palette import read_classes
+from deeplab_lfov.errors import UserError
 from deeplab_lfov.files import writable_folder
 from deeplab_lfov.startup import start_tensorflow
 
@@ -21,6 +22,8 @@ class Settings:
     ckpt: str
     folder: str
     tflite: tuple[int, int] | None = None
+    int8: bool = False
+    about: str = ""
     class_names: str | None = None
 
 
@@ -28,9 +31,17 @@ def parser() -> Parser:
     """Make the parser of export.py."""
     p = Parser("Export a checkpoint for programs without this code.")
     p.add_argument("ckpt", type=flags.PATH, metavar="CKPT", help="weights in any known format")
-    p.add_argument("folder", type=flags.PATH, metavar="DIR", help="folder for saved_model")
+    p.add_argument("folder", type=flags.PATH, metavar="DIR", help="folder for what is exported")
     p.add_argument(
         "--tflite", type=flags.SIZE, metavar="SIZE", help="also model.tflite for this height,width"
+    )
+    flags.add_flag(
+        p,
+        "int8",
+        "instead: weights_int8.npz, filters in 8 bits, which this program reads",
+    )
+    p.add_argument(
+        "--about", help="what weights_int8.npz says of itself, such as what it was trained on"
     )
     p.add_argument("--class_names", type=flags.PATH, help="file that names a class in each line")
     return p
@@ -39,7 +50,14 @@ def parser() -> Parser:
 def main(given: dict[str, object]) -> None:
     """Check the output, load the network, write the exports."""
     settings = Settings(**given)
+    if settings.int8 and settings.tflite:
+        raise UserError("--int8 writes weights and no network; leave out --tflite")
+    if settings.about and not settings.int8:
+        raise UserError("--about does nothing without --int8; add that or leave it out")
     start_tensorflow()
+    if settings.int8:
+        _write_int8(settings)
+        return
     from deeplab_lfov.inference.export import Segmenter, check_free, save_model, save_tflite
     from deeplab_lfov.weights.checkpoints import load_model
     from deeplab_lfov.weights.formats import locate
@@ -65,6 +83,26 @@ def main(given: dict[str, object]) -> None:
         height, width = settings.tflite
         print(f"wrote    {tflite}, {tflite.stat().st_size / 1e6:.1f} MB: the same for one picture")
         print(f"         of {height} x {width} pixels")
+
+
+def _write_int8(settings: Settings) -> None:
+    """Write the filters in 8 bits, with the names and colours of the classes."""
+    from deeplab_lfov.inference.export import check_free, save_int8
+    from deeplab_lfov.weights.checkpoints import fit_of
+    from deeplab_lfov.weights.formats import origin_of, read_weights
+
+    path = check_free(Path(settings.folder) / "weights_int8.npz")
+    tensors = read_weights(settings.ckpt)
+    fit = fit_of(tensors, settings.ckpt)
+    classes = fit.classes
+    if settings.class_names:
+        classes = read_classes(settings.class_names, fit.num_classes, classes)
+    writable_folder(settings.folder)
+    print(
+        f"network  {fit.num_classes} classes, width {fit.width:g}, from {origin_of(settings.ckpt)}"
+    )
+    save_int8(tensors, fit._replace(classes=classes, about=settings.about), path)
+    print(f"wrote    {path}, {path.stat().st_size:,} bytes")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from deeplab_lfov.cli import flags
 from deeplab_lfov.cli.command import Parser
 from deeplab_lfov.evaluation.settings import EvaluationSettings
+from deeplab_lfov.weights.pretrained import PRETRAINED
 
 
 def parser() -> Parser:
@@ -19,8 +20,7 @@ def parser() -> Parser:
         "--weights_path",
         type=flags.PATH,
         metavar="CKPT",
-        required=True,
-        help="weights to measure",
+        help="weights to measure, or a run's folder; default: the network that comes along",
     )
     p.add_argument(
         "--num_steps", type=flags.COUNT, help="pictures to take; default: the whole list"
@@ -35,6 +35,7 @@ def settings_of(given: Mapping[str, object]) -> EvaluationSettings:
 
     Raises UserError for flags that exclude each other.
     """
+    given = {"restore_from": str(PRETRAINED), **given}
     return EvaluationSettings(**flags.prediction_settings(given, crf="crf_search" in given))
 
 

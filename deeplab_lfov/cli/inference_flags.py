@@ -4,15 +4,23 @@ from collections.abc import Mapping
 
 from deeplab_lfov.cli import flags
 from deeplab_lfov.cli.command import Parser
+from deeplab_lfov.inference.find_images import are_pictures
 from deeplab_lfov.inference.settings import InferenceSettings
+from deeplab_lfov.weights.pretrained import PRETRAINED
 
 
 def parser() -> Parser:
     """Make the parser of inference.py."""
     description = "Segment pictures; writes <save_dir>/<picture>_mask.png for each."
     p = Parser(description, flags.defaults_of(InferenceSettings) | {"crf": False})
-    p.add_argument("images", nargs="+", metavar="IMAGE", help="pictures, folders or globs")
-    p.add_argument("ckpt", type=flags.PATH, metavar="CKPT", help="weights in any known format")
+    p.add_argument(
+        "images",
+        nargs="+",
+        type=flags.PATH,
+        metavar="IMAGE... [CKPT]",
+        help="pictures, folders or globs; then weights in any known format, a run's folder for its "
+        "best, or nothing for the network that comes along",
+    )
     p.add_argument("--class_names", type=flags.PATH, help="file that names a class in each line")
     flags.add_prediction_flags(p)
     group = p.add_argument_group("output")
@@ -42,5 +50,8 @@ def parser() -> Parser:
 
 def settings_of(given: Mapping[str, object]) -> InferenceSettings:
     """Make settings of the flags that were given; raises UserError for some that do not fit."""
-    values = flags.prediction_settings(given)
-    return InferenceSettings(**values | {"images": tuple(given["images"])})
+    images, ckpt = given["images"], str(PRETRAINED)
+    if not are_pictures(images[-1]) and len(images) > 1:
+        *images, ckpt = images
+    values = flags.prediction_settings(given) | {"images": tuple(images), "ckpt": ckpt}
+    return InferenceSettings(**values)

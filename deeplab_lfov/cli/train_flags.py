@@ -110,7 +110,7 @@ def _add_solver_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--head_lr_mult",
         type=flags.NOT_NEGATIVE,
-        help="multiplies the rate of the layers that start afresh, at least the last",
+        help="multiplies the rate of the last layer; in finetune, of all that start afresh",
     )
     group.add_argument(
         "--bias_lr_mult", type=flags.NOT_NEGATIVE, help="multiplies the biases' rate"

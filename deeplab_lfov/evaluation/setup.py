@@ -18,13 +18,13 @@ from deeplab_lfov.data.sense import summarize
 from deeplab_lfov.distributed.fingerprint import fingerprint
 from deeplab_lfov.distributed.meeting import Meeting
 from deeplab_lfov.distributed.replicas import Replicas
-from deeplab_lfov.errors import UserError, printable
+from deeplab_lfov.errors import UserError
 from deeplab_lfov.evaluation.settings import EvaluationSettings
 from deeplab_lfov.files import distinct_stems, writable_folder
+from deeplab_lfov.inference.plan import print_network
 from deeplab_lfov.inference.predictor import Predictor
-from deeplab_lfov.network.arithmetic import device_lines
 from deeplab_lfov.voc import VOID
-from deeplab_lfov.weights.formats import locate, read_weights
+from deeplab_lfov.weights.formats import read_weights
 
 Picture = tuple[Sample, np.ndarray, np.ndarray]
 """(sample, image uint8 RGB [H, W, 3], labels uint8 [H, W])"""
@@ -140,7 +140,4 @@ def print_plan(
     """Print the data, the network, the views and the devices."""
     if replicas.is_chief:
         print(f"data     {pictures} in {settings.data_list}")
-        print(printable(f"network  {predictor.model}, from {locate(settings.restore_from)}"))
-        if str(predictor):
-            print(f"views    {predictor}")
-        print("\n".join(device_lines(str(replicas), settings.precision)))
+        print_network(predictor, settings.restore_from, str(replicas), settings.precision)

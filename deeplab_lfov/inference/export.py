@@ -1,16 +1,21 @@
-"""The network as graphs that need none of this code: a SavedModel, and TFLite for one size."""
+"""The network for others: graphs that need none of this code, and a small file of weights."""
 
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
-from deeplab_lfov.errors import UserError
+from deeplab_lfov.errors import UserError, few
 from deeplab_lfov.files import whole_file
 from deeplab_lfov.network.grid import likeliest_labels, upsample_scores
+from deeplab_lfov.network.layers import parameter_shapes
 from deeplab_lfov.network.model import DeepLabLFOVModel
 from deeplab_lfov.preprocess import network_input
+from deeplab_lfov.weights.checkpoints import Fit, check_fit
+from deeplab_lfov.weights.eight_bits import pack
+from deeplab_lfov.weights.formats import Tensors
 
 
 class Segmenter(tf.Module):
@@ -66,6 +71,27 @@ def save_model(segmenter: Segmenter, path: Path) -> None:
             partial.rename(path)
     except (OSError, tf.errors.OpError) as error:
         raise UserError(f"cannot write {path}: {error}") from error
+
+
+def save_int8(tensors: Tensors, fit: Fit, path: Path) -> None:
+    """Write the weights of tensors as a .npz with filters in 8 bits, and the facts of `fit`.
+
+    Raises UserError for tensors of another network, for layers that were never trained, and when it
+    cannot be written.
+    """
+    check_fit(tensors, fit.num_classes, fit.width, path)
+    if fit.untrained:
+        raise UserError(f"{few(fit.untrained)} were never trained: there is nothing to hand on")
+    parameters = {name: tensors[name] for name in parameter_shapes(fit.num_classes, fit.width)}
+    classes = fit.classes
+    facts = {
+        "class_names": np.array(classes.names),
+        "class_colors": classes.table[: len(classes.names)],
+        "void_colors": np.array(classes.void_colors, np.uint8).reshape(-1, 3),
+        "about": np.array([fit.about] if fit.about else []),
+    }
+    with whole_file(path) as partial:
+        np.savez_compressed(partial, **pack(parameters), **facts)
 
 
 def save_tflite(segmenter: Segmenter, path: Path, size: tuple[int, int]) -> None:

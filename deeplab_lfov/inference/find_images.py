@@ -12,15 +12,21 @@ from deeplab_lfov.errors import UserError
 _FOLDERS_OF_MASKS = {*MASK_FOLDERS, "SegmentationObject"}
 
 
-def check_order(last: Path) -> None:
-    """Raise UserError where the last path is no weights, but a picture or a folder of them."""
-    what = ""
-    if last.suffix.lower() in SUFFIXES and last.is_file():
-        what = "is a picture"
-    elif last.is_dir() and not any(last.glob("*.index")) and pictures_in(last):
-        what = "holds pictures and no checkpoint"
-    if what:
-        raise UserError(f"{last} {what}; the weights come last: inference.py PICTURE... CKPT")
+def are_pictures(pattern: str) -> bool:
+    """Tell whether a path or glob stands for pictures, and not for weights, by names alone."""
+    path = Path(pattern)
+    if path.is_dir():
+        return not any(path.glob("*.index")) and bool(pictures_in(path))
+    return path.suffix.lower() in SUFFIXES
+
+
+def check_order(images: Sequence[str]) -> None:
+    """Raise UserError for weights among the pictures."""
+    for path in map(Path, images):
+        if any(path.glob("*.index")) if path.is_dir() else Path(f"{path}.index").is_file():
+            raise UserError(
+                f"{path} is a checkpoint; the weights come last: inference.py PICTURE... CKPT"
+            )
 
 
 def find_images(patterns: Sequence[str]) -> list[Path]:

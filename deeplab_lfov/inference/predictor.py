@@ -18,6 +18,7 @@ from deeplab_lfov.inference.traced_network import TracedNetwork
 from deeplab_lfov.network.large_fov import LargeFOV
 from deeplab_lfov.network.layers import num_cells
 from deeplab_lfov.weights.checkpoints import load_prepared
+from deeplab_lfov.weights.pretrained import PRETRAINED
 
 
 class Predictor:
@@ -26,7 +27,8 @@ class Predictor:
     An image is a path, a picture of Pillow's or an array, uint8 RGB [H, W, 3]; a list or tuple of
     them gives a list of results.
     network: a path to weights in any known format, a `DeepLabLFOVModel`, whose training it follows,
-    or another predictor's `model`, which of a path's weights keeps what inference needs. scales and
+    or another predictor's `model`, which of a path's weights keeps what inference needs; without
+    one it is the network that comes along, trained on a part of VOC 2012. scales and
     flip: the views whose probabilities are averaged, a mirrored one for each scale with flip.
     input_size: (height, width) in pixels that every picture is padded to with the mean, times the
     view's scale. max_side: a larger picture is shrunk to this for the network, and its mask has its
@@ -40,7 +42,7 @@ class Predictor:
 
     def __init__(
         self,
-        network: str | Path | LargeFOV,
+        network: str | Path | LargeFOV = PRETRAINED,
         *,
         scales: Sequence[float] = (1.0,),
         flip: bool = False,
@@ -61,8 +63,10 @@ class Predictor:
         )
         if isinstance(network, LargeFOV):
             self.model, self.classes = network, voc_classes(network.num_classes)
+            self.untrained, self.about = (), ""
         else:
-            self.model, self.classes = load_prepared(network, precision)
+            self.model, fit = load_prepared(network, precision)
+            self.classes, self.untrained, self.about = fit.classes, fit.untrained, fit.about
         with explaining_lack_of_memory(lambda: "end other programs", " for the network"):
             self._network = TracedNetwork(self.model)
         if crf and self.model.num_classes == 1:

@@ -18,8 +18,8 @@ LAYER = "conv5_3"
 LOOKS = (20, 50, 100)
 """Steps after which to look, beside each save."""
 
-_WINDOW = 20  # steps whose losses and labels are compared
-_DYING = 0.5  # of the channels that answered at the start
+_WINDOW = 10  # steps whose losses and labels are compared
+_DYING = 0.3  # of the channels that answered at the start
 _LATE = 500  # steps from which on a loss has to be below that of the labels' shares
 
 

@@ -14,9 +14,8 @@ from deeplab_lfov.distributed.replicas import copy_here
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.files import flush_to_disk
 from deeplab_lfov.weights.formats import Tensors, read_tensors
-from deeplab_lfov.weights.tf_checkpoint import PREFIX, checkpoints_in, index_of, step_of
+from deeplab_lfov.weights.tf_checkpoint import BEST, PREFIX, checkpoints_in, index_of, step_of
 
-BEST = f"{PREFIX}-best"
 _SUFFIXES = (".data-00000-of-00001", ".index")
 
 

@@ -27,7 +27,7 @@ UNTRAINED = "untrained_layers"
 """The entry of a seed's checkpoint that names the layers whose parameters are random."""
 
 _BOOKKEEPING = {"global_step", "class_names", "settings", "loss_scale", "loss_scale_steps"}
-_BOOKKEEPING |= {"class_colors", "void_colors", UNTRAINED}
+_BOOKKEEPING |= {"class_colors", "void_colors", UNTRAINED, "about"}
 _BOOKKEEPING |= {"beta1_power", "beta2_power"}  # of TensorFlow 1's Adam
 
 MOST_WIDTH = 8  # times VGG-16's channels; a file that asks for more is damaged
@@ -41,6 +41,8 @@ class Fit(NamedTuple):
     classes: Classes
     untrained: tuple[str, ...] = ()
     """Layers whose parameters are random, as they never learned."""
+    about: str = ""
+    """What the file says of itself: what it was trained on, and its mean IoU."""
 
 
 def export_weights(
@@ -110,8 +112,8 @@ def fit_of(tensors: StoredTensors, path: str | Path) -> Fit:
             f"256 and {MOST_WIDTH * WIDTH_UNIT} are the most"
         )
     untrained = tuple(name for name in _texts(tensors, UNTRAINED) if name in DEVIATIONS)
-    classes = _classes_of(tensors, num_classes)
-    return Fit(num_classes, sizes["conv1_1/b"] / WIDTH_UNIT, classes, untrained)
+    classes, about = _classes_of(tensors, num_classes), " ".join(_texts(tensors, "about"))
+    return Fit(num_classes, sizes["conv1_1/b"] / WIDTH_UNIT, classes, untrained, about)
 
 
 def _texts(tensors: StoredTensors, name: str) -> tuple[str, ...]:

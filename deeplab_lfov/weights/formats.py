@@ -11,6 +11,7 @@ import numpy as np
 
 from deeplab_lfov.errors import UserError, few
 from deeplab_lfov.weights.tf_checkpoint import (
+    BEST,
     StoredTensor,
     checkpoints_in,
     has_data,
@@ -57,6 +58,13 @@ def _read(tensors: StoredTensors) -> Tensors:
     return {name: np.asarray(tensor) for name, tensor in tensors.items()}
 
 
+def origin_of(path: str | Path) -> str:
+    """Say which weights a path means; of a folder, why these."""
+    found = locate(path)
+    why = "its best on the val list" if found.name == BEST else "its newest checkpoint"
+    return f"{found}, {why}" if Path(path).is_dir() else str(found)
+
+
 def format_of(path: Path) -> str:
     """Tell the kind of a file that exists.
 
@@ -73,12 +81,14 @@ def format_of(path: Path) -> str:
 def locate(path: str | Path) -> Path:
     """Find the weights that a path means.
 
-    A folder (or its file `checkpoint`) means its newest checkpoint that has its data, a part of one
-    (`.index`, `.data-00000-of-00001`) the whole.
+    A folder means its `model.ckpt-best`, and without one, or as its file `checkpoint`, its newest
+    checkpoint that has its data; a part of one (`.index`, `.data-00000-of-00001`) means the whole.
 
     Raises UserError when there is nothing; it names the checkpoints beside.
     """
     path = Path(path)
+    if index_of(path / BEST).is_file() and has_data(path / BEST):
+        return path / BEST
     folder = path.parent if path.name == "checkpoint" else path
     if folder.is_dir():
         if (folder / "saved_model.pb").exists():

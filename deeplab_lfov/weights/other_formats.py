@@ -8,6 +8,7 @@ import numpy as np
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.weights.caffemodel import read_caffemodel
 from deeplab_lfov.weights.conversion import from_caffe, is_vgg16
+from deeplab_lfov.weights.eight_bits import unpack
 from deeplab_lfov.weights.no_weights import check_known
 from deeplab_lfov.weights.npz import members_of, read_npz
 from deeplab_lfov.weights.py2_pickle import read_pickle
@@ -78,13 +79,17 @@ def _of_state_dict(tensors: Tensors, path: Path) -> Tensors:
     return {row.name: row.tensor for row in from_caffe(layers, path)}
 
 
+def _read_npz(path: Path) -> Tensors:
+    return unpack(read_npz(path))
+
+
 def _refuse_hdf5(path: Path) -> Tensors:
     raise UserError(f"{path} is an HDF5 file, perhaps of Keras; {_CONVERT}")
 
 
 _CONVERT = "util/extract_params.py turns VGG-16 weights into a checkpoint to train from"
 READERS = {
-    "npz": read_npz,
+    "npz": _read_npz,
     "pickle": read_pickle,
     "Caffe": _read_caffe,
     "HDF5": _refuse_hdf5,

@@ -17,6 +17,8 @@ from deeplab_lfov.network.layers import parameter_shapes
 from deeplab_lfov.weights.tf_index import check_index
 
 PREFIX = "model.ckpt"
+BEST = f"{PREFIX}-best"
+"""The checkpoint of a run with the highest mean IoU on its val list."""
 _PARAMETERS = set(parameter_shapes(1, 1.0))
 
 # Of quantized types and references TensorFlow ends the process, and others no network has.

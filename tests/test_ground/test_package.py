@@ -49,7 +49,8 @@ def test_an_installation_takes_every_folder_and_the_template_along(tmp_path):
     with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
         names = set(wheel.namelist())
     package = ROOT / "deeplab_lfov"
-    for path in [*package.rglob("*.py"), *package.rglob("*.html")]:
+    others = [*package.rglob("*.html"), *package.rglob("*.js"), *package.glob("pretrained/*")]
+    for path in [*package.rglob("*.py"), *others]:
         assert path.relative_to(ROOT).as_posix() in names
 
 

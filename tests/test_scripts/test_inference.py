@@ -261,11 +261,11 @@ def test_scores_with_a_head_that_is_no_python(tmp_path):
 
 
 def test_a_picture_in_the_place_of_the_weights(script, checkpoint, picture):
-    result = script("inference", checkpoint, picture)
-    assert result.status == 2 and "the weights come last: inference.py PICTURE" in result.err
-    result = script("inference", checkpoint, picture.parent)
-    assert result.status == 2 and "holds pictures and no checkpoint" in result.err
-    assert "the weights come last: inference.py PICTURE" in result.err
+    for pictures in (picture, picture.parent):
+        for weights in (checkpoint, checkpoint.parent):
+            result = script("inference", weights, pictures)
+            assert result.status == 2 and f"error: {weights} is a checkpoint" in result.err
+            assert "the weights come last: inference.py PICTURE... CKPT" in result.err
 
 
 def test_masks_of_a_data_set_are_no_pictures(tmp_path):
