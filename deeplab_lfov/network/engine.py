@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import tensorflow as tf
 
-from deeplab_lfov.network import arithmetic, winograd
+from deeplab_lfov.network import arithmetic, filter_gradient, winograd
 from deeplab_lfov.network.layers import CONVOLUTIONS, STEPS, Layer
 
 TensorLike = tf.types.experimental.TensorLike
@@ -53,6 +53,8 @@ class Convolutions:
             x = tf.nn.conv2d(
                 x, filters, 1, [[0, 0], border, border, [0, 0]], dilations=layer.dilation
             )
+        elif self._uses_products(filters, layer.dilation):
+            x = filter_gradient.convolve(x, filters, layer.dilation)
         else:
             x = _convolve(x, filters, layer.dilation)
         return self.rounded(tf.nn.bias_add(x, bias))
@@ -79,6 +81,12 @@ class Convolutions:
         shape = tuple(self.parameters[f"{layer.name}/w"].shape)
         pays = winograd_pays(shape, layer.dilation, self.dtype, self.training)
         return pays and not self.plain
+
+    def _uses_products(self, filters: tf.Tensor, dilation: int) -> bool:
+        """Tell whether products compute the gradient of filters, as on CPUs they may be faster."""
+        pays = filter_gradient.pays(tuple(filters.shape), self.dtype) and self.training
+        works = dilation == 1 or _dilated_gradients_work(self.dtype)
+        return pays and works and not arithmetic.has_gpu()
 
 
 class PreparedConvolutions(Convolutions):
