@@ -17,9 +17,9 @@ def parser() -> Parser:
         "images",
         nargs="+",
         type=flags.PATH,
-        metavar="IMAGE... [CKPT]",
-        help="pictures, folders or globs; then weights in any known format, a run's folder for its "
-        "best, or nothing for the network that comes along",
+        metavar="PATH",
+        help="pictures, folders or globs; then the weights, in any known format, or a run's folder "
+        "for its best; without weights the network that comes along is taken",
     )
     p.add_argument("--class_names", type=flags.PATH, help="file that names a class in each line")
     flags.add_prediction_flags(p)
