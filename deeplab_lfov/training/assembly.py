@@ -40,7 +40,7 @@ def _own_palette(settings: TrainSettings, start: Start) -> Palette:
 
 def _stored_classes(settings: TrainSettings, start: Start) -> Classes | None:
     """Return the classes of weights whose last layer is kept."""
-    fit, keeps_head = start.fit, start.run or not settings.not_restore_last
+    fit, keeps_head = start.fit, start.run or not _afresh(settings, start)
     return fit.classes if fit and keeps_head and fit.num_classes == settings.num_classes else None
 
 
@@ -48,7 +48,7 @@ def check_weights(settings: TrainSettings, start: Start) -> None:
     """Raise UserError unless the weights to start from fit the network; a run is checked later."""
     if start.tensors and not start.run:
         shape = settings.num_classes, settings.width
-        check_fit(start.tensors, *shape, settings.restore_from, _afresh(settings))
+        check_fit(start.tensors, *shape, settings.restore_from, _afresh(settings, start))
 
 
 def make_network(settings: TrainSettings, start: Start) -> DeepLabLFOVModel:
@@ -65,7 +65,7 @@ def make_network(settings: TrainSettings, start: Start) -> DeepLabLFOVModel:
         frozen=_frozen(settings),
     )
     if start.tensors and not start.run:
-        afresh = _afresh(settings)
+        afresh = _afresh(settings, start)
         set_parameters(model, start.tensors, settings.restore_from, afresh)
         model.start_afresh(afresh, settings.seed)
     return model
@@ -99,6 +99,7 @@ def _frozen(settings: TrainSettings) -> tuple[str, ...]:
     return () if settings.freeze in (None, "none") else layers_to(settings.freeze)
 
 
-def _afresh(settings: TrainSettings) -> tuple[str, ...]:
-    """Name the layers that start afresh."""
-    return (HEAD,) if settings.not_restore_last else ()
+def _afresh(settings: TrainSettings, start: Start) -> tuple[str, ...]:
+    """Name the layers that start afresh here: the last, if it is to, or never learned."""
+    untrained = start.fit.untrained if start.fit else ()
+    return (HEAD,) if settings.not_restore_last or HEAD in untrained else ()

@@ -141,3 +141,15 @@ def test_a_seed_is_restored_by_name_as_the_first_version_did(seed):
     names = {name for name, _ in tf.train.list_variables(str(seed / "model.ckpt-init"))}
     first = {name for name, _ in tf.train.list_variables(str(DATA / "tf012_narrow_v1.ckpt"))}
     assert first < names and names - first == {"untrained_layers"}
+
+
+def test_a_seed_takes_the_classes_of_any_data_set(train, seed, shapes, tmp_path):
+    names = [f"kind {label}\n" for label in range(21)]  # as many as the seed's own, and others
+    (tmp_path / "names.txt").write_text("".join(names))
+    (tmp_path / "more.txt").write_text("".join([*names, "one more\n"]))
+    flags = ["--num_steps", 1, "--restore_from", seed]
+    for count, name in ((21, "names.txt"), (22, "more.txt")):
+        run = ["--snapshot_dir", tmp_path / name[:-4]]
+        result = train(*flags, *run, "--class_names", tmp_path / name)
+        assert result.status == 0, result.err
+        assert f"{count} classes" in result.out
