@@ -18,7 +18,7 @@ LAYER = "conv5_3"
 LOOKS = (20, 50, 100)
 """Steps after which to look, beside each save."""
 
-_WINDOW = 10  # steps whose losses and labels are compared
+_EARLY, _MOST = 10, 200  # steps whose losses and labels are compared: at LOOKS, and later
 _DYING = 0.3  # of the channels that answered at the start
 _LATE = 500  # steps from which on a loss has to be below that of the labels' shares
 
@@ -38,7 +38,7 @@ class Health:
     ):
         self._model, self._crop = model, crop[tf.newaxis]
         self._weights = np.ones(model.num_classes) if class_weights is None else class_weights
-        self._losses, self._counts = deque(maxlen=_WINDOW), deque(maxlen=_WINDOW)
+        self._losses, self._counts = deque(maxlen=_MOST), deque(maxlen=_MOST)
         self._at_start = self.answering()
 
     def answering(self) -> float:
@@ -54,8 +54,10 @@ class Health:
 
     def warning(self, step: int) -> str | None:
         """Say after a step that the network dies, or has learned the classes' shares alone."""
-        loss, guessed = np.mean(self._losses), entropy(sum(self._counts), self._weights)
-        if loss < guessed:
+        steps = slice(-_EARLY if step <= LOOKS[-1] else None, None)
+        loss = np.mean(list(self._losses)[steps])
+        guessed = entropy(sum(list(self._counts)[steps]), self._weights)
+        if loss < guessed or not guessed:
             return None
         losses = f"the mean loss {loss:.2f} is no lower than {guessed:.2f}, which the shares of"
         losses += " the classes alone give"
@@ -77,11 +79,8 @@ class Health:
 def entropy(counts: np.ndarray, weights: Sequence[float]) -> float:
     """Return the least loss in nats of a network that gives all cells the same probabilities.
 
-    counts: of the labels 0 ... C - 1; weights: of the classes in the loss. There is no such loss,
-    and infinity is returned, where nothing is labelled.
+    counts: of the labels 0 ... C - 1; weights: of the classes in the loss. 0 without any label.
     """
     weighed = counts * np.asarray(weights)
-    if not weighed.any():
-        return float("inf")
     shares = weighed[weighed > 0] / weighed.sum()
-    return float(-(shares * np.log(shares)).sum())
+    return -float((shares * np.log(shares)).sum())

@@ -28,7 +28,7 @@ def labels_of(ones):
 def test_entropy_is_the_loss_of_guessing_by_the_shares():
     assert entropy(np.array([1, 1, 0, 2]), [1] * 4) == pytest.approx(1.5 * np.log(2))
     assert entropy(np.array([6, 1]), [1, 6]) == pytest.approx(np.log(2))
-    assert entropy(np.array([0, 0]), [1, 1]) == float("inf")
+    assert entropy(np.array([0, 0]), [1, 1]) == entropy(np.array([0, 5]), [1, 1]) == 0
 
 
 def test_a_network_that_dies_is_warned_of(model, crop):
@@ -55,14 +55,17 @@ def test_no_more_than_the_classes_shares_after_long(model, crop):
     assert "nothing of the images has been learned in 500 steps" in health.warning(500)
 
 
-def test_the_last_ten_steps_are_compared(model, crop):
+def test_the_last_steps_are_compared_more_of_them_later(model, crop):
     health = Health(model, crop)
-    for loss in [9.0] * 10 + [0.1] * 10:
+    model.parameters["conv5_3/b"].assign(tf.fill([32], -1e6))
+    for loss in [9.0] * 200 + [0.1] * 10:
         health.add(loss, labels_of(3))
-    assert health.warning(1000) is None
+    assert health.warning(100) is None
+    assert "mean loss 8.55" in health.warning(1000)  # 190 of 9 and 10 of 0.1
 
 
-def test_steps_without_labels_say_nothing(model, crop):
+@pytest.mark.parametrize("label", [0, 255])
+def test_steps_of_one_class_or_none_say_nothing(model, crop, label):
     health = Health(model, crop)
-    health.add(0.0, tf.fill([1, 16, 40, 1], tf.constant(255, tf.uint8)))
+    health.add(0.1, tf.fill([1, 16, 40, 1], tf.constant(label, tf.uint8)))
     assert health.warning(1000) is None
