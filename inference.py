@@ -19,7 +19,7 @@ from deeplab_lfov.data.image_files import read_image
 from deeplab_lfov.data.palette import read_classes
 from deeplab_lfov.errors import UserError, printable
 from deeplab_lfov.files import whole_file, writable_json
-from deeplab_lfov.inference.find_images import check_order, find_images
+from deeplab_lfov.inference.find_images import find_images
 from deeplab_lfov.inference.outputs import Outputs, check_scores_replaceable, plan_outputs
 from deeplab_lfov.overlap import overlapped
 from deeplab_lfov.startup import start_tensorflow, warm_up
@@ -43,7 +43,6 @@ def segment(settings: InferenceSettings) -> None:
 
     Raises UserError for what the user can put right.
     """
-    check_order(settings.images)
     images = find_images(settings.images)
     if settings.json:
         writable_json(settings.json, "pictures")

@@ -72,7 +72,9 @@ def _train(settings: TrainSettings, start: Start, meeting: Meeting) -> None:
     stored = settings.as_stored(readers.train.fingerprint, class_weights)
     if start.run:
         settings.check_contents(start.run.settings, stored)
-    meeting.wait(fingerprint(decisive(stored), classes, start.tensors))
+    rhythm = {"val_every": settings.val_every} if settings.patience else {}  # they end together
+    alike = decisive(stored) | rhythm | {"patience": settings.patience}
+    meeting.wait(fingerprint(alike, classes, start.tensors))
     replicas.connect()
 
     with replicas.scope():
@@ -116,7 +118,8 @@ def _plan(
     origin = "random filters"
     if start.path:
         origin = str(start.path)
-        fresh = start.fit.untrained or ((HEAD,) if settings.not_restore_last else ())
+        fresh = dict.fromkeys((*start.fit.untrained, *[HEAD] * settings.not_restore_last))
+        fresh = list(fresh)
         origin += f", {few(fresh)} afresh" if fresh and not start.run else ""
     (height, width), first = settings.input_size, int(solver.global_step.numpy()) + 1
     lines = [

@@ -44,6 +44,14 @@ class Classes(NamedTuple):
         """Whether the names were given by somebody, and are not just `class 0`, `class 1`, ..."""
         return any(name != f"class {label}" for label, name in enumerate(self.names))
 
+    def stored(self) -> dict[str, np.ndarray]:
+        """Return what a file of weights keeps of the classes: their names and colours, by name."""
+        return {
+            "class_names": np.array(self.names, object),
+            "class_colors": self.table[: len(self.names)],
+            "void_colors": np.array(self.void_colors, np.uint8).reshape(-1, 3),
+        }
+
     def without_voc_colors(self) -> "Classes":
         """Return the classes without colours where those are VOC's, as those without are drawn."""
         voc = tuple(map(tuple, PALETTE[: len(self.colors)].tolist()))

@@ -55,12 +55,16 @@ def main(given: dict[str, object]) -> None:
     if settings.about and not settings.int8:
         raise UserError("--about does nothing without --int8; add that or leave it out")
     start_tensorflow()
+    from deeplab_lfov.inference.export import check_trained
+    from deeplab_lfov.weights.checkpoints import fit_of
+    from deeplab_lfov.weights.formats import origin_of, stored_weights
+
+    check_trained(fit_of(stored_weights(settings.ckpt), settings.ckpt), settings.ckpt)
     if settings.int8:
         _write_int8(settings)
         return
     from deeplab_lfov.inference.export import Segmenter, check_free, save_model, save_tflite
     from deeplab_lfov.weights.checkpoints import load_model
-    from deeplab_lfov.weights.formats import locate
 
     folder = Path(settings.folder)
     saved_model = check_free(folder / "saved_model")
@@ -69,7 +73,7 @@ def main(given: dict[str, object]) -> None:
     if settings.class_names:
         class_names = read_classes(settings.class_names, model.num_classes).names
     writable_folder(folder)  # not before: a mistake should leave no empty folder
-    print(f"network  {model}, from {locate(settings.ckpt)}")
+    print(f"network  {model}, from {origin_of(settings.ckpt)}")
 
     segmenter = Segmenter(model, class_names)
     with quiet_stderr():  # TensorFlow tells of its own deprecations
@@ -88,20 +92,21 @@ def main(given: dict[str, object]) -> None:
 def _write_int8(settings: Settings) -> None:
     """Write the filters in 8 bits, with the names and colours of the classes."""
     from deeplab_lfov.inference.export import check_free, save_int8
-    from deeplab_lfov.weights.checkpoints import fit_of
+    from deeplab_lfov.weights.checkpoints import check_fit, fit_of
     from deeplab_lfov.weights.formats import origin_of, read_weights
 
     path = check_free(Path(settings.folder) / "weights_int8.npz")
     tensors = read_weights(settings.ckpt)
     fit = fit_of(tensors, settings.ckpt)
-    classes = fit.classes
+    check_fit(tensors, fit.num_classes, fit.width, settings.ckpt)
+    classes, about = fit.classes, settings.about or fit.about
     if settings.class_names:
         classes = read_classes(settings.class_names, fit.num_classes, classes)
     writable_folder(settings.folder)
     print(
         f"network  {fit.num_classes} classes, width {fit.width:g}, from {origin_of(settings.ckpt)}"
     )
-    save_int8(tensors, fit._replace(classes=classes, about=settings.about), path)
+    save_int8(tensors, fit._replace(classes=classes, about=about), path)
     print(f"wrote    {path}, {path.stat().st_size:,} bytes")
 
 

@@ -134,7 +134,7 @@ def _rows(settings: Settings) -> list[Converted]:
     """Read the source's tensors, each with what it was there."""
     from deeplab_lfov.weights import keras_vgg16
     from deeplab_lfov.weights.caffemodel import read_caffemodel
-    from deeplab_lfov.weights.checkpoints import is_bookkeeping
+    from deeplab_lfov.weights.checkpoints import UNTRAINED, is_bookkeeping
     from deeplab_lfov.weights.formats import format_of, locate, read_weights
 
     if settings.source == "imagenet":
@@ -152,7 +152,7 @@ def _rows(settings: Settings) -> list[Converted]:
     if kind == "Caffe":
         return _from_layers(read_caffemodel(source), source)
     tensors = read_weights(source)
-    names = [name for name in tensors if not is_bookkeeping(name)]
+    names = [name for name in tensors if name == UNTRAINED or not is_bookkeeping(name)]
     return [Converted(name, tensors[name].shape, name, tensors[name]) for name in names]
 
 
@@ -220,7 +220,7 @@ def _without_head(rows: list[Converted], settings: Settings) -> list[Converted]:
 
 
 def _model(rows: list[Converted], settings: Settings) -> tuple[DeepLabLFOVModel, list[str]]:
-    """Make the network with the rows' tensors; the layers that have none start afresh, small."""
+    """Make the network with the rows' tensors, and name its layers that are random."""
     from deeplab_lfov.network.model import DeepLabLFOVModel
     from deeplab_lfov.weights.checkpoints import fit_of, set_parameters
 
@@ -238,7 +238,7 @@ def _model(rows: list[Converted], settings: Settings) -> tuple[DeepLabLFOVModel,
     fresh = [layer for layer in _may_start_afresh(tensors) if f"{layer}/w" not in tensors]
     set_parameters(model, tensors, settings.source, skip=fresh)
     model.start_afresh(fresh, settings.seed)
-    return model, fresh
+    return model, [*(layer for layer in fit.untrained if layer not in fresh), *fresh]
 
 
 def _may_start_afresh(tensors: dict[str, np.ndarray]) -> tuple[str, ...]:

@@ -48,7 +48,7 @@ class Parser(argparse.ArgumentParser):
 
     def given(self) -> dict[str, object]:
         """Parse the command line and return the values of the flags on it, by name."""
-        values, unknown = self.parse_known_args()
+        values, unknown = self.parse_known_intermixed_args()  # flags may stand between paths
         if unknown:
             self.error(f"unknown: {' '.join(unknown)}{self._meant(unknown[0])}")
         return vars(values)

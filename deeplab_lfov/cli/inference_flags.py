@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from deeplab_lfov.cli import flags
 from deeplab_lfov.cli.command import Parser
-from deeplab_lfov.inference.find_images import are_pictures
+from deeplab_lfov.inference.find_images import split_weights
 from deeplab_lfov.inference.settings import InferenceSettings
 from deeplab_lfov.weights.pretrained import PRETRAINED
 
@@ -50,8 +50,6 @@ def parser() -> Parser:
 
 def settings_of(given: Mapping[str, object]) -> InferenceSettings:
     """Make settings of the flags that were given; raises UserError for some that do not fit."""
-    images, ckpt = given["images"], str(PRETRAINED)
-    if not are_pictures(images[-1]) and len(images) > 1:
-        *images, ckpt = images
-    values = flags.prediction_settings(given) | {"images": tuple(images), "ckpt": ckpt}
-    return InferenceSettings(**values)
+    images, ckpt = split_weights(given["images"])
+    paths = {"images": tuple(images), "ckpt": ckpt or str(PRETRAINED)}
+    return InferenceSettings(**flags.prediction_settings(given) | paths)

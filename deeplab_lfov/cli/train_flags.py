@@ -84,7 +84,7 @@ def _add_solver_flags(group: argparse._ArgumentGroup) -> None:
         choices=tuple(RECIPES),
         help="defaults for the flags below, and mirror: the first TensorFlow version's, "
         "arXiv 1412.7062's, arXiv 1606.00915's; scratch is for random filters, finetune for an "
-        "ImageNet VGG-16, and few pictures",
+        "ImageNet VGG-16 (and sets --freeze, --val_every, --save_pred_every), and few pictures",
     )
     group.add_argument("--optimizer", choices=("adam", "sgd"), help="adam, or sgd with momentum")
     group.add_argument("--learning_rate", type=flags.RATE, help="before policy and multipliers")
@@ -110,7 +110,7 @@ def _add_solver_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--head_lr_mult",
         type=flags.NOT_NEGATIVE,
-        help="multiplies the rate of the last layer; in finetune, of all that start afresh",
+        help="multiplies the rate of the last layer; in finetune, of the random ones too",
     )
     group.add_argument(
         "--bias_lr_mult", type=flags.NOT_NEGATIVE, help="multiplies the biases' rate"

@@ -25,6 +25,7 @@ from deeplab_lfov.inference.plan import print_network
 from deeplab_lfov.inference.predictor import Predictor
 from deeplab_lfov.voc import VOID
 from deeplab_lfov.weights.formats import read_weights
+from deeplab_lfov.weights.pretrained import PRETRAINED
 
 Picture = tuple[Sample, np.ndarray, np.ndarray]
 """(sample, image uint8 RGB [H, W, 3], labels uint8 [H, W])"""
@@ -53,6 +54,11 @@ def make_predictor(settings: EvaluationSettings) -> Predictor:
     predictor = Predictor(settings.restore_from, **options)
     palette, stored = palette_in(settings.data_dir, settings.palette), predictor.classes
     classes = classes_from(settings.class_names, palette, predictor.model.num_classes)
+    if not classes.names and settings.restore_from == str(PRETRAINED):
+        raise UserError(
+            "no weights are named, and the network that comes along knows VOC's classes, which "
+            f"nothing says that the masks of {settings.data_dir} hold; add --restore_from"
+        )
     if classes.names and stored.are_named and not settings.class_names:
         classes.check_same(stored, settings.palette or settings.data_dir, settings.restore_from)
     if classes.names:

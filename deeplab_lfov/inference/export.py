@@ -13,7 +13,7 @@ from deeplab_lfov.network.grid import likeliest_labels, upsample_scores
 from deeplab_lfov.network.layers import parameter_shapes
 from deeplab_lfov.network.model import DeepLabLFOVModel
 from deeplab_lfov.preprocess import network_input
-from deeplab_lfov.weights.checkpoints import Fit, check_fit
+from deeplab_lfov.weights.checkpoints import Fit
 from deeplab_lfov.weights.eight_bits import pack
 from deeplab_lfov.weights.formats import Tensors
 
@@ -73,23 +73,22 @@ def save_model(segmenter: Segmenter, path: Path) -> None:
         raise UserError(f"cannot write {path}: {error}") from error
 
 
+def check_trained(fit: Fit, where: str | Path) -> None:
+    """Raise UserError for a seed, some of whose layers are random: there is nothing to hand on."""
+    if fit.untrained:
+        raise UserError(
+            f"{few(fit.untrained)} of {where} are random; train it before you export it"
+        )
+
+
 def save_int8(tensors: Tensors, fit: Fit, path: Path) -> None:
     """Write the weights of tensors as a .npz with filters in 8 bits, and the facts of `fit`.
 
-    Raises UserError for tensors of another network, for layers that were never trained, and when it
-    cannot be written.
+    Raises UserError when it cannot be written.
     """
-    check_fit(tensors, fit.num_classes, fit.width, path)
-    if fit.untrained:
-        raise UserError(f"{few(fit.untrained)} were never trained: there is nothing to hand on")
     parameters = {name: tensors[name] for name in parameter_shapes(fit.num_classes, fit.width)}
-    classes = fit.classes
-    facts = {
-        "class_names": np.array(classes.names),
-        "class_colors": classes.table[: len(classes.names)],
-        "void_colors": np.array(classes.void_colors, np.uint8).reshape(-1, 3),
-        "about": np.array([fit.about] if fit.about else []),
-    }
+    facts = fit.classes.stored() | {"about": np.array([fit.about] if fit.about else [])}
+    facts["class_names"] = facts["class_names"].astype(str)
     with whole_file(path) as partial:
         np.savez_compressed(partial, **pack(parameters), **facts)
 

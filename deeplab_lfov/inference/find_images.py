@@ -12,21 +12,37 @@ from deeplab_lfov.errors import UserError
 _FOLDERS_OF_MASKS = {*MASK_FOLDERS, "SegmentationObject"}
 
 
-def are_pictures(pattern: str) -> bool:
-    """Tell whether a path or glob stands for pictures, and not for weights, by names alone."""
-    path = Path(pattern)
+_OF_WEIGHTS = {".index", ".npz", ".caffemodel", ".pth", ".pt", ".safetensors", ".h5", ".ckpt"}
+
+
+def split_weights(paths: Sequence[str]) -> tuple[Sequence[str], str | None]:
+    """Split paths into those of pictures, and that of weights if it comes last, by names alone.
+
+    Raises UserError for weights in front of pictures.
+    """
+    *images, last = paths
+    if images and not _are_pictures(Path(last)):
+        return images, last
+    for path in map(Path, paths):
+        is_other_file = path.is_file() and path.suffix.lower() not in SUFFIXES
+        if is_other_file or _holds_weights(path):
+            raise UserError(
+                f"{path} is no picture; the weights come last: inference.py PICTURE... CKPT"
+            )
+    return paths, None
+
+
+def _are_pictures(path: Path) -> bool:
     if path.is_dir():
-        return not any(path.glob("*.index")) and bool(pictures_in(path))
+        return not _holds_weights(path) and bool(pictures_in(path))
     return path.suffix.lower() in SUFFIXES
 
 
-def check_order(images: Sequence[str]) -> None:
-    """Raise UserError for weights among the pictures."""
-    for path in map(Path, images):
-        if any(path.glob("*.index")) if path.is_dir() else Path(f"{path}.index").is_file():
-            raise UserError(
-                f"{path} is a checkpoint; the weights come last: inference.py PICTURE... CKPT"
-            )
+def _holds_weights(path: Path) -> bool:
+    """Tell whether a path is a checkpoint, or the folder of one, or of a run."""
+    here = path.iterdir() if path.is_dir() else ()
+    found = any(file.suffix in _OF_WEIGHTS or file.name == "history.csv" for file in here)
+    return found or Path(f"{path}.index").is_file()
 
 
 def find_images(patterns: Sequence[str]) -> list[Path]:

@@ -10,17 +10,16 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from deeplab_lfov.network.layers import STRIDE
+from deeplab_lfov.network.grid import shrink_labels
 from deeplab_lfov.network.model import DeepLabLFOVModel
 from deeplab_lfov.voc import VOID
 
 LAYER = "conv5_3"
 LOOKS = (20, 50, 100)
-"""Steps after which to look, beside each save."""
+"""Steps, from where a process began, after which to look, beside each save."""
 
 _EARLY, _MOST = 10, 200  # steps whose losses and labels are compared: at LOOKS, and later
-_DYING = 0.3  # of the channels that answered at the start
-_LATE = 500  # steps from which on a loss has to be below that of the labels' shares
+_DYING, _DEAD = 0.3, 0.02  # of the channels that answered at the start, and of all
 
 
 class Health:
@@ -48,27 +47,28 @@ class Health:
 
     def add(self, loss: float, labels: tf.Tensor) -> None:
         """Take in the loss of a step and its labels uint8 [N, H, W, 1]."""
-        cells = np.asarray(labels[:, ::STRIDE, ::STRIDE])
+        cells = np.asarray(shrink_labels(labels))
         self._losses.append(loss)
         self._counts.append(np.bincount(cells[cells != VOID], minlength=self._model.num_classes))
 
     def warning(self, step: int) -> str | None:
         """Say after a step that the network dies, or has learned the classes' shares alone."""
-        steps = slice(-_EARLY if step <= LOOKS[-1] else None, None)
+        seen = len(self._losses)
+        steps = slice(-_EARLY if seen <= LOOKS[-1] else None, None)
         loss = np.mean(list(self._losses)[steps])
         guessed = entropy(sum(list(self._counts)[steps]), self._weights)
-        if loss < guessed or not guessed:
+        if loss < guessed or not guessed or seen < _EARLY:
             return None
         losses = f"the mean loss {loss:.2f} is no lower than {guessed:.2f}, which the shares of"
         losses += " the classes alone give"
         now = self.answering()
-        if now < _DYING * self._at_start:
+        if now < max(_DYING * self._at_start, _DEAD):
             return (
                 f"after step {step} {now:.0%} of {LAYER}'s channels answer, {self._at_start:.0%} "
                 f"did at the start, and {losses}: the network dies; begin again with a tenth of "
-                "the --learning_rate, or from a seed that util/extract_params.py makes anew"
+                "the --learning_rate, a VGG-16 from a seed that util/extract_params.py makes anew"
             )
-        if step >= _LATE:
+        if seen == _MOST:
             return (
                 f"{losses}: nothing of the images has been learned in {step} steps; look at the "
                 "masks in the figures, and try another --learning_rate"

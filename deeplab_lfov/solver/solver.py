@@ -20,11 +20,11 @@ class Solver:
 
     optimizer "sgd" is Caffe's: v = momentum*v + rate*mult*(g + weight_decay*w), w -= v; "adam" is
     the first TensorFlow version's. weight_decay applies to filters, not to biases; the rate is
-    multiplied by bias_lr_mult for biases and by head_lr_mult for the layers that start afresh:
-    fc8_voc12, or `fresh_layers`. The model's frozen layers stay as they are. lr_policy, num_steps,
-    power, step_size and gamma are those of `RatePolicy`. iter_size splits every batch into passes
-    that fit the memory, the update being that of the whole. class_weights, one per class, weigh the
-    cells in the loss. seed decides what is dropped out. Raises ValueError for another optimizer or
+    multiplied by bias_lr_mult for biases and by head_lr_mult for `fresh_layers`. The model's frozen
+    layers stay as they are. lr_policy, num_steps, power, step_size and gamma are those of
+    `RatePolicy`. iter_size splits every batch into passes that fit the memory, the update being
+    that of the whole. class_weights, one per class, weigh the cells in the loss. seed decides what
+    is dropped out. Raises ValueError for another optimizer or
     policy.
     """
 

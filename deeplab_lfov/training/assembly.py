@@ -62,7 +62,7 @@ def make_network(settings: TrainSettings, start: Start) -> DeepLabLFOVModel:
         dropout=settings.dropout,
         precision=settings.precision,
         seed=settings.seed,
-        frozen=_frozen(settings),
+        frozen=layers_to(settings.freeze) if settings.freeze else (),
     )
     if start.tensors and not start.run:
         afresh = _afresh(settings, start)
@@ -93,10 +93,6 @@ def make_solver(
         class_weights=class_weights,
         seed=settings.seed,
     )
-
-
-def _frozen(settings: TrainSettings) -> tuple[str, ...]:
-    return () if settings.freeze in (None, "none") else layers_to(settings.freeze)
 
 
 def _afresh(settings: TrainSettings, start: Start) -> tuple[str, ...]:

@@ -92,7 +92,7 @@ class TrainSettings:
     `complete` makes one of the flags that were given. Those without a default here come from the
     recipe, the lists from the data set's folder, and num_classes and width from the weights. Sizes
     are (height, width) in pixels. ignore_label None stands for 255 that nobody has spoken of.
-    freeze is a layer, or None or "none" where all are trained. fresh_layers, which no flag sets,
+    freeze is None where all layers are trained. fresh_layers, which no flag sets,
     are those that head_lr_mult is for.
     """
 
@@ -151,6 +151,7 @@ class TrainSettings:
         do not fit together.
         """
         given = {name: value for name, value in flags.items() if name != "epochs"}
+        given |= {"freeze": None} if given.get("freeze") == "none" else {}
         if start.run:
             values = _of_run(given, start.settings_of_run())
         else:
@@ -247,7 +248,7 @@ def _check_effect(flags: Mapping[str, object], settings: TrainSettings) -> None:
     for name, (does, what) in has_effect.items():
         if name in flags and flags[name] is not False and not does:
             raise UserError(f"--{name} does nothing without {what}; add that or leave it out")
-    if settings.freeze not in (None, "none") and not settings.restore_from:
+    if settings.freeze and not settings.restore_from:
         raise UserError(
             f"layers to {settings.freeze} are frozen, and without --restore_from they are random; "
             "add that (a seed that util/extract_params.py makes, or a checkpoint), or --freeze none"
@@ -271,17 +272,18 @@ def _lists(flags: Mapping[str, object]) -> dict[str, object]:
 def _of_network(flags: Mapping[str, object], start: Start) -> dict[str, object]:
     """Return num_classes and width of a new run's network, and the layers at the head's rate.
 
-    fc6 and fc7 that start afresh die at ten times the rate of SGD's recipes, tripled by the user.
+    In SGD's recipes that is the last alone: at ten times their rate, tripled, fresh fc6 and fc7
+    kill what is trained.
     """
     palette = palette_in(flags.get("data_dir", TrainSettings.data_dir), flags.get("palette"))
     names = classes_from(flags.get("class_names"), palette, flags.get("num_classes")).names
     fit, keeps_head = start.fit, not flags.get("not_restore_last")
-    of_all_fresh = flags.get("recipe") == "finetune"
+    untrained = fit.untrained if fit and flags.get("recipe") == "finetune" else ()
     num_classes = fit.num_classes if fit and keeps_head else 21
     return {
         "num_classes": flags.get("num_classes") or len(names) or num_classes,
         "width": flags.get("width") or (fit.width if fit else 1.0),
-        "fresh_layers": (fit.untrained if fit and of_all_fresh else ()) or (HEAD,),
+        "fresh_layers": tuple(dict.fromkeys((*untrained, HEAD))),
     }
 
 

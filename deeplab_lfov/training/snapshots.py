@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import tensorflow as tf
 
 from deeplab_lfov.classes import Classes
@@ -36,12 +35,7 @@ class Snapshots:
         settings: dict | None = None,
     ):
         self.folder, self._variables, self._max_to_keep = Path(folder), variables, max_to_keep
-        facts = {
-            "class_names": list(classes.names),
-            "class_colors": classes.table[: len(classes.names)],
-            "void_colors": np.array(classes.void_colors, np.uint8).reshape(-1, 3),
-            "settings": json.dumps(settings or {}),
-        }
+        facts = classes.stored() | {"settings": json.dumps(settings or {})}
         facts = {name: tf.Variable(value, trainable=False) for name, value in facts.items()}
         stored = {name: copy_here(variable) for name, variable in variables.items()} | facts
         self._saver = tf.compat.v1.train.Saver(stored, max_to_keep=0)

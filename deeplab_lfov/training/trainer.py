@@ -88,10 +88,11 @@ class Trainer:
                         self._save(step, batch, bar)
                     if val_is_due:
                         self._validate(step, bar, stop)
-                    self._look_at_health(step, bar)
+                    if step - first in LOOKS or step == self._saved_step:
+                        self._look_at_health(step, bar)
                     if signaled := signaled or self._signal_of_one(stop):
                         self._stop(signaled, step, bar)
-                self._leave(stop, num_steps, bar)
+                self._leave(stop, self._step_done, bar)
             except WorkerGoneError:
                 self._save_what_was_learnt()
                 raise
@@ -123,7 +124,8 @@ class Trainer:
         if not math.isfinite(loss):
             raise self._divergence(step)
         if self.replicas.is_chief:
-            self._health.add(loss, batch.labels)
+            if not self._has_warned:
+                self._health.add(loss, batch.labels)
             self._note(step, loss, labelled / self.batch_size, bar)
         return stop.signal if self.replicas.num_workers == 1 else first_signal(signals)
 
@@ -177,7 +179,7 @@ class Trainer:
 
     def _look_at_health(self, step: int, bar: tqdm) -> None:
         """Warn, once, of a network that no longer learns from its images."""
-        if self._health and (step in LOOKS or step == self._saved_step) and not self._has_warned:
+        if self._health and not self._has_warned:
             with self._pace.paused():
                 warning = self._health.warning(step)
             if warning:

@@ -20,17 +20,22 @@ def pack(parameters: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     packed = {}
     for name, numbers in parameters.items():
         if numbers.ndim == 4:
-            scale = np.abs(numbers).max((0, 1, 2)) / _MOST
+            numbers = numbers.astype(np.float32)
+            scale = np.abs(numbers).max((0, 1, 2)) / np.float32(_MOST)
             scale[scale == 0] = 1
-            packed |= {name: np.rint(numbers / scale).astype(np.int8)}
-            packed |= {name + _SCALE: scale.astype(np.float32)}
+            whole = np.rint(numbers / scale).clip(-_MOST, _MOST).astype(np.int8)
+            packed |= {name: whole, name + _SCALE: scale}
         else:
             packed[name] = numbers
     return packed
 
 
 def unpack(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Multiply filters that `pack` made with their scales; other tensors stay as they are."""
-    scales = {name: tensors[name + _SCALE] for name in tensors if name + _SCALE in tensors}
-    rest = {name: array for name, array in tensors.items() if not name.endswith(_SCALE)}
-    return rest | {name: rest[name] * scale for name, scale in scales.items()}
+    """Multiply filters that `pack` made by their scales; other tensors stay as they are."""
+    unpacked = dict(tensors)
+    for name, filters in tensors.items():
+        scale = tensors.get(name + _SCALE, filters)
+        types, fits = (filters.dtype, scale.dtype), scale.shape == filters.shape[3:]
+        if types == (np.int8, np.float32) and filters.ndim == 4 and fits:
+            unpacked[name] = filters * unpacked.pop(name + _SCALE)
+    return unpacked

@@ -1,7 +1,7 @@
 import numpy as np
 import tensorflow as tf
 
-from deeplab_lfov.network import arithmetic, engine
+from deeplab_lfov.network import arithmetic, engine, filter_gradient
 from deeplab_lfov.network.engine import Convolutions
 from deeplab_lfov.network.layers import LAYERS
 from deeplab_lfov.network.model import DeepLabLFOVModel
@@ -16,6 +16,20 @@ def test_winograd_is_for_wide_layers_of_3x3_in_float32(monkeypatch):
     assert not pays((3, 3, 512, 1024), 12, tf.float32, training=True)
     assert not pays((1, 1, 512, 512), 1, tf.float32, training=True)
     assert not pays((3, 3, 512, 512), 1, tf.bfloat16, training=False)
+
+
+def test_gradients_by_products_are_those_of_convolutions(reference_model, monkeypatch):
+    images = tf.random.stateless_normal([2, 33, 41, 3], [1, 2], stddev=50.0)
+    labels = tf.cast(tf.random.stateless_uniform([2, 33, 41, 1], [3, 4], 0, 21, tf.int32), tf.uint8)
+    monkeypatch.setattr(arithmetic, "has_gpu", lambda: False)
+    expected, calls = gradients(reference_model, images, labels), []
+    convolve = filter_gradient.convolve
+    monkeypatch.setattr(filter_gradient, "pays", lambda *_: True)
+    monkeypatch.setattr(filter_gradient, "convolve", lambda *a: calls.append(a) or convolve(*a))
+    found = gradients(reference_model, images, labels)
+    assert len(calls) >= 16
+    for one, two in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, two, atol=1e-4 * np.ptp(two))
 
 
 def test_gpus_have_algorithms_of_their_own(monkeypatch):

@@ -260,12 +260,29 @@ def test_scores_with_a_head_that_is_no_python(tmp_path):
         outputs.check_scores_replaceable(path, 21)
 
 
-def test_a_picture_in_the_place_of_the_weights(script, checkpoint, picture):
-    for pictures in (picture, picture.parent):
-        for weights in (checkpoint, checkpoint.parent):
-            result = script("inference", weights, pictures)
-            assert result.status == 2 and f"error: {weights} is a checkpoint" in result.err
+def test_a_picture_in_the_place_of_the_weights(script, checkpoint, picture, tmp_path):
+    (tmp_path / "net.npz").touch()
+    for weights in (checkpoint, checkpoint.parent, tmp_path / "net.npz"):
+        for pictures in ([picture], [picture, picture.parent], []):
+            result = script("inference", weights, *pictures)
+            assert result.status == 2 and f"error: {weights} is no picture" in result.err
             assert "the weights come last: inference.py PICTURE... CKPT" in result.err
+
+
+@pytest.mark.parametrize("name", ["history.csv", "weights_int8.npz"])
+def test_a_folder_of_weights_with_a_figure_holds_no_pictures(script, picture, tmp_path, name):
+    (tmp_path / "run").mkdir()
+    Image.new("RGB", (9, 9)).save(tmp_path / "run/history.png")
+    (tmp_path / "run" / name).touch()
+    result = script("inference", picture, tmp_path / "run")
+    assert result.status == 2 and "no checkpoint in the folder" in result.err
+
+
+def test_flags_may_stand_between_pictures_and_weights(script, checkpoint, picture, tmp_path):
+    flags = ["--overlay", 0.5, "--save_dir", tmp_path / "out"]
+    result = script("inference", picture, *flags, checkpoint)
+    assert result.status == 0, result.err
+    assert f"from {checkpoint}" in result.out
 
 
 def test_masks_of_a_data_set_are_no_pictures(tmp_path):

@@ -96,6 +96,22 @@ def test_frozen_layers_keep_their_weights_and_have_no_slots(train, seed, tmp_pat
     assert "conv3_1/w/Adam" in after
 
 
+def test_a_frozen_layer_beside_a_trained_one_of_the_same_block(train, seed, tmp_path):
+    before = read_tensors(seed)
+    result = train("--num_steps", 1, "--restore_from", seed, "--freeze", "conv1_1")
+    assert result.status == 0, result.err
+    after = read_tensors(tmp_path / "run/model.ckpt-1")
+    np.testing.assert_array_equal(after["conv1_1/w"], before["conv1_1/w"])
+    assert (after["conv1_2/w"] != before["conv1_2/w"]).any()
+
+
+def test_a_seed_with_another_head_is_still_a_seed(script, seed, picture, tmp_path):
+    flags = ["--head", "init", "--num_classes", 5, "--output_dir", tmp_path / "seed5"]
+    assert script("util.extract_params", seed, *flags).status == 0
+    result = script("inference", picture, tmp_path / "seed5", "--save_dir", tmp_path / "out")
+    assert "warning: fc6, fc7, fc8_voc12 of" in result.err
+
+
 def test_random_filters_cannot_be_frozen(train):
     result = train("--num_steps", 1, "--recipe", "finetune")
     assert result.status == 2 and "layers to conv2_2 are frozen" in result.err
