@@ -55,17 +55,14 @@ def main(given: dict[str, object]) -> None:
     if settings.about and not settings.int8:
         raise UserError("--about does nothing without --int8; add that or leave it out")
     start_tensorflow()
-    from deeplab_lfov.inference.export import check_trained
-    from deeplab_lfov.weights.checkpoints import fit_of
-    from deeplab_lfov.weights.formats import origin_of, stored_weights
+    from deeplab_lfov.inference.export import Segmenter, check_free, save_model, save_tflite
+    from deeplab_lfov.weights.checkpoints import check_trained, load_model
+    from deeplab_lfov.weights.formats import origin_of
 
-    check_trained(fit_of(stored_weights(settings.ckpt), settings.ckpt), settings.ckpt)
+    check_trained(settings.ckpt)
     if settings.int8:
         _write_int8(settings)
         return
-    from deeplab_lfov.inference.export import Segmenter, check_free, save_model, save_tflite
-    from deeplab_lfov.weights.checkpoints import load_model
-
     folder = Path(settings.folder)
     saved_model = check_free(folder / "saved_model")
     tflite = check_free(folder / "model.tflite") if settings.tflite else None

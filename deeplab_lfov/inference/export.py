@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from deeplab_lfov.errors import UserError, few
+from deeplab_lfov.errors import UserError
 from deeplab_lfov.files import whole_file
 from deeplab_lfov.network.grid import likeliest_labels, upsample_scores
 from deeplab_lfov.network.layers import parameter_shapes
@@ -71,14 +71,6 @@ def save_model(segmenter: Segmenter, path: Path) -> None:
             partial.rename(path)
     except (OSError, tf.errors.OpError) as error:
         raise UserError(f"cannot write {path}: {error}") from error
-
-
-def check_trained(fit: Fit, where: str | Path) -> None:
-    """Raise UserError for a seed, some of whose layers are random: there is nothing to hand on."""
-    if fit.untrained:
-        raise UserError(
-            f"{few(fit.untrained)} of {where} are random; train it before you export it"
-        )
 
 
 def save_int8(tensors: Tensors, fit: Fit, path: Path) -> None:

@@ -104,10 +104,6 @@ class Record:
         """Tell whether a step could be validated and has not been."""
         return bool(self.val_reader) and not self.history.has(step, "val_mean_iou")
 
-    def validations_since_best(self) -> int:
-        """Count the validations since the one with the highest mean IoU."""
-        return self.history.validations_since_best()
-
     def validate(self, step: int, is_stopped: Callable[[], bool]) -> str | None:
         """Measure the mean IoU on the val list, keep the best checkpoint, and say what came out.
 
@@ -172,10 +168,6 @@ class NoRecord:
     def lacks_validation(self, step: int) -> bool:
         """Leave validation to the chief."""
         return False
-
-    def validations_since_best(self) -> int:
-        """Leave validation to the chief."""
-        return 0
 
 
 def make_record(

@@ -188,12 +188,12 @@ class Trainer:
 
     def _in_vain(self, step: int, patience: int, bar: tqdm) -> bool:
         """Tell whether the last validations, `patience` of them, had no new best."""
-        stale = self.replicas.sum(np.array([self.record.validations_since_best()]))[0]
-        if stale < patience:
-            return False
-        if self.replicas.is_chief:
+        chief = self.replicas.is_chief
+        stale = self.record.history.validations_since_best() if chief else 0
+        ends = bool(self.replicas.sum(np.array([stale]))[0] >= patience)
+        if ends and chief:
             bar.write(f"ended after step {step}: {patience} validations without a better one")
-        return True
+        return ends
 
     def _save_what_was_learnt(self) -> None:
         step = self._step_done

@@ -116,6 +116,12 @@ def fit_of(tensors: StoredTensors, path: str | Path) -> Fit:
     return Fit(num_classes, sizes["conv1_1/b"] / WIDTH_UNIT, classes, untrained, about)
 
 
+def check_trained(path: str | Path) -> None:
+    """Raise UserError for a seed, some of whose layers are random: there is nothing to hand on."""
+    if untrained := fit_of(stored_weights(path), path).untrained:
+        raise UserError(f"{few(untrained)} of {path} are random; train it before you export it")
+
+
 def _texts(tensors: StoredTensors, name: str) -> tuple[str, ...]:
     """Return a vector of texts, none where there is none of that name."""
     texts = np.asarray(tensors.get(name, ())).ravel().tolist()
