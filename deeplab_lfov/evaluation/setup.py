@@ -54,7 +54,8 @@ def make_predictor(settings: EvaluationSettings) -> Predictor:
     predictor = Predictor(settings.restore_from, **options)
     palette, stored = palette_in(settings.data_dir, settings.palette), predictor.classes
     classes = classes_from(settings.class_names, palette, predictor.model.num_classes)
-    if not classes.names and settings.restore_from == str(PRETRAINED):
+    are_known = classes.names or len(palette.colors)  # VOC's layout has its colours
+    if not are_known and settings.restore_from == str(PRETRAINED):
         raise UserError(
             "no weights are named, and the network that comes along knows VOC's classes, which "
             f"nothing says that the masks of {settings.data_dir} hold; add --restore_from"

@@ -37,6 +37,14 @@ def test_evaluation_without_weights_measures_it(script, shapes):
     assert f"from {PRETRAINED}" in result.out and "mean IoU" in result.out
 
 
+def test_masks_that_nobody_calls_vocs_are_not_measured_with_it(script, tmp_path):
+    (tmp_path / "val.txt").write_text("a.png m.png\n")
+    for name in ("a.png", "m.png"):
+        Image.new("L", (9, 9)).save(tmp_path / name)
+    result = script("evaluate", "--data_dir", tmp_path)
+    assert result.status == 2 and "add --restore_from" in result.err
+
+
 @pytest.mark.parametrize(
     ("paths", "images", "ckpt"),
     [
