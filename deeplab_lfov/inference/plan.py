@@ -10,10 +10,7 @@ from deeplab_lfov.weights.formats import origin_of
 
 
 def print_network(predictor: Predictor, path: str | Path, device: str, precision: str) -> None:
-    """Print the network of a path, what it says of itself, the options and the device.
-
-    Warns on stderr of one that was never trained.
-    """
+    """Print the network of a path, the options and the device; warn of one never trained."""
     print(printable(f"network  {predictor.model}, from {origin_of(path)}"))
     if predictor.about:
         print(printable(f"         {predictor.about}"))
