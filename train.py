@@ -118,8 +118,8 @@ def _plan(
     origin = "random filters"
     if start.path:
         origin = str(start.path)
-        fresh = dict.fromkeys((*start.fit.untrained, *[HEAD] * settings.not_restore_last))
-        fresh = list(fresh)
+        head = [HEAD] if settings.not_restore_last else []
+        fresh = list(dict.fromkeys((*start.fit.untrained, *head)))
         origin += f", {few(fresh)} afresh" if fresh and not start.run else ""
     (height, width), first = settings.input_size, int(solver.global_step.numpy()) + 1
     lines = [

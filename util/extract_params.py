@@ -238,7 +238,7 @@ def _model(rows: list[Converted], settings: Settings) -> tuple[DeepLabLFOVModel,
     fresh = [layer for layer in _may_start_afresh(tensors) if f"{layer}/w" not in tensors]
     set_parameters(model, tensors, settings.source, skip=fresh)
     model.start_afresh(fresh, settings.seed)
-    return model, [*(layer for layer in fit.untrained if layer not in fresh), *fresh]
+    return model, list(dict.fromkeys((*fit.untrained, *fresh)))
 
 
 def _may_start_afresh(tensors: dict[str, np.ndarray]) -> tuple[str, ...]:

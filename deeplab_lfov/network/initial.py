@@ -1,6 +1,6 @@
 """The parameters of layers that have learned nothing yet."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import tensorflow as tf
 
@@ -19,12 +19,7 @@ def from_nothing(shapes: Shapes, seed: int) -> dict[str, tf.Tensor]:
 
     shapes: by the parameters' names, HWIO and [O]. Glorot and Bengio, AISTATS 2010.
     """
-    return {
-        name: _glorot_uniform(shape, seed_for(name, seed, 0))
-        if len(shape) == 4
-        else tf.zeros(shape)
-        for name, shape in shapes.items()
-    }
+    return _drawn(shapes, seed, lambda name, *draw: _glorot_uniform(*draw))
 
 
 def beside_trained(shapes: Shapes, seed: int, width: float) -> dict[str, tf.Tensor]:
@@ -34,11 +29,17 @@ def beside_trained(shapes: Shapes, seed: int, width: float) -> dict[str, tf.Tens
     made for 1: the first gradients through them would be larger than the trained filters are.
     Narrower layers sum fewer numbers, so that their filters are as much larger.
     """
+
+    def small(name: str, shape: tuple[int, ...], seed: tf.Tensor) -> tf.Tensor:
+        return tf.random.stateless_normal(shape, seed) * (DEVIATIONS[name[:-2]] / width**0.5)
+
+    return _drawn(shapes, seed, small)
+
+
+def _drawn(shapes: Shapes, seed: int, filters: Callable[..., tf.Tensor]) -> dict[str, tf.Tensor]:
+    """Draw filters by their name, shape and seed; biases are 0."""
     return {
-        name: tf.random.stateless_normal(shape, seed_for(name, seed, 0))
-        * (DEVIATIONS[name[:-2]] / width**0.5)
-        if len(shape) == 4
-        else tf.zeros(shape)
+        name: filters(name, shape, seed_for(name, seed, 0)) if len(shape) == 4 else tf.zeros(shape)
         for name, shape in shapes.items()
     }
 

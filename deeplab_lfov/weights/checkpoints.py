@@ -195,7 +195,7 @@ def is_bookkeeping(name: str) -> bool:
 
 
 def _hint(misfits: list[str]) -> str:
-    """Say what helps where nothing but the last layers does not fit."""
+    """Say what helps where the last layers alone are missing or of another shape."""
     if {misfit.partition("/")[0] for misfit in misfits} <= {HEAD}:
         return "; train.py's --not_restore_last starts the head afresh"
     if {f"{layer}/{part} is missing" for layer in ("fc6", "fc7") for part in "wb"} <= {*misfits}:
