@@ -72,7 +72,7 @@ def parser() -> Parser:
         choices=("caffe", "torchvision"),
         help="pictures that PyTorch's weights were trained on; default: torchvision for its names",
     )
-    p.add_argument("--seed", type=flags.SEED, help="decides the filters that start afresh")
+    p.add_argument("--seed", type=flags.WHOLE, help="decides the filters that start afresh")
     p.add_argument(
         "--pycaffe_path",
         type=flags.PATH,

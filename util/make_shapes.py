@@ -11,7 +11,7 @@ from scipy import ndimage
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from deeplab_lfov.cli.command import Parser, run
-from deeplab_lfov.cli.flags import COUNT, SEED, defaults_of
+from deeplab_lfov.cli.flags import COUNT, WHOLE, defaults_of
 from deeplab_lfov.data.image_files import DATA_SET, write_mask
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.files import writable_folder
@@ -165,7 +165,7 @@ def parser() -> Parser:
     p.add_argument("folder", metavar="DIR", type=Path, help="new or empty folder for the data set")
     p.add_argument("--num_train", type=COUNT, help="pictures in train.txt")
     p.add_argument("--num_val", type=COUNT, help="pictures in val.txt")
-    p.add_argument("--seed", type=SEED, help="decides every picture")
+    p.add_argument("--seed", type=WHOLE, help="decides every picture")
     return p
 
 

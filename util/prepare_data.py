@@ -95,7 +95,7 @@ def parser() -> Parser:
     p.add_argument(
         "--group", type=_pattern, metavar="REGEX", help="what in the names keeps pictures together"
     )
-    p.add_argument("--seed", type=flags.SEED, help="decides which pictures are val.txt's")
+    p.add_argument("--seed", type=flags.WHOLE, help="decides which pictures are val.txt's")
     return p
 
 

@@ -137,7 +137,7 @@ def _several(kind: Callable[[str], object]) -> Callable[[str], tuple]:
 
 COUNT = checked(int, lambda n: 1 <= n < 2**31, "a whole number from 1 to 2147483647")
 PATH = checked(str, bool, "a path: it is empty")
-SEED = checked(int, lambda n: 0 <= n < 2**31, "a whole number from 0 to 2147483647")
+WHOLE = checked(int, lambda n: 0 <= n < 2**31, "a whole number from 0 to 2147483647")
 NUM_CLASSES = checked(int, lambda n: 1 <= n <= 256, "a number of classes from 1 to 256")
 LABEL = checked(int, lambda n: 0 <= n <= 255, "a label from 0 to 255")
 RATE = checked(float, lambda x: 0 < x < float("inf"), "a number above 0")

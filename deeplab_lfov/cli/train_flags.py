@@ -102,6 +102,9 @@ def _add_solver_flags(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--gamma", type=flags.RATE, help="what the rate is multiplied by then")
     group.add_argument(
+        "--warmup_steps", type=flags.WHOLE, help="steps in which the rate rises from 0"
+    )
+    group.add_argument(
         "--momentum", type=flags.DROPOUT, help="share of its last update that sgd adds"
     )
     group.add_argument(
@@ -121,7 +124,7 @@ def _add_solver_flags(group: argparse._ArgumentGroup) -> None:
         help="'balanced' (inverse to a class's pixels), 'sqrt' (inverse to their root), 'none', or "
         "a file with a class's weight in each line",
     )
-    group.add_argument("--seed", type=flags.SEED, help="decides every random draw")
+    group.add_argument("--seed", type=flags.WHOLE, help="decides every random draw")
     group.add_argument(
         "--devices",
         type=flags.DEVICES,

@@ -11,8 +11,8 @@ POLICIES = ("fixed", "step", "poly")
 class RatePolicy:
     """A policy by name: "fixed", "step" (times gamma every step_size steps) or "poly".
 
-    "poly" falls to 0 at num_steps, by `power` (arXiv 1606.00915, section 4.1). Raises ValueError
-    for another name.
+    "poly" falls to 0 at num_steps, by `power` (arXiv 1606.00915, section 4.1). In the first
+    warmup_steps the rate rises to that linearly. Raises ValueError for another name.
     """
 
     name: str
@@ -21,6 +21,7 @@ class RatePolicy:
     power: float
     step_size: int
     gamma: float
+    warmup_steps: int = 0
 
     def __post_init__(self):
         if self.name not in POLICIES:
@@ -29,11 +30,12 @@ class RatePolicy:
     def rate_at(self, step: int | tf.Tensor) -> tf.Tensor:
         """Return the rate float64 [] of the step with that number, of which the first is 0."""
         step = tf.cast(step, tf.float64)
+        rate = self.learning_rate * tf.minimum((step + 1) / max(self.warmup_steps, 1), 1)
         if self.name == "poly":
             left = tf.maximum(1 - step / self.num_steps, 0)
-            return self.learning_rate * left**self.power
+            return rate * left**self.power
         drops = step // self.step_size if self.name == "step" else tf.zeros_like(step)
-        return self.learning_rate * self.gamma**drops
+        return rate * self.gamma**drops
 
     def __str__(self) -> str:
         words = {
@@ -41,4 +43,5 @@ class RatePolicy:
             "step": f"times {self.gamma:g} every {self.step_size} steps",
             "poly": f"falling to 0 at step {self.num_steps}, power {self.power:g}",
         }
-        return f"rate {self.learning_rate:g}, {words[self.name]}"
+        warmup = f"rising for {self.warmup_steps} steps, " if self.warmup_steps else ""
+        return f"rate {self.learning_rate:g}, {warmup}{words[self.name]}"

@@ -21,11 +21,10 @@ class Solver:
     optimizer "sgd" is Caffe's: v = momentum*v + rate*mult*(g + weight_decay*w), w -= v; "adam" is
     the first TensorFlow version's. weight_decay applies to filters, not to biases; the rate is
     multiplied by bias_lr_mult for biases and by head_lr_mult for `fresh_layers`. The model's frozen
-    layers stay as they are. lr_policy, num_steps, power, step_size and gamma are those of
-    `RatePolicy`. iter_size splits every batch into passes that fit the memory, the update being
+    layers stay as they are. lr_policy, num_steps, power, step_size, gamma and warmup_steps are
+    `RatePolicy`'s. iter_size splits every batch into passes that fit the memory, the update being
     that of the whole. class_weights, one per class, weigh the cells in the loss. seed decides what
-    is dropped out. Raises ValueError for another optimizer or
-    policy.
+    is dropped out. Raises ValueError for another optimizer or policy.
     """
 
     def __init__(
@@ -39,6 +38,7 @@ class Solver:
         power: float = 0.9,
         step_size: int = 2000,
         gamma: float = 0.1,
+        warmup_steps: int = 0,
         momentum: float = 0.9,
         weight_decay: float = 0.0,
         head_lr_mult: float = 1.0,
@@ -55,6 +55,7 @@ class Solver:
             power=power,
             step_size=step_size,
             gamma=gamma,
+            warmup_steps=warmup_steps,
         )
         self.model, self.iter_size, self.seed = model, iter_size, seed
         self.weight_decay = weight_decay

@@ -84,6 +84,7 @@ def make_solver(
         power=settings.power,
         step_size=settings.step_size,
         gamma=settings.gamma,
+        warmup_steps=settings.warmup_steps,
         momentum=settings.momentum,
         weight_decay=settings.weight_decay,
         head_lr_mult=settings.head_lr_mult,

@@ -127,6 +127,7 @@ class TrainSettings:
     power: float = 0.9
     step_size: int = 2000
     gamma: float = 0.1
+    warmup_steps: int = 0
     momentum: float = 0.9
     weight_decay: float
     head_lr_mult: float

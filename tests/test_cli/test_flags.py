@@ -35,7 +35,7 @@ from deeplab_lfov.training.settings import TrainSettings
         (flags.KERNEL_WEIGHT, {"0": 0.0, "1e6": 1e6}, ["-1", "1000001", "nan", "inf"]),
         (flags.SHARE, {"0": 0.0, "1": 1.0}, ["-0.1", "1.1", "nan"]),
         (flags.FACTOR, {"1.3": 1.3}, ["1", "0", "nan", "inf"]),
-        (flags.SEED, {"0": 0}, ["-1", "2147483648"]),
+        (flags.WHOLE, {"0": 0}, ["-1", "2147483648"]),
     ],
 )
 def test_flag_types(kind, good, bad):

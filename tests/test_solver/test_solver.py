@@ -103,6 +103,9 @@ def test_sgd_is_caffes(lr_policy):
         ({"lr_policy": "poly"}, 0, 0.1),
         ({"lr_policy": "poly", "num_steps": 100}, 50, 0.1 * 0.5**0.9),
         ({"lr_policy": "poly", "num_steps": 100, "power": 2}, 100, 0.0),
+        ({"lr_policy": "fixed", "warmup_steps": 4}, 0, 0.025),
+        ({"lr_policy": "fixed", "warmup_steps": 4}, 3, 0.1),
+        ({"lr_policy": "poly", "num_steps": 100, "warmup_steps": 100}, 50, 0.051 * 0.5**0.9),
     ],
 )
 def test_rate_policies(flags, step, rate):
