@@ -5,28 +5,38 @@ VOC: VOCtrainval_11-May-2012.tar. SBD: benchmark.tgz (Hariharan et al., ICCV 201
 hold the labels. train_aug is (VOC train + SBD train + SBD val) - VOC val.
 """
 
+import functools
 import re
 import sys
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import scipy.io
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from deeplab_lfov.cli.command import Parser, run
 from deeplab_lfov.cli.flags import defaults_of
 from deeplab_lfov.console import progress
+from deeplab_lfov.data.decoding import check_regular
 from deeplab_lfov.data.image_files import DATA_SET, image_size, read_mask, write_mask
 from deeplab_lfov.data.list_files import check_sizes, read_lines
 from deeplab_lfov.data.samples import Sample
 from deeplab_lfov.errors import UserError, few, printable
 from deeplab_lfov.files import clear_partials, whole_file, writable_folder
-from util.sbd_masks import read_sbd_labels
-from util.voc_archives import files_in
+
+MOST_OF_A_FILE = 4 << 20
+"""Bytes of a file that is taken; those of VOC and SBD have less than a megabyte."""
 
 KNOWN = {"train_aug": 10582, "train": 1464, "val": 1449, "trainval_aug": 12031}
 LISTS = Path("ImageSets", "Segmentation")
+
+OTHER_YEAR = re.compile(r"(?:^|/)VOC20(?!12)\d\d/")
 
 # What is taken from a source, by the end of its path, and the file it becomes.
 VOC_FILES = {
@@ -89,23 +99,74 @@ def _unpack(source: Path, wanted: dict[str, str], folder: Path) -> Iterator[bool
     """
     found, new = False, []
     try:
-        for path, read in files_in(source):
-            for pattern, subfolder in wanted.items():
-                if match := re.search(rf"(?:^|/){pattern}\Z", path):
-                    found = True
-                    target = folder / subfolder / match.group(1)
-                    if not _is_whole(target):
-                        _write(target, read())
-                        new.append(target)
-                    yield target in new[-1:]
+        for path, size, open_file in _files_in(source):
+            if target := _target(path, wanted, folder):
+                found = True
+                if is_new := not _is_whole(target):
+                    _write(target, _content(path, size, open_file))
+                    new.append(target)
+                yield is_new
+    except UserError:
+        raise
     except FileNotFoundError as error:
         raise UserError(f"there is no file or folder {source}") from error
-    except (tarfile.TarError, OSError) as error:
+    except Exception as error:  # tarfile, and what unpacks, raise errors of many kinds
         for target in new:  # an archive with damage in it may have given damaged files
             target.unlink()
-        raise UserError(f"{source} is damaged or no archive: {error}") from error
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise UserError(f"{source} is damaged or no archive: {reason.rstrip(':')}") from error
     if not found:
         raise UserError(f"{source} holds none of the files expected; is it the right download?")
+
+
+def _target(path: str, wanted: dict[str, str], folder: Path) -> Path | None:
+    """Return what the file at a path of a source becomes, None for one that is not wanted."""
+    if OTHER_YEAR.search(path):
+        return None
+    for pattern, subfolder in wanted.items():
+        if match := re.search(rf"(?:^|/){pattern}\Z", path):
+            return folder / subfolder / match[1]
+    return None
+
+
+def _files_in(source: Path) -> Iterator[tuple[str, int, Callable[[], BinaryIO]]]:
+    """Yield path, size and a function that opens it of every file in a folder or an archive.
+
+    It has to be called before the next file is asked for, or reading would start anew.
+    """
+    if source.is_dir():
+        name = source.resolve().name
+        for path in sorted(path for path in source.rglob("*") if path.is_file()):
+            inner = f"{name}/{path.relative_to(source).as_posix()}"
+            yield inner, path.stat().st_size, functools.partial(path.open, "rb")
+        return
+    check_regular(source)
+    with tarfile.open(source) as archive:
+        for member in archive:
+            if member.isfile():
+                yield member.name, member.size, functools.partial(archive.extractfile, member)
+        _check_end(archive.fileobj)
+
+
+def _check_end(archive: BinaryIO) -> None:
+    """Read what is behind the last header: zeros, and the checksum of a .tgz.
+
+    tarfile takes a header that is damaged or missing for the end, without a word.
+    """
+    padding = archive.read(1 << 20)
+    if not padding:
+        raise ValueError("it ends early")
+    while padding:
+        if padding.strip(b"\0"):
+            raise ValueError("a header in it is damaged, or there is more behind its end")
+        padding = archive.read(1 << 20)
+
+
+def _content(path: str, size: int, open_file: Callable[[], BinaryIO]) -> bytes:
+    if size > MOST_OF_A_FILE:
+        raise ValueError(f"{path} has {size:,} bytes, and at most {MOST_OF_A_FILE:,} are taken")
+    with open_file() as file:
+        return file.read()
 
 
 def _is_whole(target: Path) -> bool:
@@ -148,9 +209,12 @@ def _write_masks(folder: Path, ids: list[str]) -> int:
     """Write SegmentationClassAug/<id>.png for all ids, on all cores; return how many are new."""
     masks = writable_folder(folder / "SegmentationClassAug")
     todo = [name for name in ids if not _is_whole(masks / f"{name}.png")]
-    with ProcessPoolExecutor() as workers:
-        done = workers.map(_write_mask, [folder] * len(todo), todo, chunksize=16)
-        return sum(1 for _ in progress(done, len(todo), "masks"))
+    try:
+        with ProcessPoolExecutor() as workers:
+            done = workers.map(_write_mask, [folder] * len(todo), todo, chunksize=16)
+            return sum(1 for _ in progress(done, len(todo), "masks"))
+    except BrokenProcessPool as error:
+        raise UserError(f"a process that read {folder}/SBD/*.mat was ended: {error}") from error
 
 
 def _write_mask(folder: Path, name: str) -> None:
@@ -162,6 +226,27 @@ def _write_mask(folder: Path, name: str) -> None:
     target = folder / f"SegmentationClassAug/{name}.png"
     target.unlink(missing_ok=True)  # it is empty, or not there
     write_mask(target, labels, DATA_SET)
+
+
+def read_sbd_labels(path: Path) -> np.ndarray:
+    """Read GTcls.Segmentation of a .mat file of SBD: labels uint8 [H, W], 0 to 20.
+
+    Raises UserError for a file that is missing, damaged or no mask.
+    """
+    try:
+        truth = scipy.io.loadmat(path, variable_names=["GTcls"])["GTcls"]
+        labels = truth["Segmentation"][0, 0]
+        known = np.isin(labels, np.arange(21))
+    except FileNotFoundError as error:
+        raise UserError(f"neither source holds a mask for {path.stem}") from error
+    except Exception as error:  # scipy raises errors of many kinds on damaged files
+        reason = str(error) or type(error).__name__
+        raise UserError(f"{path} is damaged or no mask of SBD: {reason}", path) from error
+    if labels.ndim != 2 or not labels.size:
+        raise UserError(f"{path} is no mask of SBD: its sides are {labels.shape}", path)
+    if labels.dtype.kind not in "uif" or not known.all():
+        raise UserError(f"{path} is no mask of SBD: it holds other labels than 0 to 20", path)
+    return labels.astype(np.uint8)
 
 
 def _write_list(path: Path, ids: list[str]) -> None:

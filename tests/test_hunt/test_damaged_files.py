@@ -6,13 +6,11 @@ A few of each in the suite; `pytest -m hunt --hunt_minutes 30` goes on for as lo
 import io
 import pickle
 import signal
-import tarfile
 import time
 
 import h5py
 import numpy as np
 import pytest
-import scipy.io
 from PIL import Image
 
 from deeplab_lfov.data.decoding import opened
@@ -24,8 +22,6 @@ from deeplab_lfov.weights.safetensors_file import read_safetensors
 from deeplab_lfov.weights.torch_file import read_torch
 from deeplab_lfov.weights.torch_layouts import layers_of, state_dict_of
 from helpers import DATA, hunted
-from util.sbd_masks import read_sbd_labels
-from util.voc_archives import files_in
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of Pillow's, about EXIF data
 
@@ -74,23 +70,6 @@ def keras_file(numbered):
     return content.getvalue()
 
 
-def archive(mode):
-    with tarfile.open(fileobj=(content := io.BytesIO()), mode=mode) as tar:
-        for name in ("VOC2012/JPEGImages/a.jpg", "VOC2012/JPEGImages/" + 20 * "long/" + "b.jpg"):
-            tar.addfile(member := tarfile.TarInfo(name), io.BytesIO())
-            member.size, member.name = 700, name + "x"
-            tar.addfile(member, io.BytesIO(bytes(range(200)) * 4))
-    return content.getvalue()
-
-
-def mat():
-    kind = [("Segmentation", object)]
-    struct = np.zeros((1, 1), kind)
-    struct[0, 0]["Segmentation"] = np.arange(20, dtype=np.uint8).reshape(4, 5)
-    scipy.io.savemat(content := io.BytesIO(), {"GTcls": struct}, do_compression=True)
-    return content.getvalue()
-
-
 def npz(save):
     save(content := io.BytesIO(), **ARRAYS, class_names=np.array(["a", "b"]))
     return content.getvalue()
@@ -116,18 +95,10 @@ def originals():
         made[f"weights pickle {protocol}"] = pickle.dumps(ARRAYS, protocol)
     made |= {"weights npz": npz(np.savez), "weights npz deflated": npz(np.savez_compressed)}
     made |= {"keras 2": keras_file(False), "keras 3": keras_file(True)}
-    made |= {f"archive {mode[2:] or 'tar'}": archive(mode) for mode in ("w:", "w:gz", "w:xz")}
-    return made | {"mat SBD": mat()} | pictures()
+    return made | pictures()
 
 
 KINDS = sorted(originals())
-
-
-def read_archive(path):
-    try:
-        return [read() for _, read in files_in(path)]
-    except (tarfile.TarError, OSError) as error:
-        raise UserError("refused") from error
 
 
 def read_picture_and_mask(path):
@@ -167,8 +138,6 @@ READERS = {
     "torch": read_torch_or_safetensors,
     "checkpoint": read_checkpoint_part,
     "keras": read_h5,
-    "archive": read_archive,
-    "mat": read_sbd_labels,
     "picture": read_picture_and_mask,
 }
 

@@ -1,5 +1,6 @@
 """A miniature VOC 2012 and SBD, with real .mat files, as archives and as folders."""
 
+import os
 import subprocess
 import sys
 import tarfile
@@ -9,9 +10,10 @@ import pytest
 import scipy.io
 from PIL import Image
 
+from deeplab_lfov import UserError
 from deeplab_lfov.data.image_files import read_mask, write_mask
 from helpers import ROOT
-from util import voc_archives
+from util import prepare_voc
 
 IDS = {"train": ["v_1", "v_2"], "val": ["v_3"]}
 SBD_IDS = {"train": ["v_1", "s_1"], "val": ["v_3", "s_2"]}
@@ -201,38 +203,88 @@ def test_a_list_of_the_users_is_not_written_over(prepare, sources, tmp_path):
     assert (lists / "train_aug.txt").read_text() == "mine\n"
 
 
-def tar_with(source, target, *members):
-    """Copy an archive of a folder, with more members: (name, content, size in the header)."""
-    with tarfile.open(target, "w:gz" if target.suffix == ".tgz" else "w") as archive:
-        archive.add(source, source.name)
-        for name, content, size in members:
-            info = tarfile.TarInfo(name)
-            info.size = size
-            archive.fileobj.write(info.tobuf() + content + bytes(-len(content) % 512))
-    return target
-
-
+@pytest.mark.parametrize("packing", ["w:bz2", "w:xz"])
 @pytest.mark.parametrize("sources", ["folders"], indirect=True)
-@pytest.mark.parametrize("name", ["JPEGImages/x.jpg", "passed over"])
-@pytest.mark.parametrize("suffix", [".tar", ".tgz"])
-def test_a_header_that_claims_more_than_there_can_be(prepare, sources, tmp_path, name, suffix):
-    voc = tar_with(sources[0], tmp_path / f"a{suffix}", (name, b"content", 2**60))
-    result = prepare(voc, sources[1])
+def test_archives_that_were_packed_anew(prepare, sources, tmp_path, packing):
+    with tarfile.open(tmp_path / "voc", packing, format=tarfile.PAX_FORMAT) as archive:
+        archive.add(sources[0], "long" * 50 + "/ü")
+    assert prepare(tmp_path / "voc", sources[1]).status == 0
+    assert len(list((tmp_path / "out/SegmentationClassAug").iterdir())) == 5
+
+
+def test_a_file_is_as_large_as_vocs_or_smaller(prepare, sources, monkeypatch, tmp_path):
+    monkeypatch.setattr(prepare_voc, "MOST_OF_A_FILE", 100)
+    result = prepare(*sources)
     assert result.status == 2
-    error = result.err.rpartition("error: ")[2]
-    assert f"{voc} is damaged or no archive: {name} has 1,152,921,504,606,846,976 bytes" in error
+    assert "bytes, and at most 100 are taken" in result.err
     assert not list((tmp_path / "out").rglob("*.jpg"))
 
 
+def test_a_pipe_is_no_archive(prepare, tmp_path):
+    os.mkfifo(tmp_path / "a.tar")
+    assert "a.tar is a folder, a pipe or a device" in prepare(tmp_path / "a.tar", tmp_path).err
+
+
 @pytest.mark.parametrize("sources", ["folders"], indirect=True)
-def test_a_bomb_is_named(prepare, sources, tmp_path, monkeypatch):
-    monkeypatch.setattr(voc_archives, "MOST_IN_ALL", 1 << 23)
-    zeros = ("passed over", bytes(1 << 22), 1 << 22)
-    voc = tar_with(sources[0], tmp_path / "a.tgz", zeros, zeros)
-    assert voc.stat().st_size < 1 << 16
+def test_a_damaged_header_is_not_taken_for_the_end(prepare, sources, tmp_path):
+    voc = tmp_path / "voc.tar"
+    with tarfile.open(voc, "w", format=tarfile.GNU_FORMAT) as archive:
+        archive.add(sources[0], sources[0].name)
+    content = voc.read_bytes()
+    assert content.count(b"v_2.jpg\0") == 1
+    voc.write_bytes(content.replace(b"v_2.jpg\0", b"v_9.jpg\0"))
     result = prepare(voc, sources[1])
-    assert result.status == 2
-    assert f"{voc} is damaged or no archive: it unpacks to over 8,388,608 bytes" in result.err
+    assert result.status == 2 and "a header in it is damaged" in result.err
+    members = content.rstrip(b"\0")
+    voc.write_bytes(members + bytes(-len(members) % tarfile.BLOCKSIZE))
+    assert "it ends early" in prepare(voc, sources[1]).err
+
+
+def end_worker(folder, name):
+    os._exit(1)
+
+
+@pytest.mark.parametrize("sources", ["folders"], indirect=True)
+def test_a_worker_that_ends_is_one_line(prepare, sources, monkeypatch):
+    monkeypatch.setattr(prepare_voc, "_write_mask", end_worker)
+    result = prepare(*sources)
+    assert result.status == 2 and "a process that read " in result.err.rpartition("error: ")[2]
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float64])
+def test_labels_of_sbd(tmp_path, compressed, dtype):
+    labels, cells = np.resize(SBD_LABELS, (40, 30)), np.empty((20, 1), object)
+    for number in range(20):
+        cells[number, 0] = scipy.sparse.csc_matrix(np.eye(3) * number)
+    truth = {"Boundaries": cells, "Segmentation": labels.astype(dtype)}
+    content = {"other": np.zeros((3, 3)), "GTcls": truth}
+    scipy.io.savemat(tmp_path / "a.mat", content, do_compression=compressed)
+    found = prepare_voc.read_sbd_labels(tmp_path / "a.mat")
+    assert found.dtype == np.uint8
+    np.testing.assert_array_equal(found, labels)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"GTcls": {"Segmentation": np.zeros((0, 0))}}, r"its sides are \(0, 0\)"),
+        ({"GTcls": {"Segmentation": np.zeros((1, 2, 3))}}, r"its sides are \(1, 2, 3\)"),
+        ({"GTcls": {"Segmentation": np.full((2, 3), 255)}}, "other labels than 0 to 20"),
+        ({"GTcls": {"Segmentation": np.full((2, 3), 0.5)}}, "other labels than 0 to 20"),
+        ({"GTcls": {"Segmentation": np.full((2, 3), "a")}}, "no mask of SBD"),
+        ({"GTcls": {"Segmentation": {"a": 1}}}, "no mask of SBD"),
+        ({"GTcls": {"Other": np.zeros((2, 3))}}, "damaged .*Segmentation"),
+        ({"GTcls": np.zeros((2, 3))}, "damaged"),
+        ({"other": np.zeros((2, 3))}, "damaged .*GTcls"),
+    ],
+)
+def test_other_mat_files_are_refused(tmp_path, content, message):
+    path = tmp_path / "a.mat"
+    scipy.io.savemat(path, content)
+    with pytest.raises(UserError, match=f"{path} is .*{message}") as error:
+        prepare_voc.read_sbd_labels(path)
+    assert error.value.path == path
 
 
 @pytest.mark.parametrize("sources", ["folders"], indirect=True)
@@ -260,10 +312,12 @@ def test_a_list_cannot_lead_out_of_the_folder(prepare, sources, tmp_path, name):
 
 @pytest.mark.parametrize("sources", ["folders"], indirect=True)
 def test_a_name_is_not_taken_without_its_line_end(prepare, sources, tmp_path):
-    picture = ("JPEGImages/x.jpg\n", b"content", 7)
-    escape = ("JPEGImages/\x1b[2J.jpg", b"content", 7)
-    voc = tar_with(sources[0], tmp_path / "\x1b[2J.tar", picture, escape)
-    result = prepare(voc, sources[1])
+    path = tmp_path / "\x1b[2J.tar"
+    with tarfile.open(path, "w") as archive:
+        archive.add(sources[0], sources[0].name)
+        for name in ("JPEGImages/x.jpg\n", "JPEGImages/\x1b[2J.jpg"):
+            archive.addfile(tarfile.TarInfo(name))
+    result = prepare(path, sources[1])
     assert result.status == 0, result.err
     assert not list((tmp_path / "out").rglob("*x.jpg*")) and "\x1b[2J" not in result.out
     assert not list((tmp_path / "out").rglob("*[[]2J*"))
