@@ -108,7 +108,7 @@ def test_what_pydensecrf2_gave():
 @pytest.mark.parametrize(("num_classes", "seed"), [(2, 1), (21, 2)])
 def test_agrees_with_pydensecrf2(num_classes, seed):
     pytest.importorskip("pydensecrf")
-    from util.benchmark_tasks import pydensecrf2
+    from util.benchmark import pydensecrf2
 
     image, probabilities = blobs(120, 161, num_classes, seed)
     theirs, ours = pydensecrf2(image, probabilities), DenseCRF()(image, probabilities)
