@@ -2,7 +2,6 @@
 """Draw a small data set in VOC layout: figures of six VOC classes on textured backgrounds."""
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ from scipy import ndimage
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from deeplab_lfov.cli.command import Parser, run
-from deeplab_lfov.cli.flags import COUNT, WHOLE, defaults_of
+from deeplab_lfov.cli.flags import COUNT, WHOLE
 from deeplab_lfov.data.image_files import DATA_SET, write_mask
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.files import writable_folder
@@ -72,17 +71,8 @@ COLORS = {
 DARK = (35, 30, 35)
 GROUNDS = ((120, 150, 90), (165, 190, 215), (190, 175, 150), (130, 130, 135), (150, 120, 100))
 SIZES = (112, 193)  # pixels, the half-open range of heights and widths
+DEFAULTS = {"num_train": 300, "num_val": 50, "seed": 0}
 FIGURE_SHARE = (0.4, 0.75)  # of the picture's shorter side
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """The flags of make_shapes.py by name."""
-
-    folder: Path
-    num_train: int = 300
-    num_val: int = 50
-    seed: int = 0
 
 
 def draw(rng: np.random.Generator) -> tuple[Image.Image, np.ndarray]:
@@ -159,9 +149,7 @@ def write_data_set(folder: Path, num_train: int, num_val: int, seed: int) -> Non
 
 def parser() -> Parser:
     """Make the parser of make_shapes.py."""
-    p = Parser(
-        "Draw a small data set in VOC layout, the same for the same seed.", defaults_of(Settings)
-    )
+    p = Parser("Draw a small data set in VOC layout, the same for the same seed.", DEFAULTS)
     p.add_argument("folder", metavar="DIR", type=Path, help="new or empty folder for the data set")
     p.add_argument("--num_train", type=COUNT, help="pictures in train.txt")
     p.add_argument("--num_val", type=COUNT, help="pictures in val.txt")
@@ -169,13 +157,13 @@ def parser() -> Parser:
     return p
 
 
-def main(flags: dict[str, object]) -> None:
+def main(given: dict[str, object]) -> None:
     """Draw the data set into an empty folder."""
-    settings = Settings(**flags)
-    if any(writable_folder(settings.folder).iterdir()):
-        raise UserError(f"{settings.folder} is not empty; give a new folder")
-    write_data_set(settings.folder, settings.num_train, settings.num_val, settings.seed)
-    print(f"{settings.num_train} train and {settings.num_val} val pictures in {settings.folder}")
+    settings = DEFAULTS | given
+    if any(writable_folder(settings["folder"]).iterdir()):
+        raise UserError(f"{settings['folder']} is not empty; give a new folder")
+    write_data_set(**settings)
+    print("{num_train} train and {num_val} val pictures in {folder}".format(**settings))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ import tarfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,7 +20,6 @@ import scipy.io
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from deeplab_lfov.cli.command import Parser, run
-from deeplab_lfov.cli.flags import defaults_of
 from deeplab_lfov.console import progress
 from deeplab_lfov.data.decoding import check_regular
 from deeplab_lfov.data.image_files import DATA_SET, image_size, read_mask, write_mask
@@ -51,32 +49,22 @@ SBD_FILES = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """The flags of prepare_voc.py by name."""
-
-    voc: Path
-    sbd: Path
-    output_dir: Path = Path("VOC2012")
-
-
 def parser() -> Parser:
     """Make the parser of prepare_voc.py."""
     description = "Make VOC 2012's augmented training set; safe to run again after a stop."
-    p = Parser(description, defaults_of(Settings))
+    p = Parser(description, {"output_dir": "VOC2012"})
     p.add_argument("voc", metavar="VOC", type=Path, help="VOCtrainval_11-May-2012.tar or VOC2012/")
     p.add_argument("sbd", metavar="SBD", type=Path, help="benchmark.tgz, or the folder in it")
     p.add_argument("--output_dir", type=Path, help="--data_dir for train.py and evaluate.py")
     return p
 
 
-def main(flags: dict[str, object]) -> None:
+def main(given: dict[str, object]) -> None:
     """Unpack the sources, convert the masks, write the lists, and count the pictures."""
-    settings = Settings(**flags)
-    folder = writable_folder(settings.output_dir)
+    folder = writable_folder(given.get("output_dir", "VOC2012"))
     for name in ("JPEGImages", "SBD", "SegmentationClass", "SegmentationClassAug", str(LISTS)):
         clear_partials(folder / name)
-    for source, wanted in ((settings.voc, VOC_FILES), (settings.sbd, SBD_FILES)):
+    for source, wanted in ((given["voc"], VOC_FILES), (given["sbd"], SBD_FILES)):
         with progress(
             _unpack(source, wanted, folder), None, printable(f"files of {source.name}")
         ) as bar:

@@ -20,9 +20,16 @@ from deeplab_lfov.data.palette import NO_PALETTE, classes_from
 from deeplab_lfov.errors import UserError, few
 from deeplab_lfov.voc import VOID
 from util.formats import DataSet, Item
-from util.formats.json_files import checked_points, labels_of, read_json, size_of, with_background
+from util.formats.json_files import (
+    PictureNames,
+    checked_points,
+    labels_of,
+    parts_of,
+    read_json,
+    size_of,
+    with_background,
+)
 from util.formats.pairs import find_pictures
-from util.formats.picture_names import PictureNames, parts_of
 
 BACKGROUND, IGNORE = "_background_", "__ignore__"
 _DRAWN = ("polygon", "rectangle", "circle")
