@@ -2,7 +2,7 @@
 """Read every picture and mask of a list as training would, and tell what is wrong with them."""
 
 import sys
-from dataclasses import dataclass
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
@@ -20,24 +20,14 @@ from deeplab_lfov.data.sense import check_sense, doubts
 from deeplab_lfov.errors import UserError, few, printable
 from deeplab_lfov.voc import VOID, class_names_of
 
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """The flags of check_dataset.py by name."""
-
-    data_list: str | None = None
-    data_dir: str = "."
-    num_classes: int | None = None
-    ignore_label: int | None = None
-    palette: str | None = None
-    class_names: str | None = None
-    against: str | None = None
+DEFAULTS = {"data_dir": "."}
+OPTIONAL = ("data_list", "num_classes", "ignore_label", "palette", "class_names", "against")
 
 
 def parser() -> Parser:
     """Make the parser of check_dataset.py."""
     description = "Tell what is in a list; exit status 0 where training would run, 2 otherwise."
-    p = Parser(description, flags.defaults_of(Settings))
+    p = Parser(description, DEFAULTS)
     p.add_argument(
         "data_list", nargs="?", metavar="LIST", help="default: as for train.py's --data_list"
     )
@@ -55,7 +45,7 @@ def parser() -> Parser:
 
 def main(given: dict[str, object]) -> None:
     """Read lists, names and pictures, and report."""
-    settings = Settings(**given)
+    settings = Namespace(**dict.fromkeys(OPTIONAL) | DEFAULTS | given)
     data_list = settings.data_list or list_of(settings.data_dir, "train")
     samples = parse_list(settings.data_dir, data_list)
     others = parse_list(settings.data_dir, settings.against) if settings.against else []

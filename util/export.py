@@ -2,7 +2,7 @@
 """Export a checkpoint as a SavedModel, as TFLite for one size of pictures, or in 8 bits."""
 
 import sys
-from dataclasses import dataclass
+from argparse import Namespace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -14,17 +14,7 @@ from deeplab_lfov.errors import UserError
 from deeplab_lfov.files import writable_folder
 from deeplab_lfov.startup import start_tensorflow
 
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """The flags of export.py by name."""
-
-    ckpt: str
-    folder: str
-    tflite: tuple[int, int] | None = None
-    int8: bool = False
-    about: str = ""
-    class_names: str | None = None
+OPTIONAL = dict.fromkeys(("tflite", "int8", "about", "class_names"))
 
 
 def parser() -> Parser:
@@ -35,11 +25,7 @@ def parser() -> Parser:
     p.add_argument(
         "--tflite", type=flags.SIZE, metavar="SIZE", help="also model.tflite for this height,width"
     )
-    flags.add_flag(
-        p,
-        "int8",
-        "instead: weights_int8.npz, filters in 8 bits, which this program reads",
-    )
+    flags.add_flag(p, "int8", "instead: weights_int8.npz, filters in 8 bits for this program")
     p.add_argument(
         "--about", help="what weights_int8.npz says of itself, such as what it was trained on"
     )
@@ -49,7 +35,7 @@ def parser() -> Parser:
 
 def main(given: dict[str, object]) -> None:
     """Check the output, load the network, write the exports."""
-    settings = Settings(**given)
+    settings = Namespace(**OPTIONAL | given)
     if settings.int8 and settings.tflite:
         raise UserError("--int8 writes weights and no network; leave out --tflite")
     if settings.about and not settings.int8:
@@ -86,7 +72,7 @@ def main(given: dict[str, object]) -> None:
         print(f"         of {height} x {width} pixels")
 
 
-def _write_int8(settings: Settings) -> None:
+def _write_int8(settings: Namespace) -> None:
     """Write the filters in 8 bits, with the names and colours of the classes."""
     from deeplab_lfov.inference.export import check_free, save_int8
     from deeplab_lfov.weights.checkpoints import check_fit, fit_of

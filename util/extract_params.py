@@ -7,8 +7,8 @@ import importlib
 import json
 import sys
 import tempfile
+from argparse import Namespace
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,25 +34,13 @@ if TYPE_CHECKING:
     from deeplab_lfov.network.model import DeepLabLFOVModel
 
 OUTPUTS = ("model.ckpt-init", "net_weights.npz", "net_skeleton.json")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """The flags of extract_params.py by name."""
-
-    source: str
-    output_dir: str = "."
-    head: str | None = None
-    num_classes: int | None = None
-    input: str | None = None
-    seed: int = 0
-    pycaffe_path: str | None = None
-    prototxt: str | None = None
+DEFAULTS = {"output_dir": ".", "seed": 0}
+OPTIONAL = ("head", "num_classes", "input", "pycaffe_path", "prototxt")
 
 
 def parser() -> Parser:
     """Make the parser of extract_params.py."""
-    p = Parser(f"Turn weights into {', '.join(OUTPUTS)}.", flags.defaults_of(Settings))
+    p = Parser(f"Turn weights into {', '.join(OUTPUTS)}.", DEFAULTS)
     p.add_argument(
         "source",
         type=flags.PATH,
@@ -61,44 +49,29 @@ def parser() -> Parser:
         "the word imagenet",
     )
     p.add_argument("--output_dir", type=flags.PATH, help="folder for the three files")
-    p.add_argument(
-        "--head", choices=("keep", "init"), help="the last layer; default: keep it if there is one"
-    )
-    p.add_argument(
-        "--num_classes", type=flags.NUM_CLASSES, help="of a fresh last layer; default: 21"
-    )
+    p.add_argument("--head", choices=("keep", "init"), help="the last layer; default: keep, if any")
+    p.add_argument("--num_classes", type=flags.NUM_CLASSES, help="of a fresh last layer, else 21")
     p.add_argument(
         "--input",
         choices=("caffe", "torchvision"),
         help="pictures that PyTorch's weights were trained on; default: torchvision for its names",
     )
     p.add_argument("--seed", type=flags.WHOLE, help="decides the filters that start afresh")
-    p.add_argument(
-        "--pycaffe_path",
-        type=flags.PATH,
-        metavar="DIR",
-        help="read the .caffemodel through pycaffe",
-    )
-    p.add_argument(
-        "--prototxt",
-        type=flags.PATH,
-        metavar="FILE",
-        help="for pycaffe; default: LargeFOV with 21 classes",
-    )
+    p.add_argument("--pycaffe_path", type=flags.PATH, metavar="DIR", help="read by this pycaffe")
+    p.add_argument("--prototxt", type=flags.PATH, help="for pycaffe, else LargeFOV of 21 classes")
     return p
 
 
 def main(given: dict[str, object]) -> None:
     """Read the weights, convert them, add missing layers, and write the files."""
-    settings = Settings(**given)
+    settings = Namespace(**dict.fromkeys(OPTIONAL) | DEFAULTS | given)
     folder = writable_folder(settings.output_dir)
     checkpoint, npz, skeleton = (folder / name for name in OUTPUTS)
     check_no_glob(folder)
     if settings.prototxt and not settings.pycaffe_path:
         raise UserError("--prototxt is for --pycaffe_path, which is not given")
-    for path in (*folder.glob(f"{checkpoint.name}.*"), npz, skeleton):
-        if path.exists():
-            raise UserError(f"{path} exists; give another --output_dir")
+    if there := _outputs(folder):
+        raise UserError(f"{there[0]} exists; give another --output_dir")
     start_tensorflow()
 
     rows = _without_head(_rows(settings), settings)
@@ -109,10 +82,15 @@ def main(given: dict[str, object]) -> None:
     try:
         _write(model, fresh, checkpoint, npz, skeleton)
     except UserError:
-        for path in (*folder.glob(f"{checkpoint.name}.*"), npz, skeleton):
-            path.unlink(missing_ok=True)  # nothing was there before
+        for path in _outputs(folder):
+            path.unlink()  # nothing was there before
         raise
     print(f"{model.num_parameters:,} parameters in {checkpoint}, {npz} and {skeleton}")
+
+
+def _outputs(folder: Path) -> list[Path]:
+    patterns = f"{OUTPUTS[0]}.*", *OUTPUTS[1:]
+    return [path for pattern in patterns for path in folder.glob(pattern)]
 
 
 def _write(
@@ -130,7 +108,7 @@ def _write(
     export_weights(model, checkpoint, fresh)
 
 
-def _rows(settings: Settings) -> list[Converted]:
+def _rows(settings: Namespace) -> list[Converted]:
     """Read the source's tensors, each with what it was there."""
     from deeplab_lfov.weights import keras_vgg16
     from deeplab_lfov.weights.caffemodel import read_caffemodel
@@ -192,7 +170,7 @@ def _from_layers(layers: dict[str, list[np.ndarray]], source: Path) -> list[Conv
     return convert(layers, source)
 
 
-def _through_pycaffe(source: Path, settings: Settings) -> dict[str, list[np.ndarray]]:
+def _through_pycaffe(source: Path, settings: Namespace) -> dict[str, list[np.ndarray]]:
     sys.path.insert(0, settings.pycaffe_path)
     try:
         caffe = importlib.import_module("caffe")
@@ -211,7 +189,7 @@ def _through_pycaffe(source: Path, settings: Settings) -> dict[str, list[np.ndar
     return {name: [np.array(blob.data) for blob in blobs] for name, blobs in net.params.items()}
 
 
-def _without_head(rows: list[Converted], settings: Settings) -> list[Converted]:
+def _without_head(rows: list[Converted], settings: Namespace) -> list[Converted]:
     """Leave out the rows of the last layer where it is to start afresh."""
     rest = [row for row in rows if not row.name.startswith(f"{HEAD}/")]
     if settings.head == "keep" and len(rest) == len(rows):
@@ -219,7 +197,7 @@ def _without_head(rows: list[Converted], settings: Settings) -> list[Converted]:
     return rest if settings.head == "init" else rows
 
 
-def _model(rows: list[Converted], settings: Settings) -> tuple[DeepLabLFOVModel, list[str]]:
+def _model(rows: list[Converted], settings: Namespace) -> tuple[DeepLabLFOVModel, list[str]]:
     """Make the network with the rows' tensors, and name its layers that are random."""
     from deeplab_lfov.network.model import DeepLabLFOVModel
     from deeplab_lfov.weights.checkpoints import fit_of, set_parameters
@@ -254,13 +232,10 @@ def _table(rows: list[Converted], model: DeepLabLFOVModel) -> list[str]:
     }
     lines = []
     for name, parameter in model.parameters.items():
-        kind = "small, random" if name.endswith("/w") else "zeros"
-        source, shape = sources.get(name, (f"afresh: {kind}", ""))
-        lines.append((source, shape, name, _shape(parameter.shape)))
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return [
-        f"{a:<{widths[0]}}  {b:<{widths[1]}}  ->  {c:<{widths[2]}}  {d}" for a, b, c, d in lines
-    ]
+        fresh = "afresh: small, random" if name.endswith("/w") else "afresh: zeros"
+        lines.append((*sources.get(name, (fresh, "")), name, _shape(parameter.shape)))
+    a, b, c, _ = (max(map(len, column)) for column in zip(*lines, strict=True))
+    return [f"{w:<{a}}  {x:<{b}}  ->  {y:<{c}}  {z}" for w, x, y, z in lines]
 
 
 def _shape(shape: Iterable[int]) -> str:

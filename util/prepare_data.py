@@ -10,10 +10,11 @@ import re
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from deeplab_lfov.classes import Classes
@@ -24,8 +25,10 @@ from deeplab_lfov.data.image_files import (
     DATA_SET,
     check_replaceable,
     image_size,
+    read_image,
     read_mask,
     write_mask,
+    write_png,
 )
 from deeplab_lfov.data.layout import CLASSES
 from deeplab_lfov.data.list_files import check_sizes
@@ -35,9 +38,9 @@ from deeplab_lfov.files import clear_partials, whole_file, writable_folder
 from deeplab_lfov.voc import VOID
 from util.formats import Item
 from util.formats.coco import SPLITS, from_coco
-from util.formats.label_maps import READY
 from util.formats.labelme import from_labelme
 from util.formats.mask_folders import from_mask_folders
+from util.formats.mask_values import READY
 from util.formats.pairs import divided
 
 FORMATS = {"masks": from_mask_folders, "coco": from_coco, "labelme": from_labelme}
@@ -45,36 +48,21 @@ FORMATS = {"masks": from_mask_folders, "coco": from_coco, "labelme": from_labelm
 
 _MARK = "# made by prepare_data.py, which replaces it when run again\n"
 _MASKS, _PREVIEW = "masks", "preview.png"
+_SHOWN, _COLUMNS = 10, 5
+_CELL, _LINE = (320, 240), 20  # pixels of a picture's place, and of its name's
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """The flags of prepare_data.py by name."""
-
-    images: Path
-    masks: Path | None = None
-    coco: tuple[Path, ...] | None = None
-    labelme: Path | None = None
-    output_dir: Path
-    image_suffix: str = ""
-    mask_suffix: str = ""
-    label_map: str | None = None
-    palette: str | None = None
-    class_names: str | None = None
-    val: float | None = None
-    group: str | None = None
-    seed: int = 0
+DEFAULTS = {"image_suffix": "", "mask_suffix": "", "seed": 0}
+OPTIONAL = (*FORMATS, "label_map", "palette", "class_names", "val", "group")
 
 
 def parser() -> Parser:
     """Make the parser of prepare_data.py."""
-    p = Parser("Make a data set of pictures and annotations.", flags.defaults_of(Settings))
+    p = Parser("Make a data set of pictures and annotations.", DEFAULTS)
     p.add_argument("--images", type=Path, required=True, metavar="DIR", help="folder of pictures")
     kinds = p.add_mutually_exclusive_group(required=True)
     kinds.add_argument("--masks", type=Path, metavar="DIR", help="folder of masks, of like names")
-    kinds.add_argument(
-        "--coco", type=Path, nargs="+", metavar="JSON", help="COCO's instances; train, val and test"
-    )
+    kinds.add_argument("--coco", type=Path, nargs="+", help="COCO's instances; train, val and test")
     kinds.add_argument("--labelme", type=Path, metavar="DIR", help="folder of LabelMe's JSON files")
     p.add_argument("--output_dir", type=Path, required=True, metavar="DIR", help="the data set")
     p.add_argument("--image_suffix", help="how pictures' names end, such as _leftImg8bit")
@@ -85,16 +73,10 @@ def parser() -> Parser:
         metavar="MAP",
         help=f"what values become: 0:0,255:1,*:void, a file of such lines, {', '.join(READY)}",
     )
-    p.add_argument(
-        "--palette", type=flags.PATH, help="file with a class and its colour a line, or voc"
-    )
+    p.add_argument("--palette", type=flags.PATH, help="file of classes and their colours, or voc")
     p.add_argument("--class_names", type=flags.PATH, help="file that names a class in each line")
-    p.add_argument(
-        "--val", type=flags.SHARE, help="share for val.txt; default: as folders say, else 0.1"
-    )
-    p.add_argument(
-        "--group", type=_pattern, metavar="REGEX", help="what in the names keeps pictures together"
-    )
+    p.add_argument("--val", type=flags.SHARE, help="share of val.txt, else as folders say, or 0.1")
+    p.add_argument("--group", type=_pattern, metavar="REGEX", help="what in names stays together")
     p.add_argument("--seed", type=flags.WHOLE, help="decides which pictures are val.txt's")
     return p
 
@@ -110,7 +92,7 @@ def _pattern(text: str) -> str:
 
 def main(given: dict[str, object]) -> None:
     """Read the annotations, write the masks, then lists, classes and preview; say what came out."""
-    settings = Settings(**given)
+    settings = argparse.Namespace(**dict.fromkeys(OPTIONAL) | DEFAULTS | given)
     _check(settings)
     find = next(FORMATS[name] for name in FORMATS if getattr(settings, name))
     data = find(settings)
@@ -126,7 +108,7 @@ def main(given: dict[str, object]) -> None:
         print(printable(line))
 
 
-def _check(settings: Settings) -> None:
+def _check(settings: argparse.Namespace) -> None:
     """Raise UserError for flags that do nothing beside the others."""
     only_masks = ("label_map", "palette", "image_suffix", "mask_suffix")
     if given := [name for name in only_masks if getattr(settings, name) and not settings.masks]:
@@ -178,24 +160,25 @@ def _write_masks(
         place.mkdir(parents=True, exist_ok=True)
         clear_partials(place)
     masked = [item for item in items if item.mask or item.draw]
-    targets = [_mask_of(folder, item) if item.draw else item.mask for item in masked]
     with ProcessPoolExecutor() as workers:
-        done = workers.map(_write_one, masked, targets, [classes] * len(masked), chunksize=4)
+        done = workers.map(_write_one, repeat(folder), masked, repeat(classes), chunksize=4)
         results = list(progress(done, len(masked), "masks"))
     if faults := [result for result in results if isinstance(result, str)]:
         raise UserError(f"{len(faults)} of {len(masked)} pictures are faulty: {few(faults, 2)}")
-    written = {id(item): target for item, target in zip(masked, targets, strict=True)}
-    items = [item._replace(mask=written.get(id(item)), draw=None) for item in items]
+    items = [
+        item._replace(mask=_mask_of(folder, item), draw=None) if item.draw else item
+        for item in items
+    ]
     return items, sum(results)
 
 
-def _write_one(item: Item, target: Path, classes: Classes) -> np.ndarray | str:
+def _write_one(folder: Path, item: Item, classes: Classes) -> np.ndarray | str:
     """Draw and write a mask, or look at one; return the pixels of its labels, or what is wrong."""
     try:
         labels = item.draw() if item.draw else read_mask(item.mask, len(classes.names))
         check_sizes(Sample(item.image, item.mask), image_size(item.image), labels.shape)
         if item.draw:
-            write_mask(target, labels, DATA_SET, classes.table)
+            write_mask(_mask_of(folder, item), labels, DATA_SET, classes.table)
         return np.bincount(labels.ravel(), minlength=256)
     except UserError as error:
         return str(error)
@@ -203,15 +186,12 @@ def _write_one(item: Item, target: Path, classes: Classes) -> np.ndarray | str:
 
 def _write_lists(folder: Path, items: Sequence[Item]) -> None:
     for split in SPLITS:
-        lines = [_line(folder, item) for item in items if item.split == split]
+        pairs = [(item.image, item.mask) for item in items if item.split == split]
+        lines = [" ".join(_name(folder, path) for path in pair if path) for pair in pairs]
         if lines:
             _write(folder / f"{split}.txt", lines)
         else:
             (folder / f"{split}.txt").unlink(missing_ok=True)  # of an earlier run
-
-
-def _line(folder: Path, item: Item) -> str:
-    return " ".join(_name(folder, path) for path in (item.image, item.mask) if path)
 
 
 def _name(folder: Path, path: Path) -> str:
@@ -233,16 +213,29 @@ def _write(path: Path, lines: Sequence[str]) -> None:
 
 
 def _write_preview(folder: Path, items: Sequence[Item], classes: Classes) -> None:
-    from util.formats.preview import PICTURES, save_preview  # matplotlib takes a while
+    """Write a contact sheet: some training pictures under their masks, with the legend."""
+    from deeplab_lfov.inference.visualize import font_file, overlay, with_legend
 
     shown = [item for item in items if item.mask and item.split == "train"]
-    shown = shown[:: max(1, len(shown) // PICTURES)][:PICTURES]
-    pictures = [(item.image, read_mask(item.mask, len(classes.names))) for item in shown]
-    save_preview(folder / _PREVIEW, pictures, classes)
+    shown = shown[:: max(1, len(shown) // _SHOWN)][:_SHOWN]
+    (width, height), columns = _CELL, min(_COLUMNS, len(shown))
+    rows = -(-len(shown) // _COLUMNS)
+    sheet = Image.new("RGB", (columns * width, rows * (height + _LINE)), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.truetype(font_file(), 13)
+    found: set[int] = set()
+    for number, item in enumerate(shown):
+        x, y = number % columns * width, number // columns * (height + _LINE)
+        labels = read_mask(item.mask, len(classes.names))
+        blended = Image.fromarray(overlay(read_image(item.image), labels, 0.6, classes))
+        small = ImageOps.contain(blended, (width - 4, height - 4))
+        sheet.paste(small, (x + (width - small.width) // 2, y + (height - small.height) // 2))
+        draw.text((x + 4, y + height), item.image.name[-44:], fill="black", font=font)
+        found |= set(np.unique(labels).tolist())
+    write_png(folder / _PREVIEW, with_legend(sheet, sorted(found), classes), DATA_SET)
 
 
 def _summary(
-    settings: Settings, items: Sequence[Item], classes: Classes, counts: np.ndarray
+    settings: argparse.Namespace, items: Sequence[Item], classes: Classes, counts: np.ndarray
 ) -> list[str]:
     folder, total = settings.output_dir, counts.sum()
     pad = max(map(len, [*classes.names, "void"])) + 2

@@ -65,19 +65,20 @@ def main(given: dict[str, object]) -> None:
     for name in ("JPEGImages", "SBD", "SegmentationClass", "SegmentationClassAug", str(LISTS)):
         clear_partials(folder / name)
     for source, wanted in ((given["voc"], VOC_FILES), (given["sbd"], SBD_FILES)):
-        with progress(
-            _unpack(source, wanted, folder), None, printable(f"files of {source.name}")
-        ) as bar:
+        files = _unpack(source, wanted, folder)
+        with progress(files, None, printable(f"files of {source.name}")) as bar:
             written = sum(bar)
         print(printable(f"{written} new files from {source}"))
     lists = _lists(folder)
     written = _write_masks(folder, lists["trainval_aug"])
     print(printable(f"{written} new masks in {folder / 'SegmentationClassAug'}"))
     for name, ids in lists.items():
-        _write_list(folder / LISTS / f"{name}.txt", ids)
+        path = folder / LISTS / f"{name}.txt"
+        if not path.exists():
+            _write(path, "".join(f"{name}\n" for name in ids).encode())
         known = KNOWN[name]
         verdict = "as it should be" if len(ids) == known else f"and not the known {known:,}"
-        print(printable(f"{folder / LISTS / name}.txt: {len(ids):,} pictures, {verdict}"))
+        print(printable(f"{path}: {len(ids):,} pictures, {verdict}"))
 
 
 def _unpack(source: Path, wanted: dict[str, str], folder: Path) -> Iterator[bool]:
@@ -230,17 +231,10 @@ def read_sbd_labels(path: Path) -> np.ndarray:
     except Exception as error:  # scipy raises errors of many kinds on damaged files
         reason = str(error) or type(error).__name__
         raise UserError(f"{path} is damaged or no mask of SBD: {reason}", path) from error
-    if labels.ndim != 2 or not labels.size:
-        raise UserError(f"{path} is no mask of SBD: its sides are {labels.shape}", path)
-    if labels.dtype.kind not in "uif" or not known.all():
-        raise UserError(f"{path} is no mask of SBD: it holds other labels than 0 to 20", path)
+    if labels.ndim != 2 or not labels.size or labels.dtype.kind not in "uif" or not known.all():
+        what = f"its sides are {labels.shape}, its labels not all from 0 to 20"
+        raise UserError(f"{path} is no mask of SBD: {what}", path)
     return labels.astype(np.uint8)
-
-
-def _write_list(path: Path, ids: list[str]) -> None:
-    if not path.exists():
-        with whole_file(path) as partial:
-            partial.write_text("".join(f"{name}\n" for name in ids), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -17,15 +17,8 @@ from deeplab_lfov.classes import Classes
 from deeplab_lfov.data.palette import NO_PALETTE, classes_from
 from deeplab_lfov.errors import UserError, few
 from deeplab_lfov.voc import VOID
-from util.formats import DataSet, Item
-from util.formats.json_files import (
-    PictureNames,
-    checked_points,
-    labels_of,
-    read_json,
-    size_of,
-    with_background,
-)
+from util.formats import DataSet, Item, json_files
+from util.formats.json_files import PictureNames
 from util.formats.pairs import find_pictures, split_of
 
 SPLITS = ("train", "val", "test")
@@ -57,11 +50,11 @@ def from_coco(settings) -> DataSet:
         raise UserError("COCO's polygons need pycocotools: pip install pycocotools") from error
     pictures = PictureNames(find_pictures(settings.images, "", settings.output_dir))
     splits = SPLITS if len(settings.coco) > 1 else (None,)
-    keys = "images", "annotations", "categories"
-    files = [_File(p, s, read_json(p, keys)) for p, s in zip(settings.coco, splits, strict=False)]
+    keys, pairs = ("images", "annotations", "categories"), zip(settings.coco, splits, strict=False)
+    files = [_File(path, split, json_files.read_json(path, keys)) for path, split in pairs]
     categories = _categories(files)
     named = classes_from(settings.class_names, NO_PALETTE, None)
-    ordered = with_background(categories[number] for number in sorted(categories))
+    ordered = json_files.with_background(categories[number] for number in sorted(categories))
     classes = named if named.names else Classes(ordered)
     items, lost = [], defaultdict(list)
     for file in files:
@@ -106,7 +99,7 @@ def _categories(files: Sequence[_File]) -> dict[int, str]:
 def _labels(file: _File, categories: dict[int, str], classes: Classes) -> dict[int, int]:
     """Return the label of every category that a file's annotations have."""
     used = {int(each["category_id"]) for each in file.content["annotations"]}
-    labels = labels_of(classes.names, [categories[number] for number in used])
+    labels = json_files.labels_of(classes.names, [categories[number] for number in used])
     return {number: labels[categories[number]] for number in used}
 
 
@@ -155,7 +148,7 @@ def draw_regions(
     said: (height, width) as the JSON has them. Raises UserError for another size of the picture,
     and for regions that are damaged.
     """
-    size = size_of(image, said)
+    size = json_files.size_of(image, said)
     try:
         drawn = [(label, _region(segmentation, *size)) for label, segmentation in regions]
     except (KeyError, TypeError, ValueError, OverflowError) as error:
@@ -177,7 +170,7 @@ def _region(segmentation: object, height: int, width: int) -> np.ndarray:
             return _from_counts(segmentation["counts"], height, width)
         return mask.decode(segmentation).astype(bool)
     polygons = [np.reshape(polygon, (-1, 2)) for polygon in segmentation]
-    polygons = [checked_points(polygon, height, width) for polygon in polygons]
+    polygons = [json_files.checked_points(polygon, height, width) for polygon in polygons]
     if any(len(polygon) < 3 for polygon in polygons):
         raise ValueError("a polygon has fewer than three points")
     flat = [[length for point in polygon for length in point] for polygon in polygons]

@@ -19,16 +19,7 @@ from deeplab_lfov.classes import Classes
 from deeplab_lfov.data.palette import NO_PALETTE, classes_from
 from deeplab_lfov.errors import UserError, few
 from deeplab_lfov.voc import VOID
-from util.formats import DataSet, Item
-from util.formats.json_files import (
-    PictureNames,
-    checked_points,
-    labels_of,
-    parts_of,
-    read_json,
-    size_of,
-    with_background,
-)
+from util.formats import DataSet, Item, json_files
 from util.formats.pairs import find_pictures
 
 BACKGROUND, IGNORE = "_background_", "__ignore__"
@@ -62,8 +53,8 @@ def from_labelme(settings) -> DataSet:
     drawn = {label for each in annotated for label, kind, _ in each.shapes if kind in _DRAWN}
     used = drawn - {BACKGROUND, IGNORE}
     classes = classes_from(settings.class_names, NO_PALETTE, None)
-    classes = classes if classes.names else Classes(with_background(sorted(used)))
-    labels = labels_of(classes.names, used) | {BACKGROUND: 0, IGNORE: VOID}
+    classes = classes if classes.names else Classes(json_files.with_background(sorted(used)))
+    labels = json_files.labels_of(classes.names, used) | {BACKGROUND: 0, IGNORE: VOID}
     items = [each.item._replace(draw=functools.partial(_draw, each, labels)) for each in annotated]
     return DataSet(classes, items, _notes(pictures, annotated, alone))
 
@@ -75,7 +66,7 @@ def _pair(
     annotated: dict[Path, _Annotated] = {}
     alone = []
     for path in paths:
-        content = read_json(path, ("shapes",))
+        content = json_files.read_json(path, ("shapes",))
         item = places.of(path, path.relative_to(folder), str(content.get("imagePath") or ""))
         if not item:
             alone.append(path)
@@ -97,7 +88,7 @@ class _Places:
         self._by_path = {_normal(item.image): item for item in pictures}
         self._by_name = {item.name.with_suffix(""): item for item in pictures}
         self._folders = {item.name.parent for item in pictures}
-        self._names = PictureNames(pictures)
+        self._names = json_files.PictureNames(pictures)
 
     def of(self, path: Path, name: Path, said: str) -> Item | None:
         """Return the picture of a JSON file that has a name below its folder and says a path.
@@ -107,7 +98,7 @@ class _Places:
         A bare name may be an old one of what has the JSON file's name now.
         """
         said = (said or name.name).replace("\\", "/")
-        meant, parts = _normal(path.parent / said), parts_of(said)
+        meant, parts = _normal(path.parent / said), json_files.parts_of(said)
         if meant in self._by_path:
             return self._by_path[meant]
         if parts != (said,):
@@ -136,12 +127,12 @@ def _shape(shape: object, path: Path) -> Shape:
 
 def _draw(annotated: _Annotated, labels: dict[str, int]) -> np.ndarray:
     image = annotated.item.image
-    height, width = size_of(image, annotated.said)
+    height, width = json_files.size_of(image, annotated.said)
     mask = Image.new("L", (width, height))
     draw = ImageDraw.Draw(mask)
     for label, kind, points in (shape for shape in annotated.shapes if shape[1] in _DRAWN):
         try:
-            _draw_shape(draw, kind, checked_points(points, height, width), labels[label])
+            _draw_shape(draw, kind, json_files.checked_points(points, height, width), labels[label])
         except (TypeError, ValueError) as error:
             raise UserError(f"a {kind} {label!r} of {image} is damaged: {error}") from error
     return np.asarray(mask)

@@ -12,8 +12,13 @@ from deeplab_lfov.data.palette import NO_PALETTE, Palette, classes_from, read_pa
 from deeplab_lfov.errors import UserError, few
 from deeplab_lfov.voc import CLASS_NAMES, PALETTE, VOID
 from util.formats import DataSet, Item
-from util.formats.label_maps import LabelMap, read_label_map
-from util.formats.mask_values import check_palettes, look_at_masks, values_or_colors
+from util.formats.mask_values import (
+    LabelMap,
+    check_palettes,
+    look_at_masks,
+    read_label_map,
+    values_or_colors,
+)
 from util.formats.pairs import Pairs, find_pairs, split_of
 
 _SHOWN = 30  # values or colours of masks, for people to name
