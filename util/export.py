@@ -86,9 +86,8 @@ def _write_int8(settings: Namespace) -> None:
     if settings.class_names:
         classes = read_classes(settings.class_names, fit.num_classes, classes)
     writable_folder(settings.folder)
-    print(
-        f"network  {fit.num_classes} classes, width {fit.width:g}, from {origin_of(settings.ckpt)}"
-    )
+    what = f"{fit.num_classes} classes, width {fit.width:g}"
+    print(f"network  {what}, from {origin_of(settings.ckpt)}")
     save_int8(tensors, fit._replace(classes=classes, about=about), path)
     print(f"wrote    {path}, {path.stat().st_size:,} bytes")
 

@@ -41,8 +41,6 @@ def find_pairs(
     (`_leftImg8bit`) only names that end so count. leave: a folder that is passed over. Raises
     UserError where nothing pairs.
     """
-    for folder in (images, masks):
-        _check_folder(folder)
     same = images.resolve() == masks.resolve()
     if same and image_suffix == mask_suffix:
         raise UserError(
@@ -118,13 +116,9 @@ def _group(name: Path, pattern: str | None) -> str:
     return match.group(min(1, match.re.groups)) or ""
 
 
-def _check_folder(folder: Path) -> None:
+def _files(folder: Path, suffix: str, *leave: Path | None) -> list[Path]:
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}")
-
-
-def _files(folder: Path, suffix: str, *leave: Path | None) -> list[Path]:
-    _check_folder(folder)
     files = [path for path in pictures_in(folder) if path.stem.endswith(suffix)]
     left = {each.resolve() for each in leave if each}
     return [path for path in files if left.isdisjoint(path.resolve().parents)]
