@@ -59,11 +59,8 @@ def test_masks_of_labels_stay_where_they_are(prepare, add, tmp_path):
     assert len(samples) == 10 and len(names(tmp_path, "val")) == 2
     assert {s.mask.parent for s in samples} == {tmp_path / "masks/sub"}
     assert not (tmp_path / "out/masks").exists()
-    assert read_palette(tmp_path / "out/classes.txt").class_names == (
-        "class 0",
-        "class 1",
-        "class 2",
-    )
+    found = read_palette(tmp_path / "out/classes.txt").class_names
+    assert found == ("class 0", "class 1", "class 2")
     before = {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()}
     assert prepare("--val", 0.2, "--seed", 3).status == 0
     assert {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()} == before
@@ -518,7 +515,7 @@ def test_labelme_contradictions_are_errors(prepare, labelme, tmp_path):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", "[" * 100_000, '{"shapes": 3}', '{"shapes": [{}]}', '{"shapes": [3]}']
+    ["", "{", "[]", '{"shapes": 3}', '{"shapes": [{}]}', '{"shapes": [3]}']
     + ['{"shapes": [{"label": "a", "points": [[0, 0], [1e99, 0], [1, 1]]}]}']
     + ['{"shapes": [{"label": "a", "points": "abc"}]}']
     + ['{"shapes": [{"label": "a\\nb", "points": [[0, 0], [9, 0], [1, 1]]}]}'],
