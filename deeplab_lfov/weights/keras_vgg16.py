@@ -23,7 +23,8 @@ def read_h5(path: Path) -> Pairs:
     other files.
     """
     with h5py.File(path) as file:
-        file.visititems_links(_check_link)
+        if name := file.visititems_links(_external):  # the first that is not None
+            raise ValueError(f"{name} is a link to another file")
         root = file["model_weights"] if "model_weights" in file else file
         if "layer_names" in root.attrs:
             names = [_text(name) for name in root.attrs["layer_names"]]
@@ -34,7 +35,9 @@ def read_h5(path: Path) -> Pairs:
         else:
             names = sorted(root["layers"], key=_kind_and_number)
             variables = {name: root["layers"][name].get("vars", {}) for name in names}
-            datasets = {name: [each[key] for key in sorted(each)] for name, each in variables.items()}
+            datasets = {
+                name: [each[key] for key in sorted(each)] for name, each in variables.items()
+            }
         for name, found in datasets.items():
             for dataset in found:
                 yield name, _read(dataset)
@@ -54,9 +57,8 @@ def download() -> Blobs:
     return {layer.name: layer.get_weights() for layer in network.layers if layer.get_weights()}
 
 
-def _check_link(name: str, link: h5py.HardLink | h5py.SoftLink | h5py.ExternalLink) -> None:
-    if isinstance(link, h5py.ExternalLink):
-        raise ValueError(f"{name} is a link to another file")
+def _external(name: str, link: object) -> str | None:
+    return name if isinstance(link, h5py.ExternalLink) else None
 
 
 def _read(dataset: h5py.Dataset) -> np.ndarray:

@@ -40,18 +40,17 @@ class Evil:
 
 def test_a_name_that_is_not_on_the_list_is_not_called(tmp_path, capfd):
     path = write(tmp_path / "a", {"a": Evil()})
-    with pytest.raises(ValueError, match=r"it calls builtins.print, which no weights need"):
+    with pytest.raises(ValueError, match=r"it calls \w+\.print, which no weights need"):
         list(read_pickle(path))
-    with pytest.raises(UserError, match=r"a is damaged .*builtins.print, which no weights need"):
+    with pytest.raises(UserError, match=r"a is damaged .*\w+\.print, which no weights need"):
         read_tensors(path)
     assert "must not run" not in capfd.readouterr().out
 
 
-@pytest.mark.parametrize("called", [np.dtype, np.ndarray])
-def test_calls_that_are_allowed_are_not_made(tmp_path, monkeypatch, called):
-    """NumPy would ask for the memory of a shape; here it stays a note that is no array."""
-    pickled = f"\x80\x02}}X\x01\0\0\0acnumpy\n{called.__name__}\nK\x03\x85Rs.".encode("latin1")
-    with pytest.raises((ValueError, TypeError)):
+def test_calls_that_are_allowed_are_not_made(tmp_path):
+    """numpy.ndarray(3) stays a note, which is no array without content."""
+    pickled = b"\x80\x02}X\x01\0\0\0acnumpy\nndarray\nK\x03\x85Rs."
+    with pytest.raises(ValueError, match="not enough values to unpack"):
         list(read_pickle(write(tmp_path / "a", pickled)))
 
 
@@ -75,23 +74,20 @@ def test_shapes_that_lie_are_refused(tmp_path):
         list(read_pickle(write(tmp_path / "a", pickled.replace(small, large))))
 
 
+class Shared:
+    """What pickles as an array of 1000 floats, with bytes that others have too."""
+
+    def __init__(self, content):
+        self.content = content
+
+    def __reduce__(self):
+        made, arguments, _ = np.zeros(1000, np.float32).__reduce__()
+        return made, arguments, (1, (1000,), np.dtype("f4"), False, self.content)
+
+
 def test_arrays_are_no_larger_than_their_file(tmp_path):
-    """Two arrays of one text of bytes, as no array writes itself."""
-    array = pickle.dumps({"a": np.zeros(1000, np.float32), "b": np.zeros(1000, np.float32)}, 5)
-    list(read_pickle(write(tmp_path / "a", array)))
-    shared = pickle.dumps({"a": (content := bytes(4000)), "b": content}, 2)
-    assert len(shared) < 8000  # pickle itself writes what is the same once
-    made = np.zeros(1000, np.float32).__reduce__()
-
-    class Shared:
-        def __init__(self, content):
-            self.content = content
-
-        def __reduce__(self):
-            state = (1, (1000,), np.dtype("f4"), False, self.content)
-            return made[0], made[1], state
-
-    path = write(tmp_path / "b", {name: Shared(content) for name in "ab"}, 3)
+    content = bytes(4000)
+    path = write(tmp_path / "a", {name: Shared(content) for name in "ab"}, 3)
     with pytest.raises(ValueError, match="its arrays share their bytes"):
         list(read_pickle(path))
 
