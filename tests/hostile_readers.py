@@ -1,6 +1,7 @@
 """Readers that go wrong, for the process with limits; it imports this module by its name."""
 
 import os
+import sys
 import threading
 from pathlib import Path
 
@@ -31,9 +32,7 @@ def gives_objects(path):
 
 def tells_of_itself(path):
     """Yield the arguments and TensorFlow's absence, which are what a test looks at."""
-    import sys
-
-    yield "path", np.array([str(path), os.getcwd()])
+    yield "path", np.array([str(path), str(Path.cwd())])
     yield "loaded", np.array(sorted({"tensorflow", "keras", "h5py"} & set(sys.modules)), "U20")
     yield "empty", np.zeros((0, 3))
     yield "number", np.array(3)

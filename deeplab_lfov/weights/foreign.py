@@ -9,7 +9,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,54 +26,40 @@ Reader = Callable[[Path], Pairs]
 MOST_SECONDS = 600  # by the clock: the file may lie on a slow disk
 _MOST_PROCESSOR_SECONDS = 120
 _FREE_BYTES, _MOST_RATIO = 4 << 30, 8  # of memory, and more for each byte of the file
-_KINDS = "biufSU"  # numbers and text
-_ROOT = Path(__file__).parents[2]
 
 
 def read(reader: Reader, path: str | Path) -> list[tuple[str, np.ndarray]]:
     """Return what a reader yields for a file, in its order: names, and arrays of numbers or text.
 
-    reader: a function of a module that can be imported. What it raises is a damaged file: that and
-    whatever ends the process are a UserError.
+    reader: a function of a module that can be imported. What it raises means a damaged file: that
+    and whatever ends the process are a UserError.
     """
-    command = [sys.executable, "-m", __name__, reader.__module__, reader.__name__, os.getcwd()]
-    # It finds modules where this process does, not in its own folder, where the file may lie.
-    paths = os.pathsep.join(os.path.abspath(folder) for folder in sys.path)
-    environment = {"PYTHONPATH": paths, "PYTHONSAFEPATH": "1", "OPENBLAS_NUM_THREADS": "1"}
-    with (
-        tempfile.TemporaryFile() as messages,
-        subprocess.Popen(
-            [*command, str(path)],
-            cwd=_ROOT,
-            env=os.environ | environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=messages,
-        ) as process,
-    ):
+    most = _FREE_BYTES + _MOST_RATIO * Path(path).stat().st_size
+    command = [sys.executable, "-m", __name__, reader.__module__, reader.__name__]
+    # It finds modules where this process does, and not in its own folder: the file may lie there.
+    folders = os.pathsep.join(str(Path(folder).absolute()) for folder in sys.path)
+    own = {"PYTHONPATH": folders, "PYTHONSAFEPATH": "1", "OPENBLAS_NUM_THREADS": "1"}
+    with subprocess.Popen(
+        [*command, str(Path.cwd()), str(path), str(most)],
+        cwd=Path(__file__).parents[2],
+        env=os.environ | own,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        start_new_session=True,  # Ctrl-C is for this process, which ends that one
+    ) as process:
         clock, began = threading.Timer(MOST_SECONDS, process.kill), time.monotonic()
         clock.start()
         try:
-            return list(_received(process.stdout, _most_bytes(path)))
+            return list(_received(process.stdout, most))
         except (EOFError, ValueError, KeyError, TypeError) as error:
-            reason = _last_words(process, messages)
+            process.stdout.close()  # which ends it, if it goes on writing
+            reason = f"its reader ended with status {process.wait()}"
             if time.monotonic() - began >= MOST_SECONDS:
                 reason = f"it took more than {MOST_SECONDS} seconds"
             raise UserError(f"{path} cannot be read: {reason}; is it damaged?") from error
         finally:
             clock.cancel()
             process.kill()
-
-
-def _last_words(process: subprocess.Popen, messages: BinaryIO) -> str:
-    status = process.wait()
-    messages.seek(0)
-    *_, last = messages.read(1 << 20).decode("utf-8", "replace").splitlines() or [""]
-    return f"its reader ended with status {status} {shortened(last, 200)}".strip()
-
-
-def _most_bytes(path: str | Path) -> int:
-    return _FREE_BYTES + _MOST_RATIO * os.stat(path).st_size
 
 
 def _received(stream: BinaryIO, most: int) -> Pairs:
@@ -99,12 +84,6 @@ def _received(stream: BinaryIO, most: int) -> Pairs:
     raise EOFError
 
 
-def _plain(dtype: np.dtype) -> np.dtype:
-    if dtype.kind not in _KINDS:
-        raise ValueError(f"it holds an array of {dtype}, neither numbers nor text")
-    return dtype
-
-
 def _send(pairs: Pairs, stream: BinaryIO) -> None:
     """Write each array as a line of JSON and its bytes."""
     for name, array in pairs:
@@ -113,28 +92,32 @@ def _send(pairs: Pairs, stream: BinaryIO) -> None:
         stream.write(np.ascontiguousarray(array))
 
 
-def _limit(path: Path) -> None:
+def _plain(dtype: np.dtype) -> np.dtype:
+    if dtype.kind not in "biufSU":
+        raise ValueError(f"it holds an array of {dtype}, neither numbers nor text")
+    return dtype
+
+
+def _limit(most_bytes: int) -> None:
     """Limit this process's memory and time, where the system can."""
     with suppress(ImportError):  # on Windows
         import resource
 
-        limits = {
-            resource.RLIMIT_AS: _most_bytes(path),
-            resource.RLIMIT_CPU: _MOST_PROCESSOR_SECONDS,
-            resource.RLIMIT_CORE: 0,
-        }
-        for kind, most in limits.items():
+        limits = {resource.RLIMIT_AS: most_bytes, resource.RLIMIT_CPU: _MOST_PROCESSOR_SECONDS}
+        for kind, most in (limits | {resource.RLIMIT_CORE: 0}).items():
             with suppress(ValueError, OSError):  # where it is lower already, and on macOS
                 resource.setrlimit(kind, (most, most))
 
 
-def main(module: str, reader: str, folder: str, name: str) -> None:
+def main(module: str, reader: str, folder: str, name: str, most_bytes: str) -> None:
     """Read a file, `name` as seen from `folder`, and write what is in it to standard output."""
+    read_file = getattr(importlib.import_module(module), reader)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what a library says when it crashes
     os.chdir(folder)
+    _limit(int(most_bytes))
     path, end = Path(name), {}
-    _limit(path)
     try:
-        _send(getattr(importlib.import_module(module), reader)(path), sys.stdout.buffer)
+        _send(read_file(path), sys.stdout.buffer)
     except UserError as error:
         end = {"error": str(error)}
     except MemoryError:

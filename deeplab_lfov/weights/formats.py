@@ -13,8 +13,8 @@ from deeplab_lfov.errors import UserError, few
 from deeplab_lfov.weights import eight_bits, foreign
 from deeplab_lfov.weights.caffemodel import read_caffemodel
 from deeplab_lfov.weights.conversion import Blobs, by_layer, from_caffe, is_vgg16
-from deeplab_lfov.weights.pickles import STREAM, read_pickle, read_torch
-from deeplab_lfov.weights.plain_arrays import is_safetensors, read_npz, read_safetensors
+from deeplab_lfov.weights.pickles import read_pickle, read_torch
+from deeplab_lfov.weights.plain_arrays import read_npz, read_safetensors
 from deeplab_lfov.weights.pretrained import PRETRAINED
 from deeplab_lfov.weights.tf_checkpoint import (
     BEST,
@@ -39,9 +39,10 @@ _READERS = {
     "safetensors": read_safetensors,
 }
 _BEGINNINGS = {
-    b"\x89HDF": "HDF5",
-    STREAM[:8]: "PyTorch",
-    **{bytes([0x80, protocol]): "pickle" for protocol in (2, 3, 4, 5)},
+    rb"(?s:...)\0{5}\{": "safetensors",  # the length of its head, and the head, in JSON
+    rb"\x89HDF": "HDF5",
+    rb"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46": "PyTorch",  # a stream, as before 1.6
+    rb"\x80[\x02-\x05]": "pickle",
 }
 _NO_WEIGHTS = {
     b"\xff\xd8\xff|\x89PNG|GIF8|BM|RIFF": "is a picture; in inference.py the weights come last",
@@ -134,21 +135,22 @@ def format_of(path: Path) -> str:
         return "checkpoint"
     try:
         with path.open("rb") as file:
-            head, size = file.read(64), path.stat().st_size
-            file.seek(-min(1 << 20, size), 2)
+            head = file.read(64)
+            file.seek(-min(1 << 20, path.stat().st_size), 2)
             tail = file.read()
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     if tail.endswith(_V1_END):
         return "checkpoint"
-    if is_safetensors(head, size):
-        return "safetensors"
     if head.startswith(b"PK\x03\x04"):
         return _kind_of_zip(head + tail, path)
+    for beginning, kind in _BEGINNINGS.items():
+        if re.match(beginning, head):
+            return kind
     for beginning, advice in _NO_WEIGHTS.items():
         if re.match(beginning, head):
             raise UserError(f"{path} {advice}")
-    return next((kind for start, kind in _BEGINNINGS.items() if head.startswith(start)), "Caffe")
+    return "Caffe"
 
 
 def _kind_of_zip(ends: bytes, path: Path) -> str:

@@ -25,7 +25,7 @@ def read_h5(path: Path) -> Pairs:
     with h5py.File(path) as file:
         if name := file.visititems_links(_external):  # the first that is not None
             raise ValueError(f"{name} is a link to another file")
-        root = file["model_weights"] if "model_weights" in file else file
+        root = file.get("model_weights", file)
         if "layer_names" in root.attrs:
             names = [_text(name) for name in root.attrs["layer_names"]]
             datasets = {

@@ -20,23 +20,10 @@ from deeplab_lfov.errors import UserError
 from deeplab_lfov.weights.foreign import Pairs
 from deeplab_lfov.weights.torch_layouts import state_dict_of
 
-STREAM = bytes.fromhex("80028a0a6cfc9c46f9206aa850192e")
-"""How a file of PyTorch before 1.6 begins."""
-
 _FREE_BYTES = 1 << 20  # that PyTorch's tensors may have more than the file: expanded ones
-_STORAGES = {
-    "Float": np.float32,
-    "Half": np.float16,
-    "BFloat16": ml_dtypes.bfloat16,
-    "Double": np.float64,
-    "Long": np.int64,
-    "Int": np.int32,
-    "Short": np.int16,
-    "Char": np.int8,
-    "Byte": np.uint8,
-    "Bool": np.bool_,
-}
-_TORCH = {f"torch.{name}Storage": np.dtype(kind) for name, kind in _STORAGES.items()}
+_FLOATS = {"Float": "f4", "Half": "f2", "Double": "f8", "BFloat16": ml_dtypes.bfloat16}
+_WHOLE = {"Long": "i8", "Int": "i4", "Short": "i2", "Char": "i1", "Byte": "u1", "Bool": "?"}
+_TORCH = {f"torch.{name}Storage": np.dtype(kind) for name, kind in (_FLOATS | _WHOLE).items()}
 _NAMES = {
     *("_codecs.encode", "numpy.dtype", "numpy.ndarray"),  # bytes, as Python 3 writes them for 2
     *("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct"),
@@ -134,9 +121,9 @@ def read_torch(path: Path) -> Pairs:
     and UserError for one without a network.
     """
     with path.open("rb") as file:
-        is_stream = file.read(len(STREAM)) == STREAM
+        is_zip = file.read(2) == b"PK"  # else a stream, as before PyTorch 1.6
         file.seek(0)
-        content, storage = _load_stream(file) if is_stream else _load_zip(file, path)
+        content, storage = _load_zip(file, path) if is_zip else _load_stream(file)
         state_dict = state_dict_of(_with_arrays(content, storage), path)
         size = path.stat().st_size
         if sum(array.nbytes for array in state_dict.values()) > size + _FREE_BYTES:

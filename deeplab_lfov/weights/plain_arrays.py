@@ -11,15 +11,8 @@ from deeplab_lfov.weights.foreign import Pairs
 from deeplab_lfov.weights.torch_layouts import state_dict_of
 
 _MOST_BYTES = 4 << 30  # unpacked; this network's weights with all slots are 0.25 GB
-_TYPES = {
-    "F64": np.float64,
-    "F32": np.float32,
-    "F16": np.float16,
-    "BF16": ml_dtypes.bfloat16,
-    **{f"I{8 * size}": np.dtype(f"i{size}") for size in (1, 2, 4, 8)},
-    **{f"U{8 * size}": np.dtype(f"u{size}") for size in (1, 2, 4, 8)},
-    "BOOL": np.bool_,
-}
+_TYPES = {"F64": "f8", "F32": "f4", "F16": "f2", "BF16": ml_dtypes.bfloat16, "BOOL": "?"}
+_TYPES |= {f"{kind}{8 * size}": f"{kind.lower()}{size}" for kind in "IU" for size in (1, 2, 4, 8)}
 
 
 def read_npz(path: Path) -> Pairs:
@@ -30,11 +23,6 @@ def read_npz(path: Path) -> Pairs:
     with np.load(path, allow_pickle=False) as arrays:
         for name in arrays.files:
             yield name, arrays[name]
-
-
-def is_safetensors(head: bytes, size: int) -> bool:
-    """Tell by the first nine bytes of a file of `size` bytes whether it is one."""
-    return head[8:9] == b"{" and 2 <= int.from_bytes(head[:8], "little") <= size - 8
 
 
 def read_safetensors(path: Path) -> Pairs:

@@ -27,15 +27,7 @@ _TYPES = {
 }
 
 # TypeError is for a number that stands for no type.
-_OF_DAMAGE = (
-    tf.errors.OpError,
-    IndexError,
-    MemoryError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
+_DAMAGE = (tf.errors.OpError, MemoryError, OSError, RuntimeError, TypeError, ValueError)
 
 
 def checkpoints_in(folder: Path) -> list[Path]:
@@ -144,7 +136,7 @@ def stored_tensors(path: Path) -> dict[str, StoredTensor]:
 def _damage_explained(path: Path) -> Iterator[None]:
     try:
         yield
-    except _OF_DAMAGE as error:
+    except _DAMAGE as error:
         reason = re.sub(r"{{.*?}} | \[Op:\w+\]", "", str(error))  # names of operations
         raise UserError(f"{path} is damaged or no checkpoint: {reason}") from error
 

@@ -1,14 +1,16 @@
 """The process with limits: what goes wrong in it is one line here."""
 
+import io
+import json
 import multiprocessing
 import os
 import subprocess
 import sys
 
-import hostile_readers
 import numpy as np
 import pytest
 
+import hostile_readers
 from deeplab_lfov import UserError
 from deeplab_lfov.weights import foreign
 from deeplab_lfov.weights.caffemodel import read_caffemodel
@@ -95,10 +97,14 @@ def test_a_worker_of_a_pool_reads_too():
     assert names == [name for name, _ in read_torch(path)]
 
 
-def test_more_than_a_reader_may_have_is_not_taken_from_it(file, monkeypatch):
-    monkeypatch.setattr(foreign, "_FREE_BYTES", 50)
-    with pytest.raises(UserError, match=r"x.weights cannot be read"):
-        foreign.read(hostile_readers.tells_of_itself, file)
+@pytest.mark.parametrize(
+    ("dtype", "shape"), [("|O", [1]), ("<f8", [1 << 50]), ("<f8", [-1]), ("<f8", [2])]
+)
+def test_what_is_received_is_checked(dtype, shape):
+    """The process may do what a file wants by now: send objects, or sizes without numbers."""
+    line = json.dumps({"name": "a", "dtype": dtype, "shape": shape})
+    with pytest.raises((ValueError, EOFError)):
+        list(foreign._received(io.BytesIO(line.encode() + b"\n" + bytes(8)), most=1000))
 
 
 def test_damaged_files_are_named(tmp_path):
