@@ -27,7 +27,7 @@ _TYPES = {
 }
 
 # TypeError is for a number that stands for no type.
-_DAMAGE = (tf.errors.OpError, MemoryError, OSError, RuntimeError, TypeError, ValueError)
+_DAMAGE = (tf.errors.OpError, IndexError, OSError, RuntimeError, TypeError, ValueError, MemoryError)
 
 
 def checkpoints_in(folder: Path) -> list[Path]:
