@@ -23,12 +23,15 @@ from deeplab_lfov.network.layers import HEAD
 from deeplab_lfov.startup import start_tensorflow
 from deeplab_lfov.weights.conversion import (
     Converted,
+    by_layer,
     deploy_prototxt,
+    folded,
     from_caffe,
     from_caffe_vgg16,
     from_keras_vgg16,
     is_vgg16,
 )
+from deeplab_lfov.weights.torch_layouts import has_torchvision_names, layers_of, sources_of
 
 if TYPE_CHECKING:
     from deeplab_lfov.network.model import DeepLabLFOVModel
@@ -110,10 +113,9 @@ def _write(
 
 def _rows(settings: Namespace) -> list[Converted]:
     """Read the source's tensors, each with what it was there."""
-    from deeplab_lfov.weights import keras_vgg16
-    from deeplab_lfov.weights.caffemodel import read_caffemodel
+    from deeplab_lfov.weights import foreign, keras_vgg16
     from deeplab_lfov.weights.checkpoints import UNTRAINED, is_bookkeeping
-    from deeplab_lfov.weights.formats import format_of, locate, read_weights
+    from deeplab_lfov.weights.formats import format_of, locate, read_foreign, read_weights
 
     if settings.source == "imagenet":
         return from_keras_vgg16(keras_vgg16.download(), "imagenet")
@@ -122,32 +124,22 @@ def _rows(settings: Namespace) -> list[Converted]:
         return _from_layers(_through_pycaffe(source, settings), source)
     kind = format_of(source)
     if kind in ("PyTorch", "safetensors"):
-        return _from_torch(kind, source, settings.input)
+        return _from_torch(dict(read_foreign(kind, source)), source, settings.input)
     if settings.input:
         raise UserError("--input is for files of PyTorch; leave it out")
     if kind == "HDF5":
-        return from_keras_vgg16(keras_vgg16.read_h5(source), source)
+        return from_keras_vgg16(by_layer(foreign.read(keras_vgg16.read_h5, source)), source)
     if kind == "Caffe":
-        return _from_layers(read_caffemodel(source), source)
+        return _from_layers(by_layer(read_foreign(kind, source)), source)
     tensors = read_weights(source)
     names = [name for name in tensors if name == UNTRAINED or not is_bookkeeping(name)]
     return [Converted(name, tensors[name].shape, name, tensors[name]) for name in names]
 
 
-def _from_torch(kind: str, source: Path, convention: str | None) -> list[Converted]:
+def _from_torch(
+    tensors: dict[str, np.ndarray], source: Path, convention: str | None
+) -> list[Converted]:
     """Convert PyTorch's layers; say which pictures they are taken to be for."""
-    from deeplab_lfov.weights.input_convention import folded
-    from deeplab_lfov.weights.safetensors_file import read_safetensors
-    from deeplab_lfov.weights.torch_file import read_torch
-    from deeplab_lfov.weights.torch_layouts import (
-        has_torchvision_names,
-        layers_of,
-        sources_of,
-        state_dict_of,
-    )
-
-    read = read_torch if kind == "PyTorch" else read_safetensors
-    tensors = state_dict_of(read(source), source)
     layers = layers_of(tensors, source)
     names = dict(zip(layers, sources_of(tensors, layers), strict=True))
     if has_torchvision_names(tensors):

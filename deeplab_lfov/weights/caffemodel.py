@@ -1,118 +1,86 @@
-"""The reader of .caffemodel files, without Caffe and without Caffe's messages.
+"""The reader of .caffemodel files, by protobuf and without Caffe.
 
-Only the fields that hold weights are read, after Caffe's caffe.proto; all others, those of the
-authors' fork included, are skipped. No number passes through Python, and no layer or blob becomes
-an object before it has weights.
+Of Caffe's caffe.proto only the fields that hold weights are described, the numbers as bytes: no
+number becomes an object of Python's. All other fields, those of the authors' fork too, are skipped.
 """
 
+import functools
 import math
 from pathlib import Path
 
 import numpy as np
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.message import Message
 
-from deeplab_lfov.errors import UserError
-from deeplab_lfov.weights.wire import Reader, Value, WireError, signed
+from deeplab_lfov.weights.foreign import Pairs
 
-# Of NetParameter: layers in the legacy format and the current, and where both keep name and blobs.
-_LAYERS = {2: (4, 6), 100: (1, 7)}
-_SIZES = (1, 2, 3, 4)  # of BlobProto: num, channels, height, width
-_DATA, _SHAPE, _DOUBLE_DATA = 5, 7, 8
-_DIM = 1  # of BlobShape
-_DTYPES = {_DATA: "<f4", _DOUBLE_DATA: "<f8"}
-_MOST_DIMENSIONS = 8
+_MESSAGES = {
+    "Net": {"layers": (2, "OldLayer"), "layer": (100, "Layer")},
+    "OldLayer": {"name": (4, "bytes"), "blobs": (6, "Blob")},
+    "Layer": {"name": (1, "bytes"), "blobs": (7, "Blob")},
+    "Blob": {
+        **{"num": (1, "int64"), "channels": (2, "int64")},
+        **{"height": (3, "int64"), "width": (4, "int64")},
+        **{"data": (5, "bytes"), "shape": (7, "Shape"), "double_data": (8, "bytes")},
+    },
+    "UnpackedBlob": {"data": (5, "float"), "double_data": (8, "double")},
+    "Shape": {"dim": (1, "int64")},
+}
+"""Numbers and types of fields; all may come again, as protobuf writes packed numbers in pieces."""
 
 
-def read_caffemodel(path: str | Path) -> dict[str, list[np.ndarray]]:
-    """Read the blobs of every layer that has some, float32 as Caffe lays them out, by name.
+def read_caffemodel(path: Path) -> Pairs:
+    """Yield the layer and the values of each blob, float32 as Caffe lays them out.
 
     Filters are OIHW; fully connected layers [outputs, inputs] in the current format and
-    [1, 1, outputs, inputs] in the legacy one. Raises UserError for a file that is no caffemodel,
+    [1, 1, outputs, inputs] in the legacy one. Raises ValueError for a file that is no caffemodel,
     damaged, or whose blobs hold another number of values than their shapes say.
     """
-    reader, net = Reader(), memoryview(Path(path).read_bytes())
-    layers = {number: [] for number in _LAYERS}
-    blobs = {}
-    try:
-        for number, layer in reader.fields(net):
-            if number in _LAYERS:
-                layers[number].append(_bytes(layer))
-        for number, found in layers.items():
-            for layer in found:
-                _read_layer(reader, layer, _LAYERS[number], blobs, path)
-    except WireError as error:
-        raise UserError(f"{path} is damaged or no caffemodel: {error}") from error
-    if not blobs:
-        raise UserError(f"{path} is damaged or no caffemodel: no layer in it has weights")
-    return blobs
+    net = _message("Net").FromString(path.read_bytes())
+    found = set()
+    for layer in (*net.layers, *net.layer):
+        name = b"".join(layer.name[-1:]).decode("utf-8", "replace")
+        if layer.blobs and name in found:
+            raise ValueError(f"it holds weights of two layers named {name}")
+        for blob in layer.blobs:
+            found.add(name)
+            yield name, _values(blob, name)
+    if not found:
+        raise ValueError("no layer in it has weights")
 
 
-def _read_layer(
-    reader: Reader,
-    layer: memoryview,
-    numbers: tuple[int, int],
-    blobs: dict[str, list[np.ndarray]],
-    path: str | Path,
-) -> None:
-    """Put a layer's blobs under its name; numbers are those of the fields of name and blobs."""
-    name, found = "", []
-    for number, value in reader.fields(layer):
-        if number == numbers[0]:
-            name = str(_bytes(value), "utf-8", "replace")
-        elif number == numbers[1]:
-            found.append(_bytes(value))
-    if found and name in blobs:
-        raise UserError(f"{path} holds weights of two layers named {name}")
-    if found:
-        where = f"{path}, layer {name}"  # once: a name may be as long as the file
-        blobs[name] = [_read_blob(reader, blob, where) for blob in found]
+@functools.cache
+def _message(name: str) -> type[Message]:
+    """Make the class of a message that `_MESSAGES` describes."""
+    file = descriptor_pb2.FileDescriptorProto(name="caffe_weights.proto", package="caffe_weights")
+    field = descriptor_pb2.FieldDescriptorProto
+    for each, fields in _MESSAGES.items():
+        made = file.message_type.add(name=each)
+        for field_name, (number, kind) in fields.items():
+            own = {"type_name": f".caffe_weights.{kind}"} if kind in _MESSAGES else {}
+            type_ = field.TYPE_MESSAGE if own else getattr(field, f"TYPE_{kind.upper()}")
+            made.field.add(
+                name=field_name, number=number, type=type_, label=field.LABEL_REPEATED, **own
+            )
+    pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(file.SerializeToString())
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"caffe_weights.{name}"))
 
 
-def _read_blob(reader: Reader, blob: memoryview, where: str) -> np.ndarray:
-    """Read the values of a blob in its shape; raises UserError where the two do not agree."""
-    sizes, dims, pieces = dict.fromkeys(_SIZES, 0), None, {_DATA: [], _DOUBLE_DATA: []}
-    try:
-        for number, value in reader.fields(blob):
-            if number in pieces:
-                pieces[number].append(_bytes(value))
-            elif number in sizes and isinstance(value, int):
-                sizes[number] = signed(value)
-            elif number == _SHAPE:
-                dims = (dims or []) + _dims(reader, _bytes(value))
-    except WireError as error:
-        raise UserError(f"{where}: a blob is damaged: {error}") from error
-    shape = tuple(sizes.values() if dims is None else dims)
-    if len(shape) > _MOST_DIMENSIONS:
-        raise UserError(f"{where}: a blob has {len(shape)} dimensions; it is damaged")
-    values = [_joined(pieces[number], dtype) for number, dtype in _DTYPES.items()]
-    return _shaped(values, shape, where)
-
-
-def _dims(reader: Reader, shape: memoryview) -> list[int]:
-    dims = []
-    for number, value in reader.fields(shape):
-        if number == _DIM:
-            dims += [value] if isinstance(value, int) else reader.varints(value)
-    return [signed(dim) for dim in dims]
-
-
-def _shaped(values: list[np.ndarray], shape: tuple[int, ...], where: str) -> np.ndarray:
-    """Return those of the values, float or double, that fill the shape, as float32."""
+def _values(blob: Message, name: str) -> np.ndarray:
+    """Return the blob's numbers, float or double, whichever fill its shape."""
+    old = (blob.num, blob.channels, blob.height, blob.width)
+    shape = [dim for each in blob.shape for dim in each.dim]
+    if not blob.shape:
+        shape = [each[-1] if each else 0 for each in old]
     size = math.prod(shape)
-    for numbers in values:
-        if numbers.size == size and min(shape, default=1) > 0:
-            return numbers.astype(np.float32).reshape(shape)
-    sizes = "x".join(map(str, shape))
-    most = max(numbers.size for numbers in values)
-    raise UserError(f"{where}: a blob of {sizes} holds {most} values; it is damaged")
-
-
-def _joined(pieces: list[memoryview], dtype: str) -> np.ndarray:
-    """Read numbers out of pieces; a damaged length drops the rest of a number."""
-    content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-    return np.frombuffer(content, dtype, count=len(content) // np.dtype(dtype).itemsize)
-
-
-def _bytes(value: Value) -> memoryview:
-    if isinstance(value, int):
-        raise WireError("a field is a number that should be bytes")
-    return value
+    unpacked = _message("UnpackedBlob")()
+    if not blob.data and not blob.double_data:  # one by one, as Caffe itself never writes them
+        unpacked.MergeFromString(blob.SerializeToString())
+    for kind, dtype in {"data": "<f4", "double_data": "<f8"}.items():
+        pieces = getattr(blob, kind)
+        content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        values = np.frombuffer(content, dtype) if content else np.array(getattr(unpacked, kind))
+        if len(values) == size and min(shape, default=1) > 0:
+            return values.astype(np.float32, copy=False).reshape(shape)
+    raise ValueError(f"layer {name}: a blob of {shape} holds another number of values")

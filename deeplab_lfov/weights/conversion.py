@@ -1,8 +1,10 @@
 """Weights in other layouts as tensors of ours: Caffe's LargeFOV and VGG-16, and Keras' VGG16.
 
-Both frameworks trained VGG-16 on BGR pictures minus the mean, so no channel changes places.
+Both frameworks trained VGG-16 on BGR pictures minus the mean, so no channel changes places; for
+filters that saw torchvision's pictures see `folded`.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +21,9 @@ DECIMATION = 4
 TAP_STEP = 3
 """The step between the taps of fc6's 7 x 7 filters that are kept: 0, 3 and 6."""
 
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of ImageNet's pixels, RGB in 0..1, as torchvision and timm have them."""
+
 
 class Converted(NamedTuple):
     """A tensor under our name, with its name and shape in the source."""
@@ -27,6 +32,14 @@ class Converted(NamedTuple):
     source_shape: tuple[int, ...]
     name: str
     tensor: np.ndarray
+
+
+def by_layer(pairs: Iterable[tuple[str, np.ndarray]]) -> Blobs:
+    """Collect the arrays of each layer, which follow each other by its name."""
+    layers: Blobs = {}
+    for name, array in pairs:
+        layers.setdefault(name, []).append(array)
+    return layers
 
 
 def is_vgg16(layers: Blobs) -> bool:
@@ -96,6 +109,37 @@ def from_keras_vgg16(layers: Blobs, where: str | Path) -> list[Converted]:
         for part, blob, tensor in zip("wb", layers[source], tensors, strict=True):
             rows.append(Converted(f"{source}/{part}", blob.shape, f"{name}/{part}", tensor))
     return rows
+
+
+def folded(layers: Blobs) -> Blobs:
+    """Return layers (OIHW) of torchvision's, conv1_1 to conv5_3 and others, for Caffe's pictures.
+
+    torchvision's networks see RGB in 0..1 minus a mean, divided by a deviation; this one sees BGR
+    in 0..255 minus another mean. Both are linear in the pixels, so conv1_1 can take up the
+    difference: with the same scores but where a filter sees the padding, which is one mean there
+    and the other here. Folded alone, conv1_1's filters would be 58 times smaller and every step of
+    training 3,400 times larger for them. A ReLU passes factors on, so the 58 is spread over all
+    convolutions, 1.37 each.
+    """
+    from deeplab_lfov.preprocess import MEAN_BGR  # loads TensorFlow, which readers do without
+
+    trunk = [name for name in layers if name.startswith("conv")]
+    weight, bias = (part.astype(np.float64) for part in layers["conv1_1"])
+    deviation = 255 * np.array(DEVIATION)
+    shift = np.array(MEAN_BGR[::-1]) - 255 * np.array(MEAN)  # of our zero, in their zeros
+    weight = weight / deviation[:, np.newaxis, np.newaxis]
+    bias = bias + np.einsum("oihw,i->o", weight, shift)
+    layers = layers | {"conv1_1": [weight[:, ::-1], bias]}
+    step = deviation.mean() ** (1 / len(trunk))
+    for number, name in enumerate(trunk):
+        before, after = (deviation.mean() / step**n for n in (number, number + 1))
+        before = 1.0 if number == 0 else before
+        weight, bias = layers[name]
+        layers[name] = [
+            np.float32(weight * (after / before)),
+            np.float32(np.asarray(bias, np.float64) * after),
+        ]
+    return layers
 
 
 def _cut_down(

@@ -1,7 +1,7 @@
 """Weights of every known format as tensors by name, `conv1_1/w` (HWIO) to `fc8_voc12/b`.
 
-A file's format is told by its content, never by its name. What reads other formats is not loaded
-for a V2 checkpoint: it takes 20 ms.
+A file's format is told by its content, never by its name. TensorFlow's checkpoints are read by
+TensorFlow; the network that comes along by NumPy; all else in a process with limits (`foreign`).
 """
 
 import re
@@ -10,6 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from deeplab_lfov.errors import UserError, few
+from deeplab_lfov.weights import eight_bits, foreign
+from deeplab_lfov.weights.caffemodel import read_caffemodel
+from deeplab_lfov.weights.conversion import Blobs, by_layer, from_caffe, is_vgg16
+from deeplab_lfov.weights.pickles import read_pickle, read_torch
+from deeplab_lfov.weights.plain_arrays import read_npz, read_safetensors
+from deeplab_lfov.weights.pretrained import PRETRAINED
 from deeplab_lfov.weights.tf_checkpoint import (
     BEST,
     StoredTensor,
@@ -19,9 +25,40 @@ from deeplab_lfov.weights.tf_checkpoint import (
     is_slot,
     stored_tensors,
 )
+from deeplab_lfov.weights.torch_layouts import layers_of
 
 Tensors = dict[str, np.ndarray]
 StoredTensors = dict[str, np.ndarray | StoredTensor]
+
+_V1_END = bytes.fromhex("57fb808b247547db")  # of a V1 checkpoint
+_READERS = {
+    "npz": read_npz,
+    "pickle": read_pickle,
+    "Caffe": read_caffemodel,
+    "PyTorch": read_torch,
+    "safetensors": read_safetensors,
+}
+_BEGINNINGS = {
+    rb"(?s:...)\0{5}\{": "safetensors",  # the length of its head, and the head, in JSON
+    rb"\x89HDF": "HDF5",
+    rb"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46": "PyTorch",  # a stream, as before 1.6
+    rb"\x80[\x02-\x05]": "pickle",
+}
+_NO_WEIGHTS = {
+    b"\xff\xd8\xff|\x89PNG|GIF8|BM|RIFF": "is a picture; in inference.py the weights come last",
+    b"\x93NUMPY": "is one array of numpy's; give an .npz of all, by the names of layers",
+    rb"\x08\x01": "is a saved_model.pb; give the checkpoint that it was made of",
+    rb"\x08(?s:.*)(pytorch|onnx)": "is an ONNX file; give the .pth or checkpoint it was made of",
+    b"version https://git-lfs": "is a Git LFS pointer; fetch the file itself: git lfs pull",
+    b"(?i:<!doctype|<html|<\\?xml)": "is a web page or XML; download the file again",
+    b"\x1f\x8b|7z\xbc\xaf": "is packed; unpack it first",
+    rb"layer \{|name:": "is a prototxt; give the .caffemodel",
+    rb"\Z": "is empty; download or copy it again",
+    # Only a .caffemodel may begin with a line feed and go on in letters: with a long name.
+    rb"[\t\r -~][\t\n\r -~]*\Z": "is text; if it was downloaded, read what it says",
+}
+"""What else is given in the place of weights, by how it begins, and what to do."""
+_CONVERT = "util/extract_params.py turns VGG-16 weights into a checkpoint to train from"
 
 
 def read_tensors(path: str | Path) -> Tensors:
@@ -45,13 +82,36 @@ def stored_weights(path: str | Path) -> StoredTensors:
     return {name: tensor for name, tensor in _stored(path).items() if not is_slot(name)}
 
 
+def read_foreign(kind: str, path: Path) -> list[tuple[str, np.ndarray]]:
+    """Read a file of a kind that `format_of` tells, but a checkpoint: arrays by the names in it."""
+    return foreign.read(_READERS[kind], path)
+
+
 def _stored(path: str | Path) -> StoredTensors:
     path = locate(path)
-    if (kind := format_of(path)) == "checkpoint":
+    kind = format_of(path)
+    if kind == "checkpoint":
         return stored_tensors(path)
-    from deeplab_lfov.weights.other_formats import READERS
+    if kind == "HDF5":
+        raise UserError(f"{path} is an HDF5 file, perhaps of Keras; {_CONVERT}")
+    found = list(read_npz(path)) if path == PRETRAINED else read_foreign(kind, path)
+    if kind == "npz":
+        return eight_bits.unpack(dict(found))
+    if kind == "pickle":
+        return dict(found)
+    if kind == "Caffe":
+        return _of_caffe(by_layer(found), path, "is a plain VGG-16")
+    tensors, fault = dict(found), "has no LargeFOV with Caffe's names in it"
+    layers = layers_of(tensors, path)
+    if "conv1_1.weight" not in tensors:
+        raise UserError(f"{path} {fault}; {_CONVERT}")
+    return _of_caffe(layers, path, fault)
 
-    return READERS[kind](path)
+
+def _of_caffe(layers: Blobs, path: Path, fault_of_vgg16: str) -> Tensors:
+    if is_vgg16(layers):
+        raise UserError(f"{path} {fault_of_vgg16}; {_CONVERT}")
+    return {row.name: row.tensor for row in from_caffe(layers, path)}
 
 
 def _read(tensors: StoredTensors) -> Tensors:
@@ -73,9 +133,33 @@ def format_of(path: Path) -> str:
     """
     if index_of(path).is_file():
         return "checkpoint"
-    from deeplab_lfov.weights.other_formats import kind_of_content
+    try:
+        with path.open("rb") as file:
+            head = file.read(64)
+            file.seek(-min(1 << 20, path.stat().st_size), 2)
+            tail = file.read()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    if tail.endswith(_V1_END):
+        return "checkpoint"
+    if head.startswith(b"PK\x03\x04"):
+        return _kind_of_zip(head + tail, path)
+    for beginning, kind in _BEGINNINGS.items():
+        if re.match(beginning, head):
+            return kind
+    for beginning, advice in _NO_WEIGHTS.items():
+        if re.match(beginning, head):
+            raise UserError(f"{path} {advice}")
+    return "Caffe"
 
-    return kind_of_content(path)
+
+def _kind_of_zip(ends: bytes, path: Path) -> str:
+    """Tell by the names in a zip, of which the first is at its begin, and all are at its end."""
+    if b"data.pkl" in ends:
+        return "PyTorch"
+    if b".npy" in ends:
+        return "npz"
+    raise UserError(f"{path} is a zip of other files; unpack it, and give the weights in it")
 
 
 def locate(path: str | Path) -> Path:

@@ -1,42 +1,55 @@
-"""The reader of Keras' VGG16 weights: files in either of Keras' two layouts, or Keras' copy."""
+"""The reader of Keras' VGG16 weights: files in either of Keras' two layouts, or Keras' copy.
+
+Nothing is read that lies in other files, which HDF5 can refer to by links and by datasets.
+"""
 
 from pathlib import Path
 
 import h5py
-import keras
 import numpy as np
 
 from deeplab_lfov.errors import UserError
-from deeplab_lfov.weights.hdf5 import Datasets, check_heaps, has, names_in, names_of, open_in
+from deeplab_lfov.weights.conversion import Blobs
+from deeplab_lfov.weights.foreign import Pairs
 
-Layers = dict[str, list[np.ndarray]]
+_MOST_RATIO = 1000  # of what a dataset is to what is stored of it; gzip packs no tighter
 
 
-def read_h5(path: str | Path) -> Layers:
-    """Read [kernel, bias] by layer name, in the network's order, of a VGG16 with or without top.
+def read_h5(path: Path) -> Pairs:
+    """Yield the layer of each kernel and bias, in the network's order, with or without top.
 
     Known are the layout of Keras 1 and 2 (`layer_names`, also inside a saved model) and that of
-    Keras 3 (`layers/conv2d_5/vars/0`). Raises UserError for a damaged file, other contents, and
-    what is in other files.
+    Keras 3 (`layers/conv2d_5/vars/0`). Raises ValueError for other contents, and for what is in
+    other files.
     """
-    try:
-        check_heaps(path)
-        with h5py.File(path) as file:
-            datasets = Datasets(path)
-            root = open_in(file, "model_weights") if has(file, "model_weights") else file
-            if "layer_names" in root.attrs:
-                return _named(root, datasets)
-            return _numbered(open_in(root, "layers"), datasets)
-    # h5py reports damage by whatever the HDF5 library stumbled over, and nothing of ours runs here.
-    except Exception as error:
-        raise UserError(f"{path} is damaged or holds no weights of Keras: {error}") from error
+    with h5py.File(path) as file:
+        if name := file.visititems_links(_external):  # the first that is not None
+            raise ValueError(f"{name} is a link to another file")
+        root = file.get("model_weights", file)
+        if "layer_names" in root.attrs:
+            names = [_text(name) for name in root.attrs["layer_names"]]
+            datasets = {
+                name: [root[name][_text(each)] for each in root[name].attrs["weight_names"]]
+                for name in names
+            }
+        else:
+            names = sorted(root["layers"], key=_kind_and_number)
+            variables = {name: root["layers"][name].get("vars", {}) for name in names}
+            datasets = {
+                name: [each[key] for key in sorted(each)] for name, each in variables.items()
+            }
+        for name, found in datasets.items():
+            for dataset in found:
+                yield name, _read(dataset)
 
 
-def download() -> Layers:
+def download() -> Blobs:
     """Return [kernel, bias] by layer name of the VGG16 with top that Keras downloads or has cached.
 
     Raises UserError where the download fails.
     """
+    import keras
+
     try:
         network = keras.applications.VGG16(weights="imagenet")
     except Exception as error:  # Keras wraps every failure of its download in a bare Exception
@@ -44,28 +57,24 @@ def download() -> Layers:
     return {layer.name: layer.get_weights() for layer in network.layers if layer.get_weights()}
 
 
-def _named(root: h5py.Group, datasets: Datasets) -> Layers:
-    layers = {}
-    for name in names_of(root, "layer_names"):
-        layer = open_in(root, name)
-        weights = names_of(layer, "weight_names")
-        if weights and name in layers:
-            raise ValueError(f"it names the layer {name} twice")
-        if weights:
-            layers[name] = [datasets.read(open_in(layer, weight)) for weight in weights]
-    return layers
+def _external(name: str, link: object) -> str | None:
+    return name if isinstance(link, h5py.ExternalLink) else None
 
 
-def _numbered(layers: h5py.Group, datasets: Datasets) -> Layers:
-    """Read the layers conv2d, conv2d_1, ..., dense, dense_1, ... in the network's order."""
-    found = {}
-    for name in sorted(names_in(layers), key=_kind_and_number):
-        layer = open_in(layers, name)
-        weights = open_in(layer, "vars") if has(layer, "vars") else {}
-        if len(weights):
-            keys = sorted(names_in(weights))
-            found[name] = [datasets.read(open_in(weights, key)) for key in keys]
-    return found
+def _read(dataset: h5py.Dataset) -> np.ndarray:
+    created = dataset.id.get_create_plist()
+    # Before anything else is asked: the size of a virtual dataset may depend on other files.
+    if created.get_layout() == h5py.h5d.VIRTUAL or created.get_external_count():
+        raise ValueError(f"{dataset.name} is stored in another file")
+    if dataset.dtype.kind != "f":
+        raise ValueError(f"{dataset.name} is not of floats")
+    if dataset.nbytes > _MOST_RATIO * dataset.id.get_storage_size():
+        raise ValueError(f"{dataset.name} is said to be larger than what is there")
+    return dataset[()]
+
+
+def _text(name: str | bytes) -> str:
+    return name.decode() if isinstance(name, bytes) else name
 
 
 def _kind_and_number(name: str) -> tuple[str, int]:

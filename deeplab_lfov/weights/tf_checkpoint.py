@@ -14,7 +14,6 @@ import tensorflow as tf
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.files import check_no_glob
 from deeplab_lfov.network.layers import parameter_shapes
-from deeplab_lfov.weights.tf_index import check_index
 
 PREFIX = "model.ckpt"
 BEST = f"{PREFIX}-best"
@@ -28,15 +27,7 @@ _TYPES = {
 }
 
 # TypeError is for a number that stands for no type.
-_OF_DAMAGE = (
-    tf.errors.OpError,
-    IndexError,
-    MemoryError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
+_DAMAGE = (tf.errors.OpError, IndexError, OSError, RuntimeError, TypeError, ValueError, MemoryError)
 
 
 def checkpoints_in(folder: Path) -> list[Path]:
@@ -134,8 +125,6 @@ def stored_tensors(path: Path) -> dict[str, StoredTensor]:
         raise UserError(f"{path} has lost its data: there is no {path}.data-00000-of-00001")
     with _damage_explained(path):
         version = _version(path)
-        if index_of(path).is_file():
-            check_index(index_of(path))
         reader = tf.train.load_checkpoint(str(path))
         types, shapes = reader.get_variable_to_dtype_map(), reader.get_variable_to_shape_map()
         _check_sizes(types, shapes, stored)
@@ -147,7 +136,7 @@ def stored_tensors(path: Path) -> dict[str, StoredTensor]:
 def _damage_explained(path: Path) -> Iterator[None]:
     try:
         yield
-    except _OF_DAMAGE as error:
+    except _DAMAGE as error:
         reason = re.sub(r"{{.*?}} | \[Op:\w+\]", "", str(error))  # names of operations
         raise UserError(f"{path} is damaged or no checkpoint: {reason}") from error
 

@@ -9,6 +9,7 @@ from PIL import Image
 
 from deeplab_lfov.training.start import read_start
 from deeplab_lfov.weights.caffemodel import read_caffemodel
+from deeplab_lfov.weights.conversion import by_layer
 from deeplab_lfov.weights.formats import read_tensors
 from helpers import DATA, VAL
 
@@ -16,7 +17,7 @@ from helpers import DATA, VAL
 @pytest.fixture
 def convolutions(tmp_path):
     """The thirteen convolutions of a narrow VGG-16 as .npz, without its top."""
-    layers = read_caffemodel(DATA / "vgg16_narrow_v1.caffemodel")
+    layers = by_layer(read_caffemodel(DATA / "vgg16_narrow_v1.caffemodel"))
     tensors = {}
     for name, (filters, bias) in layers.items():
         if name.startswith("conv"):

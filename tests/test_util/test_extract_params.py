@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from deeplab_lfov import load_model
 from deeplab_lfov.weights.caffemodel import read_caffemodel
+from deeplab_lfov.weights.conversion import by_layer
 from deeplab_lfov.weights.formats import read_tensors
 from helpers import DATA
 
@@ -56,7 +57,7 @@ def test_vgg16_becomes_a_seed_for_training(extract, script, shapes, tmp_path):
     assert result.status == 0, result.err
     assert "1 x 1 x 256 x 1568  ->  fc6/w        3 x 3 x 32 x 64" in result.out
     seed = tmp_path / "out/model.ckpt-init"
-    source = read_caffemodel(DATA / "vgg16_narrow_v1.caffemodel")
+    source = by_layer(read_caffemodel(DATA / "vgg16_narrow_v1.caffemodel"))
     model, _ = load_model(seed)
     assert model.width == 1 / 16 and model.num_classes == 21
     fc6 = source["fc6"][0].reshape(256, 32, 7, 7)
@@ -104,7 +105,7 @@ class Net:
 
 
 def test_reading_through_pycaffe(extract, tmp_path, monkeypatch, reference_model):
-    layers = read_caffemodel(DATA / "caffe_narrow.caffemodel")
+    layers = by_layer(read_caffemodel(DATA / "caffe_narrow.caffemodel"))
     blobs = {f"{name} {i}": b for name, pair in layers.items() for i, b in enumerate(pair)}
     np.savez(tmp_path / "blobs.npz", **blobs)
     (tmp_path / "caffe.py").write_text(PYCAFFE.format(npz=str(tmp_path / "blobs.npz")))

@@ -4,12 +4,13 @@ import pytest
 from deeplab_lfov import UserError
 from deeplab_lfov.weights import conversion
 from deeplab_lfov.weights.caffemodel import read_caffemodel
+from deeplab_lfov.weights.conversion import by_layer
 from helpers import DATA
 
 
 @pytest.fixture
 def vgg16():
-    return read_caffemodel(DATA / "vgg16_narrow_v1.caffemodel")
+    return by_layer(read_caffemodel(DATA / "vgg16_narrow_v1.caffemodel"))
 
 
 def by_name(rows):
@@ -84,7 +85,7 @@ def test_keras_networks_of_other_sizes_are_no_vgg16(vgg16):
 
 
 def test_the_last_layer_may_have_any_fc8_name():
-    layers = read_caffemodel(DATA / "caffe_narrow.caffemodel")
+    layers = by_layer(read_caffemodel(DATA / "caffe_narrow.caffemodel"))
     head = layers.pop("fc8_voc12")
     tensors = by_name(conversion.from_caffe(layers | {"fc8_mine": head}, "x"))
     np.testing.assert_array_equal(tensors["fc8_voc12/w"], head[0].transpose(2, 3, 1, 0))

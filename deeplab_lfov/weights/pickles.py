@@ -1,0 +1,188 @@
+"""Pickles of arrays: PyTorch's files, zips or streams, and the first TensorFlow version's.
+
+A pickle is a program. Here it can call nothing: of the few names that arrays need it gets notes of
+what it wanted to call with what, and the arrays are made of those notes. All other names are
+refused.
+"""
+
+import functools
+import pickle
+import zipfile
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import ml_dtypes
+import numpy as np
+
+from deeplab_lfov.errors import UserError
+from deeplab_lfov.weights.foreign import Pairs
+from deeplab_lfov.weights.torch_layouts import state_dict_of
+
+_FREE_BYTES = 1 << 20  # that PyTorch's tensors may have more than the file: expanded ones
+_FLOATS = {"Float": "f4", "Half": "f2", "Double": "f8", "BFloat16": ml_dtypes.bfloat16}
+_WHOLE = {"Long": "i8", "Int": "i4", "Short": "i2", "Char": "i1", "Byte": "u1", "Bool": "?"}
+_TORCH = {f"torch.{name}Storage": np.dtype(kind) for name, kind in (_FLOATS | _WHOLE).items()}
+_NAMES = {
+    *("_codecs.encode", "numpy.dtype", "numpy.ndarray"),  # bytes, as Python 3 writes them for 2
+    *("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct"),
+    *("numpy.core.numeric._frombuffer", "numpy._core.numeric._frombuffer"),
+    *("torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2"),
+    *("torch._utils._rebuild_parameter", "torch.Size", *_TORCH),
+}
+
+
+class _Call:
+    """A note of a call that was not made, and of the state that its result would have got."""
+
+    def __init__(self, name: str, arguments: tuple):
+        self.name, self.arguments, self.state = name, arguments, ()
+
+    def __setstate__(self, state: object) -> None:
+        self.state = state
+
+
+class _Name(NamedTuple):
+    """What a pickle gets for a name; it cannot change it, and its calls become notes."""
+
+    name: str
+
+    def __call__(self, *arguments: object) -> _Call:
+        return _Call(self.name, arguments)
+
+
+class _Unpickler(pickle.Unpickler):
+    """An unpickler of notes; types: those of the numbers in storages outside of it, by key."""
+
+    def __init__(self, stream: BinaryIO):
+        super().__init__(stream, encoding="latin1")  # Python 2's texts are bytes
+        self.types: dict[str, np.dtype] = {}
+
+    def find_class(self, module: str, name: str) -> object:
+        """Return a stand-in for a name, or raise ValueError."""
+        full_name = f"{module}.{name}"
+        if full_name == "collections.OrderedDict":
+            return OrderedDict
+        if full_name not in _NAMES:
+            raise ValueError(
+                f"it calls {full_name}, which no weights need; save its state dict alone, "
+                "torch.save(model.state_dict(), ...)"
+            )
+        return _Name(full_name)
+
+    def persistent_load(self, pid: object) -> str:
+        """Return the key of a storage; PyTorch's files refer to them, and their types, so."""
+        what, kind, key, _, _, *view = pid
+        if what != "storage" or view not in ([], [None]):
+            raise ValueError("it refers to what is no storage")
+        self.types[key] = _TORCH[kind.name]
+        return key
+
+
+def read_pickle(path: Path) -> Pairs:
+    """Yield the arrays of a pickled dict {name: array}, float32.
+
+    Raises ValueError for a damaged file, for one that wants to call anything but numpy's array
+    constructors, and UserError for net_skeleton, which holds names and shapes only.
+    """
+    with path.open("rb") as file:
+        content = _Unpickler(file).load()
+    calls = content.values() if isinstance(content, dict) else ()
+    if not calls or not all(isinstance(call, _Call) for call in calls):
+        hint = "; it is a net_skeleton: take the net_weights beside it" if content else ""
+        raise UserError(f"{path} is a pickle without weights{hint}")
+    arrays = {name: _numpy_array(call) for name, call in content.items()}
+    if sum(array.nbytes for array in arrays.values()) > path.stat().st_size:
+        raise ValueError("its arrays share their bytes")
+    for name, array in arrays.items():
+        yield name, array.astype(np.float32, copy=False)
+
+
+def _numpy_array(call: _Call) -> np.ndarray:
+    if call.name.endswith("_frombuffer"):  # in protocol 5
+        content, dtype, shape, order = call.arguments
+    else:
+        _, shape, dtype, is_fortran, content = call.state
+        order = "F" if is_fortran else "C"
+    if isinstance(content, _Call):
+        content = content.arguments[0]
+    content = content.encode("latin1") if isinstance(content, str) else content
+    if dtype.arguments[0] not in ("f2", "f4", "f8"):
+        raise ValueError(f"an array is of type {dtype.arguments[0]} and not of floats")
+    values = np.frombuffer(content, dtype.state[1] + dtype.arguments[0])
+    return values.reshape(shape, order=order)
+
+
+def read_torch(path: Path) -> Pairs:
+    """Yield the tensors of a state dict by name, floats as float32.
+
+    Raises ValueError for a file that is damaged or wants to call anything but what tensors need,
+    and UserError for one without a network.
+    """
+    with path.open("rb") as file:
+        is_zip = file.read(2) == b"PK"  # else a stream, as before PyTorch 1.6
+        file.seek(0)
+        content, storage = _load_zip(file, path) if is_zip else _load_stream(file)
+        state_dict = state_dict_of(_with_arrays(content, storage), path)
+        size = path.stat().st_size
+        if sum(array.nbytes for array in state_dict.values()) > size + _FREE_BYTES:
+            raise ValueError("its tensors are larger than the file")
+        for name, array in state_dict.items():
+            yield name, array.astype(np.float32) if array.dtype.kind in "fV" else array
+
+
+Storage = Callable[[str], tuple[bytes, np.dtype]]  # by its key
+
+
+def _load_zip(file: BinaryIO, path: Path) -> tuple[object, Storage]:
+    archive = zipfile.ZipFile(file)
+    members = {member.filename: member.file_size for member in archive.infolist()}
+    if sum(members.values()) > path.stat().st_size:
+        raise ValueError("it is packed, which PyTorch never does; zip it again with no compression")
+    root = next(name for name in members if name.endswith("data.pkl"))[: -len("data.pkl")]
+    if f"{root}constants.pkl" in members:
+        raise ValueError("it is a TorchScript archive; save torch.jit.load(...).state_dict() of it")
+    is_big = f"{root}byteorder" in members and archive.read(f"{root}byteorder") == b"big"
+    with archive.open(f"{root}data.pkl") as stream:
+        unpickler = _Unpickler(stream)
+        content = unpickler.load()
+
+    @functools.cache
+    def storage(key: str) -> tuple[bytes, np.dtype]:
+        dtype = unpickler.types[key].newbyteorder(">" if is_big else "<")
+        return archive.read(f"{root}data/{key}"), dtype
+
+    return content, storage
+
+
+def _load_stream(file: BinaryIO) -> tuple[object, Storage]:
+    _, _, system = (_Unpickler(file).load() for _ in range(3))  # a magic number, the protocol
+    order = "little" if system["little_endian"] else "big"
+    unpickler = _Unpickler(file)
+    content, storages = unpickler.load(), {}
+    for key in _Unpickler(file).load():
+        dtype = unpickler.types[key].newbyteorder("<" if order == "little" else ">")
+        size = int.from_bytes(file.read(8), order) * dtype.itemsize
+        storages[key] = file.read(size), dtype
+    return content, storages.__getitem__
+
+
+def _with_arrays(content: object, storage: Storage) -> object:
+    """Put arrays in the place of tensors, in dicts that lie in dicts; leave out all else."""
+    if isinstance(content, dict):
+        return {key: _with_arrays(each, storage) for key, each in content.items()}
+    if isinstance(content, _Call) and content.name.startswith("torch._utils"):
+        return _torch_array(content, storage)
+    return None
+
+
+def _torch_array(call: _Call, storage: Storage) -> np.ndarray:
+    if call.name.endswith("_rebuild_parameter"):
+        return _torch_array(call.arguments[0], storage)
+    key, offset, *sides = call.arguments[:4]
+    shape, strides = (side.arguments[0] if isinstance(side, _Call) else side for side in sides)
+    numbers, dtype = storage(key)
+    size = dtype.itemsize
+    # NumPy raises where they reach out of the storage.
+    return np.ndarray(shape, dtype, numbers, offset * size, [step * size for step in strides])
