@@ -1,8 +1,7 @@
 """The check of a data set, read as training would: what is in it, and what is wrong."""
 
-import itertools
 import os
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -11,15 +10,12 @@ import numpy as np
 
 from deeplab_lfov.data.decoding import within_memory
 from deeplab_lfov.data.image_files import image_size, mask_mode, read_image
-from deeplab_lfov.data.list_files import check_sizes
-from deeplab_lfov.data.samples import Sample
+from deeplab_lfov.data.list_files import Sample, check_sizes
 from deeplab_lfov.errors import UserError, few, printable
 from deeplab_lfov.overlap import ahead
 from deeplab_lfov.voc import VOID
 
 ReadMask = Callable[[Path], np.ndarray]
-
-_NAMED = 3  # masks of a kind
 
 
 class Finding(NamedTuple):
@@ -38,7 +34,7 @@ _VOID = "masks that are all void"
 
 
 class DatasetSummary:
-    """What there is to say about a list's findings, which it does not keep: they may be a million.
+    """What there is to say about a list's findings, which it does not keep, as they may be many.
 
     `faults`, what is wrong with lines that training would stop at, is empty where it would run;
     `label_counts` are the pixels of each label in all masks that could be read, int64 [256].
@@ -48,24 +44,20 @@ class DatasetSummary:
         self.class_names, self.num_pictures = tuple(class_names), 0
         self.faults: list[str] = []
         self.label_counts = np.zeros(256, np.int64)
-        self._sides = np.array([np.full(2, np.iinfo(np.int64).max), np.zeros(2, np.int64)])
-        self._noted: Counter[str] = Counter()
-        self._first: dict[str, list[Path]] = defaultdict(list)
+        self._sizes: set[tuple[int, int]] = set()
+        self._noted: dict[str, list[Path]] = defaultdict(list)
         for finding in findings:
             self._add(finding)
 
     @property
     def has_rgb_masks(self) -> bool:
         """Whether colours stand for labels in any mask."""
-        return self._noted[_RGB] > 0
+        return bool(self._noted[_RGB])
 
     def _add(self, finding: Finding) -> None:
         self.num_pictures += 1
         self.faults += [finding.fault] if finding.fault else []
-        if finding.size:
-            self._sides = np.stack(
-                [np.minimum(self._sides[0], finding.size), np.maximum(self._sides[1], finding.size)]
-            )
+        self._sizes |= {finding.size} if finding.size else set()
         counts = finding.label_counts
         if counts is None:
             return
@@ -76,14 +68,13 @@ class DatasetSummary:
             _VOID: not counts[:VOID].any(),
         }
         for note in (note for note, holds in notes.items() if holds):
-            self._noted[note] += 1
-            self._first[note] = [*self._first[note], finding.sample.mask][:_NAMED]
+            self._noted[note].append(finding.sample.mask)
 
     def short(self) -> str:
         """Write two lines: the pictures and their sizes; the labels' shares, if there are any."""
         counts = self.label_counts
         faulty = f"; {len(self.faults)} of them are faulty" if self.faults else ""
-        lines = [f"{self.num_pictures} pictures with masks, {self._sizes()}{faulty}"]
+        lines = [f"{self.num_pictures} pictures with masks, {self._spans()}{faulty}"]
         if counts.any():
             present = np.count_nonzero(counts[: len(self.class_names)])
             share = counts[VOID] / counts.sum()
@@ -95,10 +86,10 @@ class DatasetSummary:
         shares = ["", *self._shares(), *self._notes()] if self.label_counts.any() else []
         return "\n".join([self.short(), *self._faults(), *shares])
 
-    def _sizes(self) -> str:
-        if not self._sides[1].any():
+    def _spans(self) -> str:
+        if not self._sizes:
             return "of unknown sizes"
-        high, wide = itertools.starmap(_span, self._sides.T.tolist())
+        high, wide = map(_span, zip(*self._sizes, strict=True))
         return f"{high} pixels high and {wide} wide"
 
     def _shares(self) -> list[str]:
@@ -114,19 +105,16 @@ class DatasetSummary:
         ]
 
     def _notes(self) -> list[str]:
-        lines = []
-        for note in (note for note in (_RGB, _BACKGROUND, _VOID) if self._noted[note]):
-            names, more = few(self._first[note]), self._noted[note] - len(self._first[note])
-            more = f" and {more} more" if more else ""
-            lines.append(f"{self._noted[note]} {note}: {printable(names)}{more}")
-        return lines
+        noted = ((note, self._noted[note]) for note in (_RGB, _BACKGROUND, _VOID))
+        return [f"{len(masks)} {note}: {printable(few(masks))}" for note, masks in noted if masks]
 
     def _faults(self, most: int = 30) -> list[str]:
         more = [f"... and {len(self.faults) - most} more"] if len(self.faults) > most else []
         return [f"fault: {printable(fault)}" for fault in self.faults[:most]] + more
 
 
-def _span(least: int, most: int) -> str:
+def _span(pixels: Sequence[int]) -> str:
+    least, most = min(pixels), max(pixels)
     return f"{least}" if least == most else f"{least} to {most}"
 
 

@@ -12,7 +12,7 @@ from deeplab_lfov.classes import Classes
 from deeplab_lfov.console import progress
 from deeplab_lfov.data.dataset_check import DatasetSummary, ReadMask, look_at
 from deeplab_lfov.data.image_files import brightest_of_16_bits
-from deeplab_lfov.data.samples import Sample
+from deeplab_lfov.data.list_files import Sample
 from deeplab_lfov.errors import UserError, few
 from deeplab_lfov.voc import CLASS_NAMES, VOID
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
+from deeplab_lfov.data.class_weights import balanced, read_class_weights
 
 from deeplab_lfov import UserError
-from deeplab_lfov.data.class_weights import balanced, read_class_weights
 
 
 def test_weights_of_the_root_are_milder():

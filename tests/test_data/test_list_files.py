@@ -1,11 +1,11 @@
 import os
 
 import pytest
+from deeplab_lfov.data.palette import read_palette
 
 from deeplab_lfov import UserError
 from deeplab_lfov.data import list_files
 from deeplab_lfov.data.list_files import pictures_in, read_class_names, read_lines, read_list
-from deeplab_lfov.data.palette import read_palette
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
+from deeplab_lfov.data.palette import VOC_PALETTE, classes_from, palette_of, read_palette
 
 from deeplab_lfov import UserError
-from deeplab_lfov.data.palette import VOC_PALETTE, classes_from, palette_of, read_palette
 from deeplab_lfov.voc import PALETTE
 
 

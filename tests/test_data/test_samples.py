@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-
 from deeplab_lfov.data.samples import Sample, Samples
 
 

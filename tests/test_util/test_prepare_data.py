@@ -5,11 +5,11 @@ import sys
 
 import numpy as np
 import pytest
+from deeplab_lfov.data.palette import read_palette
 from PIL import Image
 
 from deeplab_lfov.data.image_files import read_mask, write_mask
 from deeplab_lfov.data.list_files import read_list
-from deeplab_lfov.data.palette import read_palette
 
 GREYS = [0, 255]
 

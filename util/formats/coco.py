@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from deeplab_lfov.classes import Classes
-from deeplab_lfov.data.palette import NO_PALETTE, classes_from
+from deeplab_lfov.data.class_files import classes_from
 from deeplab_lfov.errors import UserError, few
 from deeplab_lfov.voc import VOID
 from util.formats import DataSet, Item
@@ -46,7 +46,7 @@ def from_coco(settings) -> DataSet:
     keys = "images", "annotations", "categories"
     files = [_File(p, s, read_json(p, keys)) for p, s in zip(settings.coco, splits, strict=False)]
     categories = _categories(files)
-    named = classes_from(settings.class_names, NO_PALETTE, None)
+    named = classes_from(settings.class_names, Classes(), None)
     ordered = with_background(categories[number] for number in sorted(categories))
     classes = named if named.names else Classes(ordered)
     items, lost = [], defaultdict(list)
