@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from deeplab_lfov.data.samples import Sample
 from PIL import Image
 
 from deeplab_lfov.data.dataset_check import DatasetSummary
+from deeplab_lfov.data.list_files import Sample
 from deeplab_lfov.data.sense import doubts
 
 SMALL = ["--width", 1 / 64, "--input_size", "9,9", "--batch_size", 1, "--num_steps", 1]
