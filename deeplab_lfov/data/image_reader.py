@@ -109,7 +109,7 @@ class ImageReader:
     def pictures(self, limit: int | None = None) -> Iterator[tuple[Sample, np.ndarray, np.ndarray]]:
         """Yield (sample, image uint8 RGB [H, W, 3], labels uint8 [H, W]) in the list's order."""
         samples = self.samples[:limit]
-        pixels = ahead(self._pixels, samples)  # tf.data would slow down the network beside it
+        pixels = ahead(self.read, range(len(samples)))  # tf.data would slow down the network beside
         for sample, (image, labels) in zip(samples, pixels, strict=True):
             yield sample, image, labels
 
@@ -117,6 +117,12 @@ class ImageReader:
         """List the pictures of the batch of a step, in its order."""
         numbers = range(step * batch_size, (step + 1) * batch_size)
         return [self.samples[int(self._shuffled(number))].image for number in numbers]
+
+    def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Decode sample `index`: image uint8 RGB [H, W, 3] and labels uint8 [H, W]."""
+        image, labels = self._read(self.samples[index])
+        with within_memory(self.samples[index].image):
+            return np.array(image), labels
 
     def labels_of(self, mask: Path) -> np.ndarray:
         """Decode a mask to labels uint8 [H, W]; raises UserError as `read_mask` does."""
@@ -158,11 +164,6 @@ class ImageReader:
         image, labels = read_picture(sample.image), self.labels_of(sample.mask)
         check_sizes(sample, image.size[::-1], labels.shape)
         return image, labels
-
-    def _pixels(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
-        image, labels = self._read(sample)
-        with within_memory(sample.image):
-            return np.array(image), labels
 
     def _shuffled(self, number: tf.Tensor) -> tf.Tensor:
         """Return the index of the run's sample `number`: every epoch has its own permutation."""
