@@ -13,10 +13,9 @@ from deeplab_lfov.cli import flags
 from deeplab_lfov.cli.command import Parser, run
 from deeplab_lfov.console import progress
 from deeplab_lfov.data.class_files import classes_from, classes_in
-from deeplab_lfov.data.dataset_check import DatasetSummary, in_both, look_at
+from deeplab_lfov.data.dataset_check import DatasetSummary, check_sense, doubts, in_both, look_at
 from deeplab_lfov.data.image_files import read_mask
 from deeplab_lfov.data.list_files import list_of, parse_list
-from deeplab_lfov.data.sense import check_sense, doubts
 from deeplab_lfov.errors import UserError, few, printable
 
 

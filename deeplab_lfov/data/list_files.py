@@ -20,7 +20,6 @@ _VOC_LISTS = {
 }
 
 _LONGEST = 10_000  # characters of a line; two paths of Linux have 8,192 at most
-_LONGEST_BYTES = 1 << 16  # read at a time; a character has 4 at most
 _LARGEST = 100 * 10**6  # bytes of a text file; a list of a million pictures has 60 MB
 
 
@@ -87,7 +86,7 @@ def parse_list(data_dir: str | Path, data_list: str | Path) -> list[Sample]:
 def _parsed(root: Path, data_list: str | Path, masks: bool) -> Iterator[tuple[Sample, bool]]:
     """Yield the sample of each line, and whether both its files are known to be there."""
     path, is_empty = _find(root, data_list), True
-    for number, line in enumerate(lines_of(path), 1):
+    for number, line in enumerate(read_lines(path), 1):
         if not line or line.startswith("#"):
             continue
         sample, is_whole = _split(line, root)
@@ -112,28 +111,26 @@ def check_sizes(sample: Sample, image: tuple[int, ...], mask: tuple[int, ...]) -
 
 
 def read_lines(path: Path) -> list[str]:
-    """Read all lines as `lines_of` does."""
-    return list(lines_of(path))
-
-
-def lines_of(path: Path) -> Iterator[str]:
-    """Yield the stripped lines of a UTF-8 text file.
+    """Read the stripped lines of a UTF-8 text file.
 
     Raises UserError for any other file, and for one that is too large or has a line too long to be
     meant: a device never ends, and what looks for gaps in a line would take hours.
     """
-    size = 0
     try:
         with path.open("rb") as file:
-            for number, line in enumerate(iter(lambda: file.readline(_LONGEST_BYTES), b""), 1):
-                size += len(line)
-                if size > _LARGEST:
-                    raise UserError(f"{path} has over {_LARGEST:,} bytes; give a text file", path)
-                yield _checked(line.decode("utf-8-sig" if number == 1 else "utf-8"), number, path)
+            content = file.read(_LARGEST + 1)
+        if len(content) > _LARGEST:
+            raise UserError(f"{path} has over {_LARGEST:,} bytes; give a text file", path)
+        lines = [line.strip() for line in content.decode("utf-8-sig").split("\n")]
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not a text file in UTF-8", path) from error
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}", path) from error
+    for number, line in enumerate(lines, 1):
+        if len(line) > _LONGEST or "\0" in line:
+            fault = "holds a zero byte" if "\0" in line else f"has over {_LONGEST:,} characters"
+            raise UserError(f"line {number} of {path} {fault}; correct it", path)
+    return lines
 
 
 def is_file(path: Path) -> bool:
@@ -159,14 +156,6 @@ def _find(data_dir: Path, data_list: str | Path) -> Path:
         f"there is no list {data_list}, here or in {data_dir}; name one by --data_list, or let "
         "util/prepare_data.py make one"
     )
-
-
-def _checked(line: str, number: int, path: Path) -> str:
-    line = line.strip()
-    if len(line) > _LONGEST or "\0" in line:
-        fault = "holds a zero byte" if "\0" in line else f"has over {_LONGEST:,} characters"
-        raise UserError(f"line {number} of {path} {fault}; correct it", path)
-    return line
 
 
 def _split(line: str, root: Path) -> tuple[Sample, bool]:

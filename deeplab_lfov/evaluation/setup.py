@@ -10,10 +10,10 @@ import numpy as np
 from deeplab_lfov.classes import Classes
 from deeplab_lfov.console import progress
 from deeplab_lfov.data.class_files import classes_from, classes_in
+from deeplab_lfov.data.dataset_check import summarize
 from deeplab_lfov.data.image_files import check_replaceable, image_size
 from deeplab_lfov.data.image_reader import ImageReader
 from deeplab_lfov.data.list_files import Sample, read_list
-from deeplab_lfov.data.sense import summarize
 from deeplab_lfov.distributed.fingerprint import fingerprint
 from deeplab_lfov.distributed.meeting import Meeting
 from deeplab_lfov.distributed.replicas import Replicas

@@ -6,9 +6,8 @@ from typing import NamedTuple
 
 from deeplab_lfov.classes import Classes
 from deeplab_lfov.data.class_files import POWERS, balanced, read_class_weights, read_palette
-from deeplab_lfov.data.dataset_check import DatasetSummary
+from deeplab_lfov.data.dataset_check import DatasetSummary, doubts, summarize
 from deeplab_lfov.data.image_reader import ImageReader
-from deeplab_lfov.data.sense import doubts, summarize
 from deeplab_lfov.errors import UserError, printable
 from deeplab_lfov.training.settings import TrainSettings
 
