@@ -213,18 +213,17 @@ def doubts(summary: DatasetSummary, samples: Sequence[Sample]) -> list[str]:
 
 def _dark(samples: Sequence[Sample]) -> list[str]:
     """Tell of 16-bit pictures whose upper bytes, which are kept, hold next to nothing."""
-    brightest = {}
+    values = {}
     for sample in samples[:: math.ceil(len(samples) / _LOOKED_AT)]:
         with suppress(UserError):
-            brightest[sample.image] = brightest_of_16_bits(sample.image)
-    values = [value for value in brightest.values() if value is not None]
-    if not values or max(values) >= _DARK:
+            values[sample.image] = brightest_of_16_bits(sample.image)
+    values = {image: value for image, value in values.items() if value is not None}
+    brightest, such = max(values.values(), default=_DARK), next(iter(values), None)
+    if brightest >= _DARK:
         return []
-    dark = [image for image, value in brightest.items() if value is not None]
-    if not any(values):
-        return [f"16-bit pictures such as {dark[0]} are black; look at what wrote them"]
-    factor = (1 << 16) // (max(values) + 1)
+    if not brightest:
+        return [f"16-bit pictures such as {such} are black; look at what wrote them"]
     return [
-        f"16-bit pictures such as {dark[0]} go up to {max(values)} of 65535 and will be almost "
-        f"black, as their upper bytes are kept; multiply their pixels by {factor}"
+        f"16-bit pictures such as {such} go up to {brightest} of 65535 and will be almost black, "
+        f"as their upper bytes are kept; multiply their pixels by {(1 << 16) // (brightest + 1)}"
     ]

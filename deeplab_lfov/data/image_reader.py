@@ -104,7 +104,12 @@ class ImageReader:
             batches = batches.apply(tf.data.experimental.prefetch_to_device(device, AHEAD))
         else:
             batches = batches.prefetch(tf.data.AUTOTUNE)
-        yield from self._iterate(batches)
+        try:
+            yield from batches
+        except tf.errors.OpError:
+            if self._failure:
+                raise self._failure from None
+            raise
 
     def pictures(self, limit: int | None = None) -> Iterator[tuple[Sample, np.ndarray, np.ndarray]]:
         """Yield (sample, image uint8 RGB [H, W, 3], labels uint8 [H, W]) in the list's order."""
@@ -170,14 +175,6 @@ class ImageReader:
         size = len(self.samples)
         seed = seed_for("order", self.seed, number // size)
         return tf.random.experimental.index_shuffle(number % size, seed, size - 1)
-
-    def _iterate(self, dataset: tf.data.Dataset) -> Iterator[Batch]:
-        try:
-            yield from dataset
-        except tf.errors.OpError:
-            if self._failure:
-                raise self._failure from None
-            raise
 
 
 def _counted(images: tf.Tensor, labels: tf.Tensor) -> Batch:
