@@ -15,8 +15,8 @@ import numpy as np
 from deeplab_lfov.cli.command import leave, run
 from deeplab_lfov.cli.inference_flags import parser, settings_of
 from deeplab_lfov.console import print_error, progress
+from deeplab_lfov.data.class_files import read_classes
 from deeplab_lfov.data.image_files import read_image
-from deeplab_lfov.data.palette import read_classes
 from deeplab_lfov.errors import UserError, printable
 from deeplab_lfov.files import whole_file, writable_json
 from deeplab_lfov.inference.find_images import find_images

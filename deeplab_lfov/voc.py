@@ -3,39 +3,14 @@
 import numpy as np
 
 CLASS_NAMES = (
-    "background",
-    "aeroplane",
-    "bicycle",
-    "bird",
-    "boat",
-    "bottle",
-    "bus",
-    "car",
-    "cat",
-    "chair",
-    "cow",
-    "diningtable",
-    "dog",
-    "horse",
-    "motorbike",
-    "person",
-    "pottedplant",
-    "sheep",
-    "sofa",
-    "train",
-    "tvmonitor",
-)
+    "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair",
+    "cow", "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa",
+    "train", "tvmonitor",
+)  # fmt: skip
 """The 21 classes in the order of their labels (VOC devkit, VOCinit.m)."""
 
 VOID = 255
 """The label of pixels that count neither in the loss nor in the metric."""
-
-
-def class_names_of(num_classes: int) -> tuple[str, ...]:
-    """Return VOC's names for 21 classes; `class 0`, `class 1`, ... for any other number."""
-    if num_classes == len(CLASS_NAMES):
-        return CLASS_NAMES
-    return tuple(f"class {label}" for label in range(num_classes))
 
 
 def _palette() -> np.ndarray:

@@ -8,17 +8,15 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from deeplab_lfov.classes import voc_classes
 from deeplab_lfov.cli import flags
 from deeplab_lfov.cli.command import Parser, run
 from deeplab_lfov.console import progress
-from deeplab_lfov.data.dataset_check import DatasetSummary, in_both, look_at
+from deeplab_lfov.data.class_files import classes_from, classes_in
+from deeplab_lfov.data.dataset_check import DatasetSummary, check_sense, doubts, in_both, look_at
 from deeplab_lfov.data.image_files import read_mask
-from deeplab_lfov.data.layout import list_of, palette_in
-from deeplab_lfov.data.list_files import parse_list
-from deeplab_lfov.data.palette import classes_from
-from deeplab_lfov.data.sense import check_sense, doubts
+from deeplab_lfov.data.list_files import list_of, parse_list
 from deeplab_lfov.errors import UserError, few, printable
-from deeplab_lfov.voc import VOID, class_names_of
 
 DEFAULTS = {"data_dir": "."}
 OPTIONAL = ("data_list", "num_classes", "ignore_label", "palette", "class_names", "against")
@@ -49,13 +47,12 @@ def main(given: dict[str, object]) -> None:
     data_list = settings.data_list or list_of(settings.data_dir, "train")
     samples = parse_list(settings.data_dir, data_list)
     others = parse_list(settings.data_dir, settings.against) if settings.against else []
-    palette = palette_in(settings.data_dir, settings.palette)
-    names = classes_from(settings.class_names, palette, settings.num_classes).names
-    names = names or class_names_of(settings.num_classes or 21)
+    known = classes_in(settings.data_dir, settings.palette)
+    names = classes_from(settings.class_names, known, settings.num_classes).names
+    names = names or voc_classes(settings.num_classes or 21).names
 
     def labels_of(mask: Path) -> np.ndarray:
-        void = VOID if settings.ignore_label is None else settings.ignore_label
-        return read_mask(mask, len(names), void, palette)
+        return read_mask(mask, len(names), settings.ignore_label, known)
 
     findings = progress(look_at(samples, labels_of), len(samples), "pictures")
     summary = DatasetSummary(names, findings)

@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from deeplab_lfov.cli import flags
 from deeplab_lfov.cli.command import Parser, run
 from deeplab_lfov.console import quiet_stderr
-from deeplab_lfov.data.palette import read_classes
+from deeplab_lfov.data.class_files import read_classes
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.files import writable_folder
 from deeplab_lfov.startup import start_tensorflow

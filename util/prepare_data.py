@@ -21,6 +21,7 @@ from deeplab_lfov.classes import Classes
 from deeplab_lfov.cli import flags
 from deeplab_lfov.cli.command import Parser, run
 from deeplab_lfov.console import progress
+from deeplab_lfov.data.class_files import CLASSES
 from deeplab_lfov.data.image_files import (
     DATA_SET,
     check_replaceable,
@@ -30,9 +31,7 @@ from deeplab_lfov.data.image_files import (
     write_mask,
     write_png,
 )
-from deeplab_lfov.data.layout import CLASSES
-from deeplab_lfov.data.list_files import check_sizes
-from deeplab_lfov.data.samples import Sample
+from deeplab_lfov.data.list_files import Sample, check_sizes
 from deeplab_lfov.errors import UserError, few, printable
 from deeplab_lfov.files import clear_partials, whole_file, writable_folder
 from deeplab_lfov.voc import VOID

@@ -23,8 +23,7 @@ from deeplab_lfov.cli.command import Parser, run
 from deeplab_lfov.console import progress
 from deeplab_lfov.data.decoding import check_regular
 from deeplab_lfov.data.image_files import DATA_SET, image_size, read_mask, write_mask
-from deeplab_lfov.data.list_files import check_sizes, read_lines
-from deeplab_lfov.data.samples import Sample
+from deeplab_lfov.data.list_files import Sample, check_sizes, read_lines
 from deeplab_lfov.errors import UserError, few, printable
 from deeplab_lfov.files import clear_partials, whole_file, writable_folder
 

@@ -1,7 +1,7 @@
 """Random scale, crop and mirror of a training picture and its mask, and the padding after.
 
-Every step is (image, mask) -> (image, mask): of Pillow's images, RGB and labels in mode L, and at
-last of the tensors that the network takes. The draws are a function of (seed, sample's number).
+Every step is (image, labels) -> (image, labels): an RGB image of Pillow's and labels uint8 [h, w],
+at last the tensors that the network takes. The draws are a function of (seed, sample's number).
 """
 
 from typing import NamedTuple
@@ -37,31 +37,37 @@ def draw(seed: int, number: tf.Tensor, scales: tuple[float, float], mirror: bool
 
 
 def window(
-    image: Image.Image, mask: Image.Image, size: Size, factor: float, position: np.ndarray
-) -> tuple[Image.Image, Image.Image]:
-    """Resize an image and its mask by the factor and cut the same window from both.
+    image: Image.Image, labels: np.ndarray, size: Size, factor: float, position: np.ndarray
+) -> tuple[Image.Image, np.ndarray]:
+    """Resize an image and its labels by the factor and cut the same window from both.
 
-    The image bilinearly, averaging when it shrinks, as `segmentation.View` does; the mask by the
-    nearest pixel. The window has `size`, or less where the resized picture is smaller.
+    The image bilinearly, averaging when it shrinks, as `segmentation.View` does; of the labels the
+    nearest. The window has `size`, or less where the resized picture is smaller.
     """
-    shape = np.array(mask.size[::-1])
+    shape = np.array(labels.shape)
     resized = np.maximum(np.rint(shape * np.float32(factor)), 1)
     first = np.floor(position * (np.maximum(resized - size, 0) + 1))
-    height, width = np.minimum(resized, size)
+    height, width = np.minimum(resized, size).astype(int)
     ends = (first + (height, width)) * shape / resized
     top, left = first * shape / resized
     bottom, right = np.minimum(ends, shape)  # rounding may have led beyond
-    box = (left, top, right, bottom)
-    return tuple(
-        part.resize((int(width), int(height)), method, box)
-        for part, method in ((image, Image.Resampling.BILINEAR), (mask, Image.Resampling.NEAREST))
-    )
+    image = image.resize((width, height), Image.Resampling.BILINEAR, (left, top, right, bottom))
+    return image, labels[_nearest(top, bottom, height)][:, _nearest(left, right, width)]
 
 
-def mirror(image: Image.Image, mask: Image.Image) -> tuple[Image.Image, Image.Image]:
-    """Swap left and right of an image and its mask."""
-    swap = Image.Transpose.FLIP_LEFT_RIGHT
-    return image.transpose(swap), mask.transpose(swap)
+def _nearest(first: float, last: float, num: int) -> np.ndarray:
+    """Return the pixels that are nearest to `num` new ones between two places along a side.
+
+    They are Pillow's, which has places in float32 and adds up steps, as all runs so far had them.
+    """
+    step = float(np.float32(last) - np.float32(first)) / num
+    start = float(np.float32(first)) + step / 2
+    return np.add.accumulate([start] + [step] * (num - 1)).astype(np.intp)
+
+
+def mirror(image: Image.Image, labels: np.ndarray) -> tuple[Image.Image, np.ndarray]:
+    """Swap left and right of an image and its labels."""
+    return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT), labels[:, ::-1]
 
 
 def padded(

@@ -1,25 +1,32 @@
-"""The check of a data set, read as training would: what is in it, and what is wrong."""
+"""The check of a data set, read as training would: what is in it, and what is wrong with it."""
 
-import itertools
+import math
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from deeplab_lfov.classes import Classes
+from deeplab_lfov.console import progress
 from deeplab_lfov.data.decoding import within_memory
-from deeplab_lfov.data.image_files import image_size, mask_mode, read_image
-from deeplab_lfov.data.list_files import check_sizes
-from deeplab_lfov.data.samples import Sample
+from deeplab_lfov.data.image_files import brightest_of_16_bits, image_size, mask_mode, read_image
+from deeplab_lfov.data.list_files import Sample, check_sizes
 from deeplab_lfov.errors import UserError, few, printable
 from deeplab_lfov.overlap import ahead
-from deeplab_lfov.voc import VOID
+from deeplab_lfov.voc import CLASS_NAMES, VOID
 
 ReadMask = Callable[[Path], np.ndarray]
 
-_NAMED = 3  # masks of a kind
+_RGB = "RGB masks, looked up in the palette"
+_BACKGROUND = "masks that are all background (label 0)"
+_VOID = "masks that are all void"
+_MOST_FAULTS = 30  # that are told
+_LOOKED_AT = 20  # pictures at most of a list, for their brightness
+_DARK = 1 << 12  # of 16 bits the upper 8 are kept: below this a picture has 16 greys
 
 
 class Finding(NamedTuple):
@@ -32,13 +39,8 @@ class Finding(NamedTuple):
     fault: str = ""
 
 
-_RGB = "RGB masks, looked up in the palette"
-_BACKGROUND = "masks that are all background (label 0)"
-_VOID = "masks that are all void"
-
-
 class DatasetSummary:
-    """What there is to say about a list's findings, which it does not keep: they may be a million.
+    """What there is to say about a list's findings, which it does not keep, as they may be many.
 
     `faults`, what is wrong with lines that training would stop at, is empty where it would run;
     `label_counts` are the pixels of each label in all masks that could be read, int64 [256].
@@ -48,42 +50,39 @@ class DatasetSummary:
         self.class_names, self.num_pictures = tuple(class_names), 0
         self.faults: list[str] = []
         self.label_counts = np.zeros(256, np.int64)
-        self._sides = np.array([np.full(2, np.iinfo(np.int64).max), np.zeros(2, np.int64)])
-        self._noted: Counter[str] = Counter()
-        self._first: dict[str, list[Path]] = defaultdict(list)
+        self._sizes: set[tuple[int, int]] = set()
+        self._masks: dict[str, list[Path]] = defaultdict(list)  # by what is to be noted
         for finding in findings:
             self._add(finding)
 
     @property
     def has_rgb_masks(self) -> bool:
         """Whether colours stand for labels in any mask."""
-        return self._noted[_RGB] > 0
+        return bool(self._masks[_RGB])
 
     def _add(self, finding: Finding) -> None:
         self.num_pictures += 1
         self.faults += [finding.fault] if finding.fault else []
-        if finding.size:
-            self._sides = np.stack(
-                [np.minimum(self._sides[0], finding.size), np.maximum(self._sides[1], finding.size)]
-            )
+        self._sizes |= {finding.size} if finding.size else set()
         counts = finding.label_counts
         if counts is None:
             return
         self.label_counts += counts
-        notes = {
-            _RGB: finding.mask_mode == "RGB",
-            _BACKGROUND: counts[0] and not counts[1:VOID].any(),
-            _VOID: not counts[:VOID].any(),
-        }
-        for note in (note for note, holds in notes.items() if holds):
-            self._noted[note] += 1
-            self._first[note] = [*self._first[note], finding.sample.mask][:_NAMED]
+        if finding.mask_mode == "RGB":
+            self._masks[_RGB].append(finding.sample.mask)
+        if counts[0] and not counts[1:VOID].any():
+            self._masks[_BACKGROUND].append(finding.sample.mask)
+        if not counts[:VOID].any():
+            self._masks[_VOID].append(finding.sample.mask)
 
     def short(self) -> str:
         """Write two lines: the pictures and their sizes; the labels' shares, if there are any."""
-        counts = self.label_counts
+        sizes, counts = "of unknown sizes", self.label_counts
+        if self._sizes:
+            high, wide = map(_span, zip(*self._sizes, strict=True))
+            sizes = f"{high} pixels high and {wide} wide"
         faulty = f"; {len(self.faults)} of them are faulty" if self.faults else ""
-        lines = [f"{self.num_pictures} pictures with masks, {self._sizes()}{faulty}"]
+        lines = [f"{self.num_pictures} pictures with masks, {sizes}{faulty}"]
         if counts.any():
             present = np.count_nonzero(counts[: len(self.class_names)])
             share = counts[VOID] / counts.sum()
@@ -92,41 +91,29 @@ class DatasetSummary:
         return "\n".join(lines)
 
     def __str__(self) -> str:
-        shares = ["", *self._shares(), *self._notes()] if self.label_counts.any() else []
-        return "\n".join([self.short(), *self._faults(), *shares])
-
-    def _sizes(self) -> str:
-        if not self._sides[1].any():
-            return "of unknown sizes"
-        high, wide = itertools.starmap(_span, self._sides.T.tolist())
-        return f"{high} pixels high and {wide} wide"
+        lines = [self.short()]
+        lines += [f"fault: {printable(fault)}" for fault in self.faults[:_MOST_FAULTS]]
+        if len(self.faults) > _MOST_FAULTS:
+            lines.append(f"... and {len(self.faults) - _MOST_FAULTS} more")
+        if self.label_counts.any():
+            lines += ["", *self._shares()]
+        for note in (_RGB, _BACKGROUND, _VOID):
+            if masks := self._masks[note]:
+                lines.append(f"{len(masks)} {note}: {printable(few(masks))}")
+        return "\n".join(lines)
 
     def _shares(self) -> list[str]:
-        counts = self.label_counts
-        total, names = max(counts.sum(), 1), [*self.class_names, "void"]
-        names = list(map(printable, names))
-        pad = max(map(len, names)) + 2
-        labels = [*range(len(self.class_names)), VOID]
-        rows = [(name, counts[label]) for name, label in zip(names, labels, strict=True)]
+        names = [printable(name) for name in (*self.class_names, "void")]
+        counts = [*self.label_counts[: len(self.class_names)], self.label_counts[VOID]]
+        pad, total = max(map(len, names)) + 2, self.label_counts.sum()
         return [
             f"{name:<{pad}}{count / total:8.2%}" if count else f"{name:<{pad}}   never"
-            for name, count in rows
+            for name, count in zip(names, counts, strict=True)
         ]
 
-    def _notes(self) -> list[str]:
-        lines = []
-        for note in (note for note in (_RGB, _BACKGROUND, _VOID) if self._noted[note]):
-            names, more = few(self._first[note]), self._noted[note] - len(self._first[note])
-            more = f" and {more} more" if more else ""
-            lines.append(f"{self._noted[note]} {note}: {printable(names)}{more}")
-        return lines
 
-    def _faults(self, most: int = 30) -> list[str]:
-        more = [f"... and {len(self.faults) - most} more"] if len(self.faults) > most else []
-        return [f"fault: {printable(fault)}" for fault in self.faults[:most]] + more
-
-
-def _span(least: int, most: int) -> str:
+def _span(pixels: Sequence[int]) -> str:
+    least, most = min(pixels), max(pixels)
     return f"{least}" if least == most else f"{least} to {most}"
 
 
@@ -159,3 +146,84 @@ def _look_at(sample: Sample, labels_of: ReadMask, decode: bool) -> Finding:
             return finding._replace(label_counts=np.bincount(labels.ravel(), minlength=256))
     except UserError as error:
         return finding._replace(fault=str(error))
+
+
+def summarize(
+    samples: Sequence[Sample],
+    labels_of: ReadMask,
+    where: str | Path,
+    class_names: Sequence[str],
+    void_is_given: bool,
+    show: bool = True,
+) -> DatasetSummary:
+    """Look at every mask of a list before anything long begins; show draws a bar.
+
+    labels_of: as for `look_at`; where: the list's name; the rest as for `check_sense`. Raises
+    UserError where the work would stop at a file, and as `check_sense` does.
+    """
+    findings = look_at(samples, labels_of, decode=False)
+    findings = progress(findings, len(samples), "masks checked", keep=False, show=show)
+    summary = DatasetSummary(class_names, findings)
+    if summary.faults:
+        raise UserError(
+            f"{len(summary.faults)} of the {len(samples)} pictures of {where} are faulty: "
+            f"{summary.faults[0]}; util/check_dataset.py lists all"
+        )
+    check_sense(summary, where, void_is_given)
+    return summary
+
+
+def check_sense(summary: DatasetSummary, where: str | Path, void_is_given: bool) -> None:
+    """Raise UserError for masks that are all void, or hold 0 and 255 alone.
+
+    void_is_given: the user said which label is void, so that 255 cannot be an object by mistake.
+    """
+    counts = summary.label_counts
+    present = set(np.flatnonzero(counts).tolist())
+    if present == {VOID}:
+        raise UserError(f"every pixel of the masks of {where} is void: there is nothing to go by")
+    if present == {0, VOID} and not void_is_given and not summary.has_rgb_masks:
+        raise UserError(
+            f"the masks of {where} hold 0 and 255 alone, and 255 stands for void: if it is a "
+            "class, util/prepare_data.py --label_map 0:0,255:1 makes it one; if it is void, say "
+            "--ignore_label 255"
+        )
+
+
+def doubts(summary: DatasetSummary, samples: Sequence[Sample]) -> list[str]:
+    """Tell what is probably not meant, a line each.
+
+    Classes are expected to occur where somebody named them; VOC's names are given to any 21.
+    """
+    lines = []
+    classes = Classes(summary.class_names)
+    expected = classes.are_named and classes.names != CLASS_NAMES
+    counts = summary.label_counts[: len(summary.class_names)]
+    absent = [summary.class_names[label] for label in np.flatnonzero(counts == 0)]
+    if expected and absent and counts.any():
+        lines.append(f"{len(absent)} of {len(counts)} classes never occur: {few(absent, 5)}")
+    times = Counter(samples)
+    if repeated := [sample for sample, count in times.items() if count > 1]:
+        lines.append(
+            f"{len(repeated)} lines come more than once, {len(samples) - len(times)} too many: "
+            f"{few([sample.image for sample in repeated])}"
+        )
+    return [*lines, *_dark(samples)]
+
+
+def _dark(samples: Sequence[Sample]) -> list[str]:
+    """Tell of 16-bit pictures whose upper bytes, which are kept, hold next to nothing."""
+    values = {}
+    for sample in samples[:: math.ceil(len(samples) / _LOOKED_AT)]:
+        with suppress(UserError):
+            values[sample.image] = brightest_of_16_bits(sample.image)
+    values = {image: value for image, value in values.items() if value is not None}
+    brightest, such = max(values.values(), default=_DARK), next(iter(values), None)
+    if brightest >= _DARK:
+        return []
+    if not brightest:
+        return [f"16-bit pictures such as {such} are black; look at what wrote them"]
+    return [
+        f"16-bit pictures such as {such} go up to {brightest} of 65535 and will be almost black, "
+        f"as their upper bytes are kept; multiply their pixels by {(1 << 16) // (brightest + 1)}"
+    ]

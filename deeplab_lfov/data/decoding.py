@@ -1,6 +1,5 @@
 """Pillow, called so that a damaged or hostile file ends in a UserError and in nothing else."""
 
-import re
 import stat
 import threading
 from collections.abc import Iterator
@@ -15,8 +14,6 @@ FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM")
 MOST_PIXELS = 10**9
 """The most that a picture may have; decoding takes 10 bytes each, and files may lie."""
 
-_MOST_HEAD = 1 << 16  # bytes of a PPM's head; Pillow reads it byte by byte
-_MOST_COMMENTS = 10_000  # in a PPM in digits; for each Pillow moves a megabyte
 _ORIENTATION = 0x0112  # the EXIF tag
 
 
@@ -28,7 +25,6 @@ def opened(path: str | Path) -> Iterator[Image.Image]:
     """
     with decoding(path):
         check_regular(path)
-        _check_ppm(path)
         # Given a name, Pillow may map a file into memory, and mixes up the rows of turned TIFFs.
         with Path(path).open("rb") as file, Image.open(file, formats=FORMATS) as picture:
             if picture.width * picture.height > MOST_PIXELS:
@@ -110,20 +106,3 @@ class _OurLimit:
 
 
 _our_limit = _OurLimit()
-
-
-def _check_ppm(path: str | Path) -> None:
-    """Raise UserError for a PPM with comments over which Pillow would sit for minutes."""
-    with Path(path).open("rb") as file:
-        head = file.read(_MOST_HEAD)
-        if not re.match(rb"P[1-6]\s", head):
-            return
-        tokens = re.sub(rb"#[^\r\n]*", b"", head).split(maxsplit=3)
-        if len(head) == _MOST_HEAD and len(tokens) < 4:
-            raise UserError(f"{path} has a comment of over {_MOST_HEAD:,} bytes; remove it", path)
-        if head[1] in b"123":
-            comments = head.count(b"#")
-            while comments <= _MOST_COMMENTS and (block := file.read(1 << 20)):
-                comments += block.count(b"#")
-            if comments > _MOST_COMMENTS:
-                raise UserError(f"{path} has over {_MOST_COMMENTS:,} comments; remove them", path)

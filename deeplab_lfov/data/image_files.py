@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from deeplab_lfov.classes import VOC, Classes
 from deeplab_lfov.data.decoding import decoding, opened, orientation_of, within_memory
-from deeplab_lfov.data.palette import VOC_PALETTE, Palette
 from deeplab_lfov.errors import UserError, few
 from deeplab_lfov.files import whole_file
 from deeplab_lfov.voc import CLASS_NAMES, PALETTE, VOID
@@ -57,16 +57,31 @@ def read_picture(path: str | Path) -> Image.Image:
 
 
 def read_mask(
-    path: str | Path, num_classes: int, ignore_label: int = VOID, palette: Palette = VOC_PALETTE
+    path: str | Path, num_classes: int, ignore_label: int | None = None, palette: Classes = VOC
 ) -> np.ndarray:
     """Decode a mask to labels uint8 [H, W]: 0 ... num_classes - 1, and VOID for ignore_label.
 
     Grey values and palette indices are the labels themselves; colours are looked up in `palette`.
-    Label 255 is never a class. Raises UserError for a file that is missing or no picture, an
-    unknown colour and a label that is neither a class nor ignore_label.
+    ignore_label None means VOID, which is never a class. Raises UserError for a file that is
+    missing or no picture, an unknown colour and a label that is neither a class nor ignore_label.
     """
+    ignore_label = VOID if ignore_label is None else ignore_label
     with within_memory(path):
-        return _checked(_labels(path, palette), path, num_classes, ignore_label, palette)
+        labels = _labels(path, palette)
+        void = labels == ignore_label
+        if palette.names:  # it may have a colour for void
+            void |= labels == VOID
+        known = void | (labels < min(num_classes, VOID))
+        if not known.all():
+            raise UserError(
+                f"{path} holds labels that are neither a class (0 to {num_classes - 1}) nor void "
+                f"({ignore_label}): {few(np.unique(labels[~known]), 5)}; correct the mask, "
+                "num_classes or ignore_label",
+                path,
+            )
+        labels = labels.astype(np.uint8)  # ignore_label may not fit, so void was found before
+        labels[void] = VOID
+        return labels
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
@@ -150,26 +165,7 @@ def _rgb(picture: Image.Image, path: str | Path) -> Image.Image:
     return picture if picture.mode == "RGB" else picture.convert("RGB")
 
 
-def _checked(
-    labels: np.ndarray, path: str | Path, num_classes: int, ignore_label: int, palette: Palette
-) -> np.ndarray:
-    void = labels == ignore_label
-    if palette.class_names:  # it may have a colour for void
-        void |= labels == VOID
-    known = void | (labels < min(num_classes, VOID))
-    if not known.all():
-        wrong = np.unique(labels[~known])
-        raise UserError(
-            f"{path} holds labels that are neither a class (0 to {num_classes - 1}) nor void "
-            f"({ignore_label}): {few(wrong, 5)}; correct the mask, num_classes or ignore_label",
-            path,
-        )
-    labels = labels.astype(np.uint8)  # ignore_label may not fit, so void was found before
-    labels[void] = VOID
-    return labels
-
-
-def _labels(path: str | Path, palette: Palette) -> np.ndarray:
+def _labels(path: str | Path, palette: Classes) -> np.ndarray:
     """Decode a mask to the labels as they are in the file: integers [H, W]."""
     mode, pixels = mask_pixels(path)
     if mode in ("RGB", "RGBA"):
@@ -196,14 +192,10 @@ def _labels(path: str | Path, palette: Palette) -> np.ndarray:
 
 def _hint_of_voc(pixels: np.ndarray) -> str:
     try:
-        labels = VOC_PALETTE.labels_of(pixels[..., :3])
+        VOC._replace(colors=VOC.colors[: len(CLASS_NAMES)]).labels_of(pixels[..., :3])
     except UserError:
         return ""
-    return " or, as all of them are VOC's, --palette voc" if _are_voc_classes(labels) else ""
-
-
-def _are_voc_classes(labels: np.ndarray) -> bool:
-    return bool(((labels < len(CLASS_NAMES)) | (labels == VOID)).all())
+    return " or, as all of them are VOC's, --palette voc"
 
 
 def mask_colors(path: str | Path) -> np.ndarray | None:

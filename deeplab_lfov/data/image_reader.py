@@ -10,12 +10,12 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from deeplab_lfov.classes import VOC, Classes
 from deeplab_lfov.data import augmentation
-from deeplab_lfov.data.image_files import read_image, read_mask, read_picture
-from deeplab_lfov.data.layout import palette_in
-from deeplab_lfov.data.list_files import check_sizes, read_list
-from deeplab_lfov.data.palette import VOC_PALETTE, Palette
-from deeplab_lfov.data.samples import Sample
+from deeplab_lfov.data.class_files import classes_in
+from deeplab_lfov.data.decoding import within_memory
+from deeplab_lfov.data.image_files import read_mask, read_picture
+from deeplab_lfov.data.list_files import Sample, check_sizes, read_list
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.overlap import ahead
 from deeplab_lfov.seeds import seed_for
@@ -39,9 +39,9 @@ class Batch(NamedTuple):
 class ImageReader:
     """The pictures and masks that a list file names, `samples`, in the list's order.
 
-    data_dir and data_list as for `data_list.read_list`. Labels are 0 ... num_classes - 1;
-    ignore_label is read as void, colours as `palette` says, or without one as the data set's folder
-    does (`layout.palette_in`). scale_range and random_mirror are for training batches.
+    data_dir and data_list as for `list_files.read_list`. Labels are 0 ... num_classes - 1;
+    ignore_label is read as void, 255 if None; colours as `palette` says, or without one as the data
+    set's folder does (`classes_in`). scale_range and random_mirror are for training batches.
     Raises UserError for a missing list and for missing files, and while reading for a file that
     cannot be decoded, a mask that does not fit its picture and labels out of range.
     """
@@ -52,15 +52,15 @@ class ImageReader:
         data_list: str | Path,
         *,
         num_classes: int = 21,
-        ignore_label: int = VOID,
-        palette: Palette | None = None,
+        ignore_label: int | None = None,
+        palette: Classes | None = None,
         scale_range: tuple[float, float] = (1.0, 1.0),
         random_mirror: bool = False,
         seed: int = 0,
     ):
         self.samples = read_list(data_dir, data_list)
         self.num_classes, self.ignore_label = num_classes, ignore_label
-        self.palette = palette or palette_in(data_dir)
+        self.palette = palette or classes_in(data_dir)
         self._given_palette = palette
         self.scale_range, self.random_mirror, self.seed = scale_range, random_mirror, seed
         self._failure: UserError | None = None
@@ -71,11 +71,10 @@ class ImageReader:
 
         Without a palette VOC's stands in, as all runs of version 1.0 had it.
         """
-        palette, check, gap = self._given_palette or VOC_PALETTE, 0, ""
-        for names in self.samples.names():
-            check, gap = zlib.crc32(f"{gap}{names}".encode(), check), "\n"
-        check = zlib.crc32(palette.colors.tobytes() + palette.labels.tobytes(), check)
-        return f"{len(self.samples)} {check:08x}"
+        names = "\n".join(f"{image.name} {mask.name}" for image, mask in self.samples)
+        labels = (self._given_palette or VOC).labels_by_color
+        palette = bytes([part for color in labels for part in color]) + bytes(labels.values())
+        return f"{len(self.samples)} {zlib.crc32(names.encode() + palette):08x}"
 
     def batches(
         self,
@@ -105,14 +104,19 @@ class ImageReader:
             batches = batches.apply(tf.data.experimental.prefetch_to_device(device, AHEAD))
         else:
             batches = batches.prefetch(tf.data.AUTOTUNE)
-        yield from self._iterate(batches)
+        try:
+            yield from batches
+        except tf.errors.OpError:
+            if self._failure:
+                raise self._failure from None
+            raise
 
     def pictures(self, limit: int | None = None) -> Iterator[tuple[Sample, np.ndarray, np.ndarray]]:
         """Yield (sample, image uint8 RGB [H, W, 3], labels uint8 [H, W]) in the list's order."""
         samples = self.samples[:limit]
         pixels = ahead(self.read, range(len(samples)))  # tf.data would slow down the network beside
-        for sample, (image, mask) in zip(samples, pixels, strict=True):
-            yield sample, image, mask[..., 0]
+        for sample, (image, labels) in zip(samples, pixels, strict=True):
+            yield sample, image, labels
 
     def files_of_step(self, step: int, batch_size: int) -> list[Path]:
         """List the pictures of the batch of a step, in its order."""
@@ -120,11 +124,10 @@ class ImageReader:
         return [self.samples[int(self._shuffled(number))].image for number in numbers]
 
     def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Decode sample `index`: image uint8 RGB [H, W, 3] and labels uint8 [H, W, 1]."""
-        sample = self.samples[index]
-        image, labels = read_image(sample.image), self.labels_of(sample.mask)
-        check_sizes(sample, image.shape[:2], labels.shape)
-        return image, labels[..., np.newaxis]
+        """Decode sample `index`: image uint8 RGB [H, W, 3] and labels uint8 [H, W]."""
+        image, labels = self._read(self.samples[index])
+        with within_memory(self.samples[index].image):
+            return np.array(image), labels
 
     def labels_of(self, mask: Path) -> np.ndarray:
         """Decode a mask to labels uint8 [H, W]; raises UserError as `read_mask` does."""
@@ -154,14 +157,13 @@ class ImageReader:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Cut a sample's window: image uint8 RGB [h, w, 3] and labels uint8 [h, w, 1]."""
         try:
-            image, labels = self._read(self.samples[index])
+            pair = self._read(self.samples[index])
         except UserError as error:
             self._failure = error  # TensorFlow would hand on no more than its text
             raise
-        pair = image, Image.fromarray(labels)
         pair = augmentation.window(*pair, input_size, factor, position)
-        image, mask = augmentation.mirror(*pair) if mirrored else pair
-        return np.asarray(image), np.asarray(mask)[..., np.newaxis]
+        image, labels = augmentation.mirror(*pair) if mirrored else pair
+        return np.asarray(image), labels[..., np.newaxis]
 
     def _read(self, sample: Sample) -> tuple[Image.Image, np.ndarray]:
         image, labels = read_picture(sample.image), self.labels_of(sample.mask)
@@ -173,14 +175,6 @@ class ImageReader:
         size = len(self.samples)
         seed = seed_for("order", self.seed, number // size)
         return tf.random.experimental.index_shuffle(number % size, seed, size - 1)
-
-    def _iterate(self, dataset: tf.data.Dataset) -> Iterator[Batch]:
-        try:
-            yield from dataset
-        except tf.errors.OpError:
-            if self._failure:
-                raise self._failure from None
-            raise
 
 
 def _counted(images: tf.Tensor, labels: tf.Tensor) -> Batch:

@@ -2,10 +2,10 @@
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
-from deeplab_lfov.data.samples import Sample, Samples
 from deeplab_lfov.errors import UserError, few
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
@@ -14,10 +14,36 @@ IMAGE_FOLDER = "JPEGImages"
 MASK_FOLDERS = ("SegmentationClassAug", "SegmentationClass")
 """VOC's folders, for lines that are a bare id; the first that holds the mask is taken."""
 
+_VOC_LISTS = {
+    "train": "ImageSets/Segmentation/train_aug.txt",
+    "val": "ImageSets/Segmentation/val.txt",
+}
 
 _LONGEST = 10_000  # characters of a line; two paths of Linux have 8,192 at most
-_LONGEST_BYTES = 1 << 16  # read at a time; a character has 4 at most
 _LARGEST = 100 * 10**6  # bytes of a text file; a list of a million pictures has 60 MB
+
+
+class Sample(NamedTuple):
+    """One line of a list: the picture's path, and the mask's where it has one."""
+
+    image: Path
+    mask: Path | None
+
+    @property
+    def name(self) -> str:
+        """The picture's file name without its suffix: the VOC id."""
+        return self.image.stem
+
+
+def own_list(data_dir: str | Path, split: str) -> str | None:
+    """Return the name of the folder's own list of a split, such as train.txt, if it is there."""
+    name = f"{split}.txt"
+    return name if Path(data_dir, name).is_file() else None
+
+
+def list_of(data_dir: str | Path, split: str) -> str:
+    """Return the name of the list of a split, train or val: the folder's own, else VOC's."""
+    return own_list(data_dir, split) or _VOC_LISTS[split]
 
 
 def pictures_in(folder: Path) -> list[Path]:
@@ -29,13 +55,16 @@ def pictures_in(folder: Path) -> list[Path]:
     return sorted(p for p in files if p.suffix.lower() in SUFFIXES and p.is_file())
 
 
-def read_list(data_dir: str | Path, data_list: str | Path, masks: bool = True) -> Samples:
+def read_list(data_dir: str | Path, data_list: str | Path, masks: bool = True) -> list[Sample]:
     """Read a list as `parse_list` does, and make sure that all its files are there.
 
     Raises UserError for missing files too: all are counted and the first named.
     """
-    missing: list[str] = []
-    samples = parse_list(data_dir, data_list, masks, missing)
+    samples, missing = [], []
+    for sample, is_whole in _parsed(Path(data_dir), data_list, masks):
+        samples.append(sample)
+        if not is_whole:
+            missing += [path for path in sample[: 1 + masks] if not is_file(path)]
     if missing:
         raise UserError(
             f"{len(missing)} of the {len(samples) * (1 + masks)} files in the list {data_list} are "
@@ -44,37 +73,32 @@ def read_list(data_dir: str | Path, data_list: str | Path, masks: bool = True) -
     return samples
 
 
-def parse_list(
-    data_dir: str | Path,
-    data_list: str | Path,
-    masks: bool = True,
-    missing: list[str] | None = None,
-) -> Samples:
+def parse_list(data_dir: str | Path, data_list: str | Path) -> list[Sample]:
     """Read a list whose lines are `/image.jpg /mask.png`, an image alone, or a bare VOC id.
 
     Paths are relative to data_dir, with or without the leading slash; the list itself is looked
     for as it is named, then below data_dir. Blank lines and lines that start with # are skipped.
-    missing: takes the files that are not there. Raises UserError for a list that is missing or
-    empty and, with masks=True, for a line without a mask.
+    Raises UserError for a list that is missing or empty and for a line without a mask.
     """
-    data_dir = Path(data_dir)
-    path, samples, root = _find(data_dir, data_list), Samples(data_dir), str(data_dir)
-    for number, line in enumerate(lines_of(path), 1):
+    return [sample for sample, _ in _parsed(Path(data_dir), data_list, masks=True)]
+
+
+def _parsed(root: Path, data_list: str | Path, masks: bool) -> Iterator[tuple[Sample, bool]]:
+    """Yield the sample of each line, and whether both its files are known to be there."""
+    path, is_empty = _find(root, data_list), True
+    for number, line in enumerate(read_lines(path), 1):
         if not line or line.startswith("#"):
             continue
-        found = _pair_of_files(line, root)
-        image, mask = names = found or _parse(line, root)
-        if masks and mask is None:
+        sample, is_whole = _split(line, root)
+        if masks and sample.mask is None:
             raise UserError(
                 f"line {number} of {path} names no mask: {line!r}; a line with one is "
                 "`/image.jpg /mask.png`"
             )
-        if missing is not None and not found:
-            missing += _missing(root, names if masks else names[:1])
-        samples.add(image, mask)
-    if not samples:
+        yield sample, is_whole
+        is_empty = False
+    if is_empty:
         raise UserError(f"the list {path} is empty; a line is `/image.jpg /mask.png` or a VOC id")
-    return samples
 
 
 def check_sizes(sample: Sample, image: tuple[int, ...], mask: tuple[int, ...]) -> None:
@@ -86,24 +110,35 @@ def check_sizes(sample: Sample, image: tuple[int, ...], mask: tuple[int, ...]) -
         )
 
 
-def read_class_names(path: str | Path, num_classes: int | None = None) -> tuple[str, ...]:
-    """Read a file with the name of a class in each line, label 0 first; blank lines are skipped.
+def read_lines(path: Path) -> list[str]:
+    """Read the stripped lines of a UTF-8 text file.
 
-    Raises UserError for a file that is missing or not text, for a name given twice and for another
-    number of names than num_classes.
+    Raises UserError for any other file, and for one that is too large or has a line too long to be
+    meant: a device never ends, and what looks for gaps in a line would take hours.
     """
-    names = tuple(line for line in read_lines(Path(path)) if line)
-    if not names:
-        raise UserError(f"{path} is empty; it should name a class in each line")
-    if len(names) != (num_classes or len(names)):
-        raise UserError(
-            f"{path} names {len(names)} classes, not {num_classes}; one name in each line"
-        )
-    if len(names) > 256:
-        raise UserError(f"{path} names {len(names)} classes; 256 are the most")
-    if repeated := [name for name in names if names.count(name) > 1]:
-        raise UserError(f"{path} names the class {repeated[0]!r} twice")
-    return names
+    try:
+        with path.open("rb") as file:
+            content = file.read(_LARGEST + 1)
+        if len(content) > _LARGEST:
+            raise UserError(f"{path} has over {_LARGEST:,} bytes; give a text file", path)
+        lines = [line.strip() for line in content.decode("utf-8-sig").split("\n")]
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not a text file in UTF-8", path) from error
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}", path) from error
+    for number, line in enumerate(lines, 1):
+        if len(line) > _LONGEST or "\0" in line:
+            fault = "holds a zero byte" if "\0" in line else f"has over {_LONGEST:,} characters"
+            raise UserError(f"line {number} of {path} {fault}; correct it", path)
+    return lines
+
+
+def is_file(path: Path) -> bool:
+    """Tell whether there is a file, or a link to one; no for names that no file can have, too."""
+    try:
+        return path.is_file()
+    except OSError:  # such as a name that is too long
+        return False
 
 
 def _find(data_dir: Path, data_list: str | Path) -> Path:
@@ -123,83 +158,30 @@ def _find(data_dir: Path, data_list: str | Path) -> Path:
     )
 
 
-def read_lines(path: Path) -> list[str]:
-    """Read all lines as `lines_of` does."""
-    return list(lines_of(path))
+def _split(line: str, root: Path) -> tuple[Sample, bool]:
+    """Split a line where both parts are files; names may hold spaces, and a picture be alone.
 
-
-def lines_of(path: Path) -> Iterator[str]:
-    """Yield the stripped lines of a UTF-8 text file.
-
-    Raises UserError for any other file, and for one that is too large or has a line too long to be
-    meant: a device never ends, and what looks for gaps in a line would take hours.
+    Returns whether both are there too: to look again would take long in a list of a million.
     """
-    size = 0
-    try:
-        with path.open("rb") as file:
-            for number, line in enumerate(iter(lambda: file.readline(_LONGEST_BYTES), b""), 1):
-                size += len(line)
-                if size > _LARGEST:
-                    raise UserError(f"{path} has over {_LARGEST:,} bytes; give a text file", path)
-                yield _checked(line.decode("utf-8-sig" if number == 1 else "utf-8"), number, path)
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not a text file in UTF-8", path) from error
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}", path) from error
-
-
-def _checked(line: str, number: int, path: Path) -> str:
-    line = line.strip()
-    if len(line) > _LONGEST or "\0" in line:
-        fault = "holds a zero byte" if "\0" in line else f"has over {_LONGEST:,} characters"
-        raise UserError(f"line {number} of {path} {fault}; correct it", path)
-    return line
-
-
-def is_file(path: Path) -> bool:
-    """Tell whether there is a file, or a link to one; no for names that no file can have, too."""
-    try:
-        return path.is_file()
-    except OSError:  # such as a name that is too long
-        return False
-
-
-def _pair_of_files(line: str, root: str) -> tuple[str, str] | None:
-    """Split a line as nearly all are, with one gap, below the root; None for any other."""
-    parts = line.split()
-    if len(parts) != 2 or not parts[0].lower().endswith(SUFFIXES):
-        return None
-    pair = parts[0].lstrip("/"), parts[1].lstrip("/")
-    return pair if not _missing(root, pair) else None
-
-
-def _parse(line: str, root: str) -> tuple[str, str | None]:
-    """Split a line with several gaps where both halves are files, as names may hold spaces."""
     gaps = list(re.finditer(r"\s+", line))
-    if not gaps and not line.lower().endswith(SUFFIXES):
-        return _voc_names(line, root)
-    alone = _located(root, line)
-    if not gaps or not _missing(root, [alone]):
-        return alone, None
     splits = [(line[: gap.start()], line[gap.end() :]) for gap in gaps]
-    pairs = [(_located(root, one), _located(root, two)) for one, two in splits]
-    whole = [pair for pair in pairs if not _missing(root, pair)]
-    return (whole or pairs)[0]
+    for one, two in splits:
+        pair = Sample(root / one.lstrip("/"), root / two.lstrip("/"))
+        if is_file(pair.image) and is_file(pair.mask):
+            return pair, True
+    if not gaps and not line.lower().endswith(SUFFIXES):
+        masks = [root / folder / f"{line}.png" for folder in MASK_FOLDERS]
+        mask = next(filter(is_file, masks), masks[-1])
+        return Sample(root / IMAGE_FOLDER / f"{line}.jpg", mask), False
+    pairs = [Sample(_located(root, one), _located(root, two)) for one, two in splits]
+    whole = [pair for pair in pairs if all(map(is_file, pair))]
+    alone = _located(root, line)
+    is_pair = whole or (gaps and not is_file(alone))
+    return (whole or pairs)[0] if is_pair else Sample(alone, None), False
 
 
-def _voc_names(name: str, root: str) -> tuple[str, str]:
-    masks = [f"{folder}/{name}.png" for folder in MASK_FOLDERS]
-    mask = next((mask for mask in masks if not _missing(root, [mask])), masks[-1])
-    return f"{IMAGE_FOLDER}/{name}.jpg", mask
-
-
-def _located(root: str, name: str) -> str:
-    """Return a name that counts from the root, or an absolute path if only that is a file."""
-    below = name.lstrip("/")
-    return name if name != below and _missing(root, [below]) and os.path.isfile(name) else below
-
-
-def _missing(root: str, names: Iterable[str]) -> list[str]:
-    """Return the paths that are no files; names count from the root unless they are absolute."""
-    paths = (name if name.startswith("/") else f"{root}/{name}" for name in names)
-    return [path for path in paths if not os.path.isfile(path)]
+def _located(root: Path, name: str) -> Path:
+    """Return a path that counts from the root, or an absolute one if only that is a file."""
+    below = root / name.lstrip("/")
+    is_absolute = name.startswith("/") and not is_file(below) and is_file(Path(name))
+    return Path(name) if is_absolute else below

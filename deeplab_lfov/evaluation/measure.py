@@ -10,7 +10,7 @@ import numpy as np
 
 from deeplab_lfov.data.image_files import write_mask
 from deeplab_lfov.data.image_reader import ImageReader
-from deeplab_lfov.data.samples import Sample
+from deeplab_lfov.data.list_files import Sample
 from deeplab_lfov.distributed.replicas import Replicas
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.evaluation.comparison import (

@@ -4,7 +4,7 @@ import dataclasses
 import json
 from dataclasses import dataclass
 
-from deeplab_lfov.data.layout import list_of
+from deeplab_lfov.data.list_files import list_of
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.inference.settings import PredictionSettings
 

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from deeplab_lfov.classes import Classes
 from deeplab_lfov.console import progress
+from deeplab_lfov.data.class_files import classes_from, classes_in
+from deeplab_lfov.data.dataset_check import summarize
 from deeplab_lfov.data.image_files import check_replaceable, image_size
 from deeplab_lfov.data.image_reader import ImageReader
-from deeplab_lfov.data.layout import palette_in
-from deeplab_lfov.data.list_files import read_list
-from deeplab_lfov.data.palette import Palette, classes_from, palette_of
-from deeplab_lfov.data.samples import Sample
-from deeplab_lfov.data.sense import summarize
+from deeplab_lfov.data.list_files import Sample, read_list
 from deeplab_lfov.distributed.fingerprint import fingerprint
 from deeplab_lfov.distributed.meeting import Meeting
 from deeplab_lfov.distributed.replicas import Replicas
@@ -23,7 +22,6 @@ from deeplab_lfov.evaluation.settings import EvaluationSettings
 from deeplab_lfov.files import distinct_stems, writable_folder
 from deeplab_lfov.inference.plan import print_network
 from deeplab_lfov.inference.predictor import Predictor
-from deeplab_lfov.voc import VOID
 from deeplab_lfov.weights.formats import read_weights
 from deeplab_lfov.weights.pretrained import PRETRAINED
 
@@ -52,9 +50,9 @@ def make_predictor(settings: EvaluationSettings) -> Predictor:
     """
     options = settings.options() | ({"crf": None} if settings.crf_search else {})
     predictor = Predictor(settings.restore_from, **options)
-    palette, stored = palette_in(settings.data_dir, settings.palette), predictor.classes
-    classes = classes_from(settings.class_names, palette, predictor.model.num_classes)
-    are_known = classes.names or len(palette.colors)  # VOC's layout has its colours
+    known, stored = classes_in(settings.data_dir, settings.palette), predictor.classes
+    classes = classes_from(settings.class_names, known, predictor.model.num_classes)
+    are_known = classes.names or known.colors  # VOC's layout has its colours
     if not are_known and settings.restore_from == str(PRETRAINED):
         raise UserError(
             "no weights are named, and the network that comes along knows VOC's classes, which "
@@ -78,7 +76,7 @@ def reader_of(
         settings.data_dir,
         settings.data_list,
         num_classes=predictor.model.num_classes,
-        ignore_label=VOID if settings.ignore_label is None else settings.ignore_label,
+        ignore_label=settings.ignore_label,
         palette=_palette(settings, predictor),
     )
     samples = reader.samples[: settings.num_steps]
@@ -87,10 +85,10 @@ def reader_of(
     return reader, samples
 
 
-def _palette(settings: EvaluationSettings, predictor: Predictor) -> Palette:
+def _palette(settings: EvaluationSettings, predictor: Predictor) -> Classes:
     """Return the colours of the truth: the data set's, else those the network was trained with."""
-    palette = palette_in(settings.data_dir, settings.palette)
-    return palette if len(palette.colors) else palette_of(predictor.classes)
+    known = classes_in(settings.data_dir, settings.palette)
+    return known if known.colors else predictor.classes
 
 
 def check_masks(

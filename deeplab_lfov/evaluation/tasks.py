@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from deeplab_lfov.data.image_files import read_image, write_mask
-from deeplab_lfov.data.list_files import read_list
-from deeplab_lfov.data.samples import Sample
+from deeplab_lfov.data.list_files import Sample, read_list
 from deeplab_lfov.distributed.replicas import Replicas
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.evaluation.crf_search import CRFSearch

@@ -10,7 +10,7 @@ import tensorflow as tf
 from deeplab_lfov.inference.tiles import strips
 from deeplab_lfov.network import arithmetic
 from deeplab_lfov.network.large_fov import LargeFOV, PreparedLargeFOV
-from deeplab_lfov.network.layers import EARLY_STRIDE, LATE, STRIDE, filter_shapes, num_cells
+from deeplab_lfov.network.layers import EARLY_STRIDE, LATE, STRIDE, num_cells, parameter_shapes
 from deeplab_lfov.preprocess import padded_input
 
 
@@ -24,7 +24,7 @@ class TracedNetwork:
     """
 
     def __init__(self, network: LargeFOV):
-        channels = filter_shapes(network.num_classes, network.width)[LATE[0].name][2]
+        channels = parameter_shapes(network.num_classes, network.width)[f"{LATE[0].name}/w"][2]
         self._dtype = network.convolutions().dtype
         # AutoGraph has nothing to convert, and takes 0.1 s to start.
         traced = functools.partial(tf.function, autograph=False)

@@ -19,7 +19,13 @@ def from_nothing(shapes: Shapes, seed: int) -> dict[str, tf.Tensor]:
 
     shapes: by the parameters' names, HWIO and [O]. Glorot and Bengio, AISTATS 2010.
     """
-    return _drawn(shapes, seed, lambda name, *draw: _glorot_uniform(*draw))
+
+    def glorot_uniform(name: str, seed: tf.Tensor) -> tf.Tensor:
+        height, width, inputs, outputs = shapes[name]
+        limit = (6 / (height * width * (inputs + outputs))) ** 0.5
+        return tf.random.stateless_uniform(shapes[name], seed, -limit, limit)
+
+    return _drawn(shapes, seed, glorot_uniform)
 
 
 def beside_trained(shapes: Shapes, seed: int, width: float) -> dict[str, tf.Tensor]:
@@ -30,21 +36,18 @@ def beside_trained(shapes: Shapes, seed: int, width: float) -> dict[str, tf.Tens
     Narrower layers sum fewer numbers, so that their filters are as much larger.
     """
 
-    def small(name: str, shape: tuple[int, ...], seed: tf.Tensor) -> tf.Tensor:
-        return tf.random.stateless_normal(shape, seed) * (DEVIATIONS[name[:-2]] / width**0.5)
+    def small(name: str, seed: tf.Tensor) -> tf.Tensor:
+        deviation = DEVIATIONS[name[:-2]] / width**0.5
+        return tf.random.stateless_normal(shapes[name], seed) * deviation
 
     return _drawn(shapes, seed, small)
 
 
-def _drawn(shapes: Shapes, seed: int, filters: Callable[..., tf.Tensor]) -> dict[str, tf.Tensor]:
-    """Draw filters by their name, shape and seed; biases are 0."""
+def _drawn(
+    shapes: Shapes, seed: int, filters: Callable[[str, tf.Tensor], tf.Tensor]
+) -> dict[str, tf.Tensor]:
+    """Draw filters by their name and seed; biases are 0."""
     return {
-        name: filters(name, shape, seed_for(name, seed, 0)) if len(shape) == 4 else tf.zeros(shape)
+        name: filters(name, seed_for(name, seed, 0)) if len(shape) == 4 else tf.zeros(shape)
         for name, shape in shapes.items()
     }
-
-
-def _glorot_uniform(shape: tuple[int, ...], seed: tf.Tensor) -> tf.Tensor:
-    height, width, inputs, outputs = shape
-    limit = (6 / (height * width * (inputs + outputs))) ** 0.5
-    return tf.random.stateless_uniform(shape, seed, -limit, limit)

@@ -4,7 +4,9 @@ VGG-16 with atrous convolutions (Chen et al., arXiv 1412.7062, section 3.1). Thi
 TensorFlow.
 """
 
+import itertools
 import math
+import operator
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -62,15 +64,8 @@ WIDTH_UNIT = 64
 """Widths are multiples of 1/64, so that every layer has a whole number of channels."""
 
 
-def _steps() -> dict[str, int]:
-    step, steps = 1, {}
-    for layer in LAYERS:
-        steps[layer.name] = step
-        step *= layer.stride
-    return steps
-
-
-STEPS = _steps()
+_STRIDES = itertools.accumulate((layer.stride for layer in LAYERS), operator.mul, initial=1)
+STEPS = dict(zip((layer.name for layer in LAYERS), _STRIDES, strict=False))
 """By layer name, the pixels between two neighboring cells of the layer's input."""
 
 EARLY_STRIDE = STEPS[LATE[0].name]
@@ -100,8 +95,8 @@ def layers_to(name: str) -> tuple[str, ...]:
     return tuple(names[: names.index(name) + 1])
 
 
-def filter_shapes(num_classes: int, width: float) -> dict[str, tuple[int, int, int, int]]:
-    """Return the HWIO shape of every convolution's filters by layer name.
+def parameter_shapes(num_classes: int, width: float) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every parameter by its name: HWIO of `conv1_1/w`, [O] of `conv1_1/b`.
 
     Raises ValueError for less than one class and a width that is not a multiple of 1/64.
     """
@@ -112,17 +107,7 @@ def filter_shapes(num_classes: int, width: float) -> dict[str, tuple[int, int, i
     shapes, inputs = {}, 3
     for layer in CONVOLUTIONS:
         outputs = int(layer.channels * width) or num_classes
-        shapes[layer.name] = (layer.size, layer.size, inputs, outputs)
+        shapes[f"{layer.name}/w"] = (layer.size, layer.size, inputs, outputs)
+        shapes[f"{layer.name}/b"] = (outputs,)
         inputs = outputs
-    return shapes
-
-
-def parameter_shapes(num_classes: int, width: float) -> dict[str, tuple[int, ...]]:
-    """Return the shape of every parameter by its name: HWIO of `conv1_1/w`, [O] of `conv1_1/b`.
-
-    Raises ValueError as `filter_shapes` does.
-    """
-    shapes = {}
-    for layer, shape in filter_shapes(num_classes, width).items():
-        shapes |= {f"{layer}/w": shape, f"{layer}/b": shape[-1:]}
     return shapes

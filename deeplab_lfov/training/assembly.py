@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 
 from deeplab_lfov.classes import Classes, voc_classes
-from deeplab_lfov.data.layout import palette_in
-from deeplab_lfov.data.palette import NO_PALETTE, Palette, classes_from
+from deeplab_lfov.data.class_files import classes_from, classes_in
 from deeplab_lfov.network.layers import HEAD, layers_to
 from deeplab_lfov.network.model import DeepLabLFOVModel
 from deeplab_lfov.solver.solver import Solver
@@ -19,23 +18,23 @@ def find_classes(settings: TrainSettings, start: Start) -> Classes:
     Raises UserError for files that do not fit, and where weights whose last layer is kept call the
     classes otherwise.
     """
-    stored, palette = _stored_classes(settings, start), _own_palette(settings, start)
+    stored, own = _stored_classes(settings, start), _own_classes(settings, start)
     where = settings.palette or settings.data_dir, start.path
     if start.run:
-        if palette.class_names and not settings.class_names:
-            palette.classes.check_same(stored, *where, "restore it, or start another run")
+        if own.names and not settings.class_names:
+            own.check_same(stored, *where, "restore it, or start another run")
         return stored
-    classes = classes_from(settings.class_names, palette, settings.num_classes)
+    classes = classes_from(settings.class_names, own, settings.num_classes)
     if classes.names and stored and stored.are_named and not settings.class_names:
         classes.check_same(stored, *where)
     return classes if classes.names else stored or voc_classes(settings.num_classes)
 
 
-def _own_palette(settings: TrainSettings, start: Start) -> Palette:
+def _own_classes(settings: TrainSettings, start: Start) -> Classes:
     """Return what the data set calls its classes; runs of version 1.0 were not asked that."""
     if start.is_of_version_1_0:
-        return NO_PALETTE
-    return palette_in(settings.data_dir, settings.palette)
+        return Classes()
+    return classes_in(settings.data_dir, settings.palette)
 
 
 def _stored_classes(settings: TrainSettings, start: Start) -> Classes | None:

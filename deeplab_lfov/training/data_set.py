@@ -5,14 +5,11 @@ import sys
 from typing import NamedTuple
 
 from deeplab_lfov.classes import Classes
-from deeplab_lfov.data.class_weights import POWERS, balanced, read_class_weights
-from deeplab_lfov.data.dataset_check import DatasetSummary
+from deeplab_lfov.data.class_files import POWERS, balanced, read_class_weights, read_palette
+from deeplab_lfov.data.dataset_check import DatasetSummary, doubts, summarize
 from deeplab_lfov.data.image_reader import ImageReader
-from deeplab_lfov.data.palette import read_palette
-from deeplab_lfov.data.sense import doubts, summarize
 from deeplab_lfov.errors import UserError, printable
 from deeplab_lfov.training.settings import TrainSettings
-from deeplab_lfov.voc import VOID
 
 _MANY = 20_000  # masks, whose check takes a minute or more
 
@@ -29,7 +26,7 @@ def make_readers(settings: TrainSettings) -> Readers:
     """Make the readers of the lists that settings name; raises UserError as ImageReader does."""
     masks = {
         "num_classes": settings.num_classes,
-        "ignore_label": VOID if settings.ignore_label is None else settings.ignore_label,
+        "ignore_label": settings.ignore_label,
         "palette": read_palette(settings.palette) if settings.palette else None,
     }
     train = ImageReader(

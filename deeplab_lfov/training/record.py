@@ -145,10 +145,9 @@ class Record:
         if not self._shown.numbers:
             return
         figure, numbers = self.save_dir / f"val-{step}.png", self._shown.numbers
-        images, masks = zip(*map(self.val_reader.read, numbers), strict=True)
+        images, labels = zip(*map(self.val_reader.read, numbers), strict=True)
         names = [f"{self.val_reader.samples[n].image.name}: {ious[n]:.1%}" for n in numbers]
-        labels, predictions = [mask[..., 0] for mask in masks], list(map(self._predictor, images))
-        save_rows(figure, images, labels, predictions, self.classes, names)
+        save_rows(figure, images, labels, [*map(self._predictor, images)], self.classes, names)
         self.history.add_figure(figure, step, "val figure")
 
 

@@ -13,9 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from deeplab_lfov.data.layout import list_of, own_list, palette_in
-from deeplab_lfov.data.list_files import parse_list
-from deeplab_lfov.data.palette import classes_from
+from deeplab_lfov.data.class_files import classes_from, classes_in
+from deeplab_lfov.data.list_files import list_of, own_list, parse_list
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.network.layers import HEAD
 
@@ -276,8 +275,8 @@ def _of_network(flags: Mapping[str, object], start: Start) -> dict[str, object]:
     In SGD's recipes that is the last alone: at ten times their rate, tripled, fresh fc6 and fc7
     kill what is trained.
     """
-    palette = palette_in(flags.get("data_dir", TrainSettings.data_dir), flags.get("palette"))
-    names = classes_from(flags.get("class_names"), palette, flags.get("num_classes")).names
+    known = classes_in(flags.get("data_dir", TrainSettings.data_dir), flags.get("palette"))
+    names = classes_from(flags.get("class_names"), known, flags.get("num_classes")).names
     fit, keeps_head = start.fit, not flags.get("not_restore_last")
     untrained = fit.untrained if fit and flags.get("recipe") == "finetune" else ()
     num_classes = fit.num_classes if fit and keeps_head else 21

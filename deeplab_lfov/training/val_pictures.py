@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deeplab_lfov.data.samples import Sample
+from deeplab_lfov.data.list_files import Sample
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.files import whole_file
 

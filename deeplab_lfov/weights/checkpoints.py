@@ -19,7 +19,7 @@ from deeplab_lfov.network.initial import DEVIATIONS
 from deeplab_lfov.network.large_fov import PreparedLargeFOV
 from deeplab_lfov.network.layers import HEAD, WIDTH_UNIT, parameter_shapes
 from deeplab_lfov.network.model import DeepLabLFOVModel
-from deeplab_lfov.voc import CLASS_NAMES
+from deeplab_lfov.voc import CLASS_NAMES, PALETTE
 from deeplab_lfov.weights.formats import StoredTensors, Tensors, read_weights, stored_weights
 from deeplab_lfov.weights.tf_checkpoint import is_slot
 
@@ -129,13 +129,13 @@ def _texts(tensors: StoredTensors, name: str) -> tuple[str, ...]:
 
 
 def _classes_of(tensors: StoredTensors, num_classes: int) -> Classes:
-    """Return the names and colours that are stored with weights, and VOC's in place of others."""
+    """Return the names and colours that are stored with weights, but no colours that are VOC's."""
     names = _texts(tensors, "class_names")
     classes = Classes(names) if len(names) == num_classes else voc_classes(num_classes)
     colors, void_colors = (_colors_of(tensors, name) for name in ("class_colors", "void_colors"))
-    if len(colors) == num_classes:
+    if len(colors) == num_classes and not np.array_equal(colors, PALETTE[:num_classes]):
         classes = classes._replace(colors=colors, void_colors=void_colors)
-    return classes.without_voc_colors()
+    return classes
 
 
 def _colors_of(tensors: StoredTensors, name: str) -> tuple[Color, ...]:

@@ -9,12 +9,12 @@ from deeplab_lfov.data import augmentation
 def _pair(height, width):
     """An image whose channels all hold the mask's value."""
     mask = np.arange(height * width, dtype=np.uint8).reshape(height, width) % 200 + 1
-    return Image.fromarray(np.repeat(mask[..., np.newaxis], 3, axis=2)), Image.fromarray(mask)
+    return Image.fromarray(np.repeat(mask[..., np.newaxis], 3, axis=2)), mask
 
 
 def _padded(image, mask, mirrored):
-    """What the network takes of Pillow's pictures, padded to 5 x 6 pixels."""
-    arrays = np.asarray(image), np.asarray(mask)[..., np.newaxis]
+    """What the network takes of a window, padded to 5 x 6 pixels."""
+    arrays = np.asarray(image), mask[..., np.newaxis]
     return [part.numpy() for part in augmentation.padded(*arrays, (5, 6), mirrored)]
 
 
@@ -32,13 +32,13 @@ def test_the_window_is_cut_from_the_resized_picture():
         pixels, labels = augmentation.window(image, mask, (30, 31), draw.factor, draw.position)
         height, width = round(37 * float(draw.factor)), round(53 * float(draw.factor))
         whole = tf.image.resize(np.asarray(image), [height, width], antialias=True).numpy()
-        whole_mask = tf.image.resize(np.asarray(mask)[..., None], [height, width], "nearest")
-        assert labels.size == (min(width, 31), min(height, 30)) == pixels.size
+        whole_mask = tf.image.resize(mask[..., None], [height, width], "nearest")
+        assert labels.shape == (min(height, 30), min(width, 31)) == pixels.size[::-1]
         top, left = (
             int(position * (max(0, side - most) + 1))
             for position, side, most in zip(draw.position, (height, width), (30, 31), strict=True)
         )
-        place = slice(top, top + labels.height), slice(left, left + labels.width)
+        place = slice(top, top + len(labels)), slice(left, left + labels.shape[1])
         np.testing.assert_array_equal(labels, whole_mask[place][..., 0])
         np.testing.assert_allclose(pixels, whole[place], atol=1.1)  # rounded, along both sides
 
@@ -50,8 +50,22 @@ def test_random_windows_move_both_alike_and_are_inside():
         pixels, labels = augmentation.window(image, mask, (8, 9), 1.0, draw.position)
         assert pixels.size == (9, 8)
         np.testing.assert_array_equal(np.asarray(pixels)[..., 0], labels)
-        corners.add(labels.getpixel((0, 0)))
+        corners.add(labels[0, 0])
     assert len(corners) > 15
+
+
+def test_labels_are_those_of_pillows_nearest_pixels():
+    """As all runs so far had them."""
+    rng = np.random.default_rng(1)
+    row = np.arange(200, dtype=np.uint8)
+    for num in rng.integers(1, 400, 100).tolist():
+        first, last = sorted(rng.uniform(0, 200, 2))
+        expected = Image.fromarray(row[np.newaxis]).resize(
+            (num, 1), Image.Resampling.NEAREST, (first, 0, last, 1)
+        )
+        np.testing.assert_array_equal(
+            augmentation._nearest(first, last, num), np.asarray(expected)[0]
+        )
 
 
 @pytest.mark.parametrize("at", [np.float32(0), np.nextafter(np.float32(1), np.float32(0))])
@@ -61,10 +75,9 @@ def test_a_window_reaches_every_border_and_no_further(factor, at):
     position = np.float32([at, at])
     pixels, labels = augmentation.window(image, mask, (9, 7), np.float32(factor), position)
     height, width = (min(max(1, round(n * factor)), most) for n, most in ((19, 9), (13, 7)))
-    assert pixels.size == labels.size == (width, height)
+    assert pixels.size == labels.shape[::-1] == (width, height)
     if factor >= 1:
-        border = (width - 1, height - 1) if at else (0, 0)
-        assert labels.getpixel(border) == mask.getpixel((12, 18) if at else (0, 0))
+        assert labels[-1, -1] == mask[-1, -1] if at else labels[0, 0] == mask[0, 0]
 
 
 def test_padding_adds_the_mean_to_the_image_and_void_to_the_mask():
@@ -107,14 +120,14 @@ def test_factors_fill_their_range():
 def test_scaling_keeps_labels_and_moves_both_alike():
     left = np.repeat([True, False], 40)
     image = Image.fromarray(np.tile(np.where(left, 7, 99).astype(np.uint8)[:, None], (40, 1, 3)))
-    mask = Image.fromarray(np.tile(np.where(left, 3, 255).astype(np.uint8), (40, 1)))
+    mask = np.tile(np.where(left, 3, 255).astype(np.uint8), (40, 1))
     for factor in (0.5, 0.71, 0.93, 1.0, 1.31, 1.5):
         pixels, labels = augmentation.window(image, mask, (99, 199), factor, np.zeros(2))
-        assert pixels.size == labels.size == (round(80 * factor), round(40 * factor))
-        edge = labels.width // 2
+        assert pixels.size == labels.shape[::-1] == (round(80 * factor), round(40 * factor))
+        edge = labels.shape[1] // 2
         for columns, value, label in ((slice(edge - 2), 7, 3), (slice(edge + 2, None), 99, 255)):
             assert (np.asarray(pixels)[:, columns] == value).all()
-            assert (np.asarray(labels)[:, columns] == label).all()
+            assert (labels[:, columns] == label).all()
 
 
 def test_draws_follow_seed_and_number():

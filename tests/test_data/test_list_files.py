@@ -1,11 +1,11 @@
 import os
+from pathlib import Path
 
 import pytest
 
 from deeplab_lfov import UserError
 from deeplab_lfov.data import list_files
-from deeplab_lfov.data.list_files import pictures_in, read_class_names, read_lines, read_list
-from deeplab_lfov.data.palette import read_palette
+from deeplab_lfov.data.list_files import pictures_in, read_lines, read_list
 
 
 @pytest.fixture
@@ -79,20 +79,6 @@ def test_missing_list_and_folder(folder):
         read_list(folder, "bytes.txt")
 
 
-def test_class_names(tmp_path):
-    path = tmp_path / "classes.txt"
-    path.write_text("sky\nroad \n\ntraffic light\n")
-    assert read_class_names(path) == ("sky", "road", "traffic light")
-    with pytest.raises(UserError, match="3 classes, not 4"):
-        read_class_names(path, 4)
-    path.write_text("sky\nsky\n")
-    with pytest.raises(UserError, match="'sky' twice"):
-        read_class_names(path)
-    path.write_text("\n")
-    with pytest.raises(UserError, match="is empty"):
-        read_class_names(path)
-
-
 def test_pictures_in_a_folder_are_files_with_such_names(tmp_path):
     for name in ("b.PNG", "a.jpg", "notes.txt"):
         (tmp_path / name).touch()
@@ -126,17 +112,12 @@ def test_a_pipe_is_a_missing_file(folder):
         read(folder, "pipe.jpg m/a.png")
 
 
-def test_a_list_without_end():
-    for read_names in (read_class_names, read_palette):
-        with pytest.raises(UserError, match="line 1 of /dev/zero holds a zero byte"):
-            read_names("/dev/zero")
-
-
 def test_a_list_that_is_too_large_to_be_one(tmp_path, monkeypatch):
     monkeypatch.setattr(list_files, "_LARGEST", 1000)
     (tmp_path / "large.txt").write_text("# \n" * 334)
-    with pytest.raises(UserError, match="has over 1,000 bytes"):
-        read_lines(tmp_path / "large.txt")
+    for path in (tmp_path / "large.txt", Path("/dev/zero")):
+        with pytest.raises(UserError, match=f"{path} has over 1,000 bytes"):
+            read_lines(path)
 
 
 def test_a_folder_is_no_list(tmp_path):

@@ -148,20 +148,17 @@ def damaged(content, rng, others):
         near = int(abs(rng.normal(0, 300)))
         place = int(rng.choice([rng.integers(size), near, size - 1 - near])) % size
         length = int(rng.integers(1, 200))
-        what = rng.integers(8)
+        what = rng.integers(7)
         if what < 2:
             content[place] ^= 1 << int(rng.integers(8))
         elif what == 2:
             content[place] = int(rng.integers(256))
         elif what == 3:
-            value = int(rng.choice([0, 1, 2**16, 2**31 - 1, 2**31, 2**32 - 1, 2**62]))
-            content[place : place + 8] = value.to_bytes(8, str(rng.choice(["little", "big"])))
-        elif what == 4:
             other = others[rng.integers(len(others))]
             content[place : place + length] = other[-length:]
-        elif what == 5:
+        elif what == 4:
             content[place:place] = content[near : near + length] * int(rng.integers(1, 4))
-        elif what == 6 and size > length + 1:
+        elif what == 5 and size > length + 1:
             del content[place : place + length]
         elif rng.random() < 0.3:
             del content[place + 1 :]

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from deeplab_lfov import DeepLabLFOVModel
 from deeplab_lfov.network.engine import Convolutions
-from deeplab_lfov.network.layers import filter_shapes
+from deeplab_lfov.network.layers import parameter_shapes
 from helpers import DATA, NARROW
 
 
@@ -34,8 +34,8 @@ def test_first_tensorflow_version_differs_at_the_border_only(reference_model):
 
 
 def test_number_of_parameters():
-    shapes = filter_shapes(num_classes=21, width=1.0).values()
-    assert sum(np.prod(shape) + shape[-1] for shape in shapes) == 20_505_429
+    shapes = parameter_shapes(num_classes=21, width=1.0).values()
+    assert sum(map(np.prod, shapes)) == 20_505_429
     model = DeepLabLFOVModel(num_classes=3, width=NARROW)
     assert model.num_parameters == sum(v.numpy().size for v in model.parameters.values())
 

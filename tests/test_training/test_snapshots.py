@@ -88,7 +88,7 @@ def test_a_run_of_another_network_is_refused(tmp_path, snapshots):
         other.restore(find_run(tmp_path))
 
 
-@pytest.mark.parametrize("settings", ["{", "[" * 100_000, "3", b"\xff"])
+@pytest.mark.parametrize("settings", ["{", "3", b"\xff"])
 def test_settings_that_are_damaged_are_a_user_error(settings):
     run = Run(Path("model.ckpt-3"), {"settings": np.array(settings, object)})
     with pytest.raises(UserError, match="settings of the run in model.ckpt-3 are damaged"):

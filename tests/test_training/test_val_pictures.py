@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from deeplab_lfov.data.samples import Sample
+from deeplab_lfov.data.list_files import Sample
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.training.folders import clear_leftovers
 from deeplab_lfov.training.val_pictures import ValPictures

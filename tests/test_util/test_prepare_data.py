@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from deeplab_lfov.data.class_files import read_palette
 from deeplab_lfov.data.image_files import read_mask, write_mask
 from deeplab_lfov.data.list_files import read_list
-from deeplab_lfov.data.palette import read_palette
 
 GREYS = [0, 255]
 
@@ -59,7 +59,7 @@ def test_masks_of_labels_stay_where_they_are(prepare, add, tmp_path):
     assert len(samples) == 10 and len(names(tmp_path, "val")) == 2
     assert {s.mask.parent for s in samples} == {tmp_path / "masks/sub"}
     assert not (tmp_path / "out/masks").exists()
-    found = read_palette(tmp_path / "out/classes.txt").class_names
+    found = read_palette(tmp_path / "out/classes.txt").names
     assert found == ("class 0", "class 1", "class 2")
     before = {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()}
     assert prepare("--val", 0.2, "--seed", 3).status == 0
@@ -121,7 +121,7 @@ def test_colors_become_labels(prepare, add, tmp_path):
     result = prepare("--palette", tmp_path / "p.txt")
     assert result.status == 0, result.err
     assert labels(tmp_path, "a", 2) == [0, 1, 255] * 2 and labels(tmp_path, "grey") == [0] * 6
-    classes = read_palette(tmp_path / "out/classes.txt").classes
+    classes = read_palette(tmp_path / "out/classes.txt")
     assert classes == (("sky", "road"), ((9, 9, 9), (200, 0, 100)), ((1, 1, 1),))
     preview = np.asarray(Image.open(tmp_path / "out/preview.png"))
     assert (preview == (200, 0, 100)).all(axis=-1).sum() > 100  # in the legend
@@ -201,7 +201,7 @@ def test_cityscapes_names_ids_and_folders(prepare, add, tmp_path):
         assert len(names(tmp_path, split)) == 1
     assert "/leftImg" not in result.err and "test.txt 1" in result.out
     assert labels(tmp_path, "train/ulm/ulm_1_leftImg8bit") == [0, 18, 255] * 2
-    classes = read_palette(tmp_path / "out/classes.txt").classes
+    classes = read_palette(tmp_path / "out/classes.txt")
     assert len(classes.names) == 19 and classes.names[18] == "bicycle"
     assert classes.colors[0] == (128, 64, 128)
 
@@ -302,7 +302,7 @@ def test_coco_puts_small_over_large_and_crowds_below(prepare, coco, tmp_path):
     assert result.status == 0, result.err
     assert labels(tmp_path, "a") == [1, 1, 2, 2, 1, 1]
     assert labels(tmp_path, "b") == [255, 255, 2, 2, 0, 0]
-    assert read_palette(tmp_path / "out/classes.txt").class_names == ("background", "sofa", "dog")
+    assert read_palette(tmp_path / "out/classes.txt").names == ("background", "sofa", "dog")
 
 
 def test_coco_files_are_train_and_val(prepare, coco, tmp_path):
@@ -336,7 +336,7 @@ def test_a_category_background_is_label_0(prepare, coco, tmp_path):
     coco(categories=names, annotations=region([[0, 0, 6, 0, 6, 4, 0, 4]]) + more)
     assert prepare(kind=("--coco", "coco.json")).status == 0
     assert labels(tmp_path, "a") == [1, 1, 0, 0, 1, 1]
-    assert read_palette(tmp_path / "out/classes.txt").class_names == ("background", "dog")
+    assert read_palette(tmp_path / "out/classes.txt").names == ("background", "dog")
 
 
 def test_coco_takes_names_in_another_order(prepare, coco, tmp_path):
@@ -452,7 +452,7 @@ def test_labelme_puts_later_over_earlier(prepare, labelme, tmp_path):
     assert labels(tmp_path, "b") == [0, 0, 2, 2, 2, 2]
     assert "shapes of the kind line, not drawn: 1" in result.out
     assert "shapes of the kind polygon of under three points, not drawn: 1" in result.out
-    assert read_palette(tmp_path / "out/classes.txt").class_names == ("background", "cat", "dog")
+    assert read_palette(tmp_path / "out/classes.txt").names == ("background", "cat", "dog")
     (tmp_path / "names.txt").write_text("other\ndog\n")
     result = prepare("--class_names", tmp_path / "names.txt", kind=("--labelme", "json"))
     assert result.status == 2 and "does not name cat" in result.err
@@ -534,5 +534,5 @@ def test_predictions_with_void_become_a_second_round(prepare, add, tmp_path):
     assert "--label_map" in prepare().err
     result = prepare("--palette", "voc")
     assert result.status == 0, result.err
-    assert len(read_palette(tmp_path / "out/classes.txt").class_names) == 21
+    assert len(read_palette(tmp_path / "out/classes.txt").names) == 21
     assert "--label_map" in prepare("--palette", tmp_path / "names.txt").err  # 15 is no label

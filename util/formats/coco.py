@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from deeplab_lfov.classes import Classes
-from deeplab_lfov.data.palette import NO_PALETTE, classes_from
+from deeplab_lfov.data.class_files import classes_from
 from deeplab_lfov.errors import UserError, few
 from deeplab_lfov.voc import VOID
 from util.formats import DataSet, Item, json_files
@@ -53,7 +53,7 @@ def from_coco(settings) -> DataSet:
     keys, pairs = ("images", "annotations", "categories"), zip(settings.coco, splits, strict=False)
     files = [_File(path, split, json_files.read_json(path, keys)) for path, split in pairs]
     categories = _categories(files)
-    named = classes_from(settings.class_names, NO_PALETTE, None)
+    named = classes_from(settings.class_names, Classes(), None)
     ordered = json_files.with_background(categories[number] for number in sorted(categories))
     classes = named if named.names else Classes(ordered)
     items, lost = [], defaultdict(list)

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from deeplab_lfov.classes import Classes
-from deeplab_lfov.data.palette import NO_PALETTE, classes_from
+from deeplab_lfov.data.class_files import classes_from
 from deeplab_lfov.errors import UserError, few
 from deeplab_lfov.voc import VOID
 from util.formats import DataSet, Item, json_files
@@ -52,7 +52,7 @@ def from_labelme(settings) -> DataSet:
         raise UserError(f"no picture of the {len(paths)} JSON files in {settings.labelme} is there")
     drawn = {label for each in annotated for label, kind, _ in each.shapes if kind in _DRAWN}
     used = drawn - {BACKGROUND, IGNORE}
-    classes = classes_from(settings.class_names, NO_PALETTE, None)
+    classes = classes_from(settings.class_names, Classes(), None)
     classes = classes if classes.names else Classes(json_files.with_background(sorted(used)))
     labels = json_files.labels_of(classes.names, used) | {BACKGROUND: 0, IGNORE: VOID}
     items = [each.item._replace(draw=functools.partial(_draw, each, labels)) for each in annotated]

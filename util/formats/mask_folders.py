@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from deeplab_lfov.classes import Classes
-from deeplab_lfov.data.palette import NO_PALETTE, Palette, classes_from, read_palette
+from deeplab_lfov.classes import VOC, Classes
+from deeplab_lfov.data.class_files import classes_from, read_palette
 from deeplab_lfov.errors import UserError, few
-from deeplab_lfov.voc import CLASS_NAMES, PALETTE, VOID
+from deeplab_lfov.voc import CLASS_NAMES, VOID
 from util.formats import DataSet, Item
 from util.formats.mask_values import (
     LabelMap,
@@ -22,7 +22,7 @@ from util.formats.mask_values import (
 from util.formats.pairs import Pairs, find_pairs, split_of
 
 _SHOWN = 30  # values or colours of masks, for people to name
-_VOC_COLORS = set(map(tuple, PALETTE[[*range(len(CLASS_NAMES)), VOID]].tolist()))
+_VOC_COLORS = {*VOC.colors[: len(CLASS_NAMES)], *VOC.void_colors}
 
 
 def from_mask_folders(settings) -> DataSet:
@@ -53,8 +53,9 @@ def _of_colors(settings, counts: Counter, masks: Counter) -> tuple[Classes, func
     if not settings.palette:
         raise UserError(_name_the_colors(counts))
     palette = read_palette(settings.palette)
-    known = set(map(tuple, palette.colors.tolist()))
-    if unknown := sorted(set(counts) - known, key=lambda color: -counts[color]):
+    if unknown := sorted(
+        set(counts) - {*palette.labels_by_color}, key=lambda color: -counts[color]
+    ):
         raise UserError(
             f"{len(unknown)} colours are not in {settings.palette}: {few(unknown, 5)}, the first "
             f"in {masks[unknown[0]]} masks; add them to it, or correct the masks"
@@ -62,7 +63,7 @@ def _of_colors(settings, counts: Counter, masks: Counter) -> tuple[Classes, func
     return _named(settings, palette), functools.partial(_draw_colors, palette)
 
 
-def _named(settings, palette: Palette) -> Classes:
+def _named(settings, palette: Classes) -> Classes:
     """Return the classes that the settings name; `voc` names VOC's."""
     classes = classes_from(settings.class_names, palette, None)
     return classes if classes.names or settings.palette != "voc" else Classes(CLASS_NAMES)
@@ -86,7 +87,7 @@ def _of_values(
     settings, counts: Counter, masks: Counter, items: Sequence[Item]
 ) -> tuple[Classes, functools.partial | None]:
     """Return the classes, and what draws the labels; None where the masks hold them as they are."""
-    palette = read_palette(settings.palette) if settings.palette else NO_PALETTE
+    palette = read_palette(settings.palette) if settings.palette else Classes()
     classes = _named(settings, palette)
     if settings.label_map:
         label_map = read_label_map(settings.label_map)
@@ -141,7 +142,7 @@ def _draw_values(label_map: LabelMap, mask: Path) -> np.ndarray:
     return label_map.applied(values_or_colors(mask))
 
 
-def _draw_colors(palette: Palette, mask: Path) -> np.ndarray:
+def _draw_colors(palette: Classes, mask: Path) -> np.ndarray:
     pixels = values_or_colors(mask)
     return palette.labels_of(np.stack([pixels] * 3, axis=-1) if pixels.ndim == 2 else pixels)
 

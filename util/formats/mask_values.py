@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from deeplab_lfov.classes import Classes, Color
+from deeplab_lfov.classes import Classes, Color, packed, unpacked
 from deeplab_lfov.console import progress
+from deeplab_lfov.data.class_files import read_palette
 from deeplab_lfov.data.image_files import mask_colors, mask_pixels
 from deeplab_lfov.data.list_files import is_file, read_lines
-from deeplab_lfov.data.palette import NO_PALETTE, read_palette
 from deeplab_lfov.errors import UserError, few
 from deeplab_lfov.voc import VOID
 
@@ -61,12 +61,10 @@ def _values_of(mask: Path) -> Found:
         colors = mask_colors(mask)
         seen = [] if colors is None else [v for v in counts if v < len(colors)]
         return Found(counts, {value: tuple(colors[value].tolist()) for value in seen})
-    red, green, blue = np.moveaxis(pixels.astype(np.int32), -1, 0)
-    codes, counts = np.unique(red << 16 | green << 8 | blue, return_counts=True)
+    codes, counts = np.unique(packed(pixels), return_counts=True)
     if len(codes) > _MOST_COLORS:
         return Found({}, {}, f"{mask} has {len(codes):,} colours: it is a picture and no mask")
-    colors = [(code >> 16, code >> 8 & 255, code & 255) for code in codes.tolist()]
-    return Found(dict(zip(colors, counts.tolist(), strict=True)), {})
+    return Found(dict(zip(unpacked(codes), counts.tolist(), strict=True)), {})
 
 
 def values_or_colors(mask: Path) -> np.ndarray:
@@ -99,8 +97,7 @@ def check_palettes(path: str | None, found: Sequence[Found], masks: Sequence[Pat
                     "the palettes differ, so that values are no labels; save the masks in RGB, or "
                     "say by --label_map what values mean whatever their colours"
                 )
-    named = read_palette(path) if path else NO_PALETTE
-    labels = dict(zip(map(tuple, named.colors.tolist()), named.labels.tolist(), strict=True))
+    labels = read_palette(path).labels_by_color if path else {}
     wrong = {v: labels[color] for v, (color, _) in first.items() if labels.get(color, v) != v}
     if wrong:
         pairs = {value: labels.get(color, value) for value, (color, _) in sorted(first.items())}

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from deeplab_lfov.classes import Classes
-from deeplab_lfov.data.samples import Sample
+from deeplab_lfov.data.list_files import Sample
 from deeplab_lfov.distributed.replicas import Replicas
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.evaluation.boundary_f1 import BoundaryF1
