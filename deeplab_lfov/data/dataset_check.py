@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from deeplab_lfov.console import class_table
 from deeplab_lfov.data.decoding import within_memory
 from deeplab_lfov.data.image_files import image_size, mask_mode, read_image
 from deeplab_lfov.data.list_files import check_sizes
@@ -103,15 +104,9 @@ class DatasetSummary:
 
     def _shares(self) -> list[str]:
         counts = self.label_counts
-        total, names = max(counts.sum(), 1), [*self.class_names, "void"]
-        names = list(map(printable, names))
-        pad = max(map(len, names)) + 2
-        labels = [*range(len(self.class_names)), VOID]
-        rows = [(name, counts[label]) for name, label in zip(names, labels, strict=True)]
-        return [
-            f"{name:<{pad}}{count / total:8.2%}" if count else f"{name:<{pad}}   never"
-            for name, count in rows
-        ]
+        total, labels = max(counts.sum(), 1), [*range(len(self.class_names)), VOID]
+        shares = [f"{counts[n] / total:.2%}" if counts[n] else "never" for n in labels]
+        return class_table([*self.class_names, "void"], shares)
 
     def _notes(self) -> list[str]:
         lines = []

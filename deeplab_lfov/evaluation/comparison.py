@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from deeplab_lfov.console import class_table
 from deeplab_lfov.data.decoding import check_regular
 from deeplab_lfov.errors import UserError, printable
-from deeplab_lfov.evaluation.per_picture import PerPicture
+from deeplab_lfov.evaluation.metrics import PerPicture, none_if_nan, percent
 
 RESAMPLES = 2000
 """How often the bootstrap draws as many pictures as there are, with replacement."""
@@ -58,14 +59,7 @@ def read_evaluated(path: str | Path) -> Evaluated:
         return evaluated(str(path), [str(p["name"]) for p in content["pictures"]], pictures)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}", path) from error
-    except (
-        ValueError,
-        TypeError,
-        KeyError,
-        AttributeError,
-        OverflowError,
-        RecursionError,
-    ) as error:
+    except _DAMAGE as error:
         raise UserError(
             f"{path} has no pictures to compare with ({error}); evaluate.py --json writes them",
             path,
@@ -90,20 +84,20 @@ class Comparison:
         """Return the numbers as fractions; None where a class or picture has none."""
         return {
             "with": self.theirs.where,
-            "mean_iou": _none_if_nan(_mean(self.ious[1])),
-            "difference": _none_if_nan(self.difference),
-            "interval": list(map(_none_if_nan, self.interval)),
+            "mean_iou": none_if_nan(_mean(self.ious[1])),
+            "difference": none_if_nan(self.difference),
+            "interval": list(map(none_if_nan, self.interval)),
         }
 
     def __str__(self) -> str:
-        names = [*map(printable, self.ours.class_names), "mean IoU"]
-        pad = max(map(len, names)) + 2
-        columns = [[*each, _mean(each)] for each in self.ious]
-        rows = [f"compared with {printable(self.theirs.where)}"]
-        rows.append(f"{'class':<{pad}}{'IoU':>9}{'before':>9}{'change':>9}")
-        for name, now, before in zip(names, *columns, strict=True):
-            row = f"{name:<{pad}}{_percent(now)}{_percent(before)}{_points(now - before)}"
-            rows.append(row.rstrip())
+        now, before = ([*each, _mean(each)] for each in self.ious)
+        columns = (
+            ["IoU", *map(percent, now)],
+            ["before", *map(percent, before)],
+            ["change", *map(_points, np.subtract(now, before))],
+        )
+        rows = class_table(["class", *self.ours.class_names, "mean IoU"], *columns, width=9)
+        rows = [f"compared with {printable(self.theirs.where)}", *map(str.rstrip, rows)]
         low, high = (f"{100 * bound:+.2f}" for bound in self.interval)
         rows.append(f"95 % of {RESAMPLES:,} resamplings of the pictures: {low} to {high}")
         return "\n".join([*rows, "", *self._pictures()])
@@ -117,7 +111,7 @@ class Comparison:
         order = np.argsort(-change, kind="stable")
         most = [n for n in order[:_SHOWN] if change[n] > 0]
         most += [n for n in order[::-1][:_SHOWN] if change[n] < 0]
-        return lines + [f"{_points(change[n])}  {printable(self.ours.names[n])}" for n in most]
+        return lines + [f"{_points(change[n]):>9}  {printable(self.ours.names[n])}" for n in most]
 
     def _interval(self) -> tuple[float, float]:
         """Bootstrap the mean IoU's difference over the pictures, the same for both."""
@@ -163,13 +157,5 @@ def check_comparable(class_names: Sequence[str], names: Sequence[str], theirs: E
                 )
 
 
-def _none_if_nan(number: float) -> float | None:
-    return None if np.isnan(number) else float(number)
-
-
-def _percent(share: float) -> str:
-    return f"{'absent' if np.isnan(share) else f'{share:.2%}':>9}"
-
-
 def _points(share: float) -> str:
-    return f"{'' if np.isnan(share) else f'{100 * share:+.2f}':>9}"
+    return "" if np.isnan(share) else f"{100 * share:+.2f}"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from deeplab_lfov.errors import printable
+from deeplab_lfov.console import class_table
 from deeplab_lfov.voc import VOID
 
 
@@ -81,16 +81,11 @@ class ConfusionMatrix:
             "mean_accuracy": self.mean_accuracy,
             "frequency_weighted_iou": self.frequency_weighted_iou,
         }
-        numbers = {name: _none_if_nan(number) for name, number in numbers.items()}
-        iou = {name: _none_if_nan(i) for name, i in zip(self.class_names, self.iou, strict=True)}
-        return numbers | {"iou": iou}
+        numbers = {name: none_if_nan(number) for name, number in numbers.items()}
+        return numbers | {"iou": dict(zip(self.class_names, map(none_if_nan, self.iou), strict=True))}
 
     def __str__(self) -> str:
-        names = [printable(name) for name in self.class_names]
-        pad = max(map(len, names)) + 2
-        rows = [f"{'class':<{pad}}{'IoU':>8}"]
-        for name, iou in zip(names, self.iou, strict=True):
-            rows.append(f"{name:<{pad}}{'absent' if np.isnan(iou) else f'{iou:8.2%}':>8}")
+        rows = class_table(["class", *self.class_names], ["IoU", *map(percent, self.iou)])
         absent = int(np.isnan(self.iou).sum())
         note = f"  ({absent} absent from truth and prediction left out)" if absent else ""
         rows.append("")
@@ -123,5 +118,49 @@ def _mean(values: np.ndarray) -> float:
     return float(values.mean()) if values.size else float("nan")
 
 
-def _none_if_nan(number: float) -> float | None:
+def none_if_nan(number: float) -> float | None:
+    """Return a fraction as JSON has it: None for 0/0."""
     return None if np.isnan(number) else float(number)
+
+
+def percent(share: float) -> str:
+    """Write a fraction of a class in a table; `absent` for 0/0."""
+    return "absent" if np.isnan(share) else f"{share:.2%}"
+
+
+class PerPicture:
+    """Collects with `add` what became of each picture, in the list's order, and of all in `whole`.
+
+    `cells` has for each picture what is not 0 of its confusion matrix, as int64 [n, 3] of (truth,
+    prediction, pixels).
+    """
+
+    def __init__(self, class_names: Sequence[str]):
+        self.class_names, self.whole = tuple(class_names), ConfusionMatrix(class_names)
+        self.cells: list[np.ndarray] = []
+
+    def add(self, truth: np.ndarray, prediction: np.ndarray) -> None:
+        """Add labels of one shape; raises ValueError as `ConfusionMatrix.update` does."""
+        matrix = ConfusionMatrix(self.class_names)
+        matrix.update(truth, prediction)
+        self.whole.counts += matrix.counts
+        places = np.argwhere(matrix.counts)
+        self.cells.append(np.column_stack([places, matrix.counts[tuple(places.T)]]))
+
+    def matrix(self, number: int) -> ConfusionMatrix:
+        """Return the confusion matrix of a picture."""
+        matrix = ConfusionMatrix(self.class_names)
+        truth, prediction, pixels = self.cells[number].T
+        matrix.counts[truth, prediction] = pixels
+        return matrix
+
+    def mean_ious(self) -> list[float]:
+        """Return the mean IoU of each picture; nan of one that is all void."""
+        return [self.matrix(number).mean_iou for number in range(len(self.cells))]
+
+    def as_list(self, names: Sequence[str]) -> list[dict]:
+        """Return for each picture, by its name, its mean IoU (None without any) and its cells."""
+        return [
+            {"name": name, "mean_iou": none_if_nan(iou), "confusion": cells.tolist()}
+            for name, iou, cells in zip(names, self.mean_ious(), self.cells, strict=True)
+        ]

@@ -10,9 +10,21 @@ from types import TracebackType
 import numpy as np
 from PIL import Image
 
+from deeplab_lfov.data.image_files import read_image, write_mask
+from deeplab_lfov.data.list_files import read_list
 from deeplab_lfov.errors import UserError
+from deeplab_lfov.evaluation.settings import SubmissionSettings
+from deeplab_lfov.evaluation.setup import (
+    Picture,
+    check_sizes_of,
+    mask_paths,
+    print_plan,
+    segment_all,
+)
 from deeplab_lfov.files import clear_partials, whole_file, writable_folder
-from deeplab_lfov.voc import PALETTE
+from deeplab_lfov.inference.predictor import Predictor
+from deeplab_lfov.inference.segmentation import Segmentation
+from deeplab_lfov.voc import CLASS_NAMES, PALETTE
 
 FOLDER = "results/VOC2012/Segmentation/comp6_test_cls"
 
@@ -78,3 +90,30 @@ def _is_submission(path: Path) -> bool:
     except (OSError, zipfile.BadZipFile):
         return False
     return bool(names) and all(name.startswith(f"{FOLDER}/") for name in names)
+
+
+def submit(settings: SubmissionSettings) -> None:
+    """Write the archive for VOC's test server; raises UserError for a network of other classes."""
+    predictor = Predictor(settings.restore_from, **settings.options())
+    if predictor.model.num_classes != len(CLASS_NAMES):
+        raise UserError(
+            f"VOC's test server knows {len(CLASS_NAMES)} classes and {settings.restore_from} has "
+            f"{predictor.model.num_classes}"
+        )
+    samples = read_list(settings.data_dir, settings.data_list, masks=False)[: settings.num_steps]
+    check_ids(sample.name for sample in samples)
+    check_sizes_of(settings, predictor, samples)
+    masks = iter(mask_paths(settings.save_dir, samples))
+    submission = VocSubmission(settings.voc_submission)
+    print_plan(settings, f"{len(samples)} pictures", predictor)
+
+    def finish(picture: Picture, segmentation: Segmentation) -> None:
+        labels = segmentation.labels()
+        submission.add(picture[0].name, labels)
+        if mask := next(masks, None):
+            write_mask(mask, labels)
+
+    pictures = ((sample, read_image(sample.image), None) for sample in samples)
+    with submission:
+        seconds = segment_all(predictor, pictures, len(samples), finish)
+    print(f"{len(samples)} masks in {settings.voc_submission} in {seconds:.1f} s")

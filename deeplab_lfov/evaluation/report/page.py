@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from deeplab_lfov.classes import Classes
-from deeplab_lfov.evaluation.boundary_f1 import BoundaryF1
+from deeplab_lfov.evaluation.boundaries import BoundaryF1, TrimapMatrices
 from deeplab_lfov.evaluation.metrics import ConfusionMatrix
-from deeplab_lfov.evaluation.trimap import TrimapMatrices
 from deeplab_lfov.voc import VOID
 
 TEMPLATE = Path(__file__).with_name("template.html")
