@@ -76,7 +76,7 @@ def _train(settings: TrainSettings, start: Start, cluster: Cluster) -> None:
     data = flags.pop("contents"), classes
     replicas.connect({"flags": flags, "data": data, "weights": checksum(start.tensors)})
 
-    with replicas.scope():
+    with replicas.strategy.scope():
         model = assembly.make_network(settings, start)
         solver = assembly.make_solver(settings, model, class_weights)
     variables = model.parameters | solver.variables

@@ -5,7 +5,7 @@ of every global batch, each row draws by its own number, and every sum is taken 
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 
 import numpy as np
 import tensorflow as tf
@@ -14,9 +14,6 @@ from deeplab_lfov.distributed.cluster import Cluster
 from deeplab_lfov.distributed.devices import lacks_memory, make_visible
 from deeplab_lfov.distributed.workers import check_alike, connect
 from deeplab_lfov.errors import UserError, WorkerGoneError
-
-Step = Callable[[tf.Tensor, tf.Tensor], float]
-"""(images, labels) of this worker -> the loss of all; see `Replicas.train_step`."""
 
 _GONE = (
     *(tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineExceededError),
@@ -79,10 +76,6 @@ class Replicas:
         names = f"{len(self.devices)} x {names}" if len(self.devices) > 1 else names
         return names if self.num_workers == 1 else f"{self.num_workers} workers, each {names}"
 
-    def scope(self) -> AbstractContextManager:
-        """Enter to make variables that have a copy, with the chief's values, on every replica."""
-        return self.strategy.scope()
-
     def check_batch(self, batch_size: int) -> None:
         """Raise UserError for a pass of fewer rows than replicas."""
         if batch_size < self.num_replicas:
@@ -97,7 +90,7 @@ class Replicas:
         shares = self._shares(batch_size)
         return range(shares[0].start, shares[-1].stop)
 
-    def train_step(self, solver, batch_size: int) -> Step:
+    def train_step(self, solver, batch_size: int) -> Callable[[tf.Tensor, tf.Tensor], float]:
         """Return a function that trains `solver` on this worker's rows of a global batch.
 
         It takes the worker's images and labels as `Solver.step` does, and returns the loss of the
@@ -115,11 +108,9 @@ class Replicas:
         def step(images: tf.Tensor, labels: tf.Tensor) -> float:
             with tf.device("CPU:0"):
                 here = [slice(s.start - shares[0].start, s.stop - shares[0].start) for s in shares]
-                parts = [
-                    self._spread([images[rows] for rows in here]),
-                    self._spread([labels[rows] for rows in here]),
-                    self._spread([tf.constant(s.start, tf.int64) for s in shares]),
-                ]
+                first_rows = [tf.constant(s.start, tf.int64) for s in shares]
+                parts = [images[rows] for rows in here], [labels[rows] for rows in here], first_rows
+                parts = list(map(self._spread, parts))
             with self._noticing_the_dead():
                 return float(self._first(run(*parts)))
 

@@ -4,8 +4,7 @@ import json
 import signal
 import sys
 import zlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -18,12 +17,17 @@ from deeplab_lfov.errors import UserError, printable
 def connect(cluster: Cluster) -> tf.distribute.Strategy:
     """Wait for the other workers, and return the strategy that joins all.
 
-    Raises UserError where they cannot connect.
+    TensorFlow lets no line of Python run meanwhile, so SIGINT is to end the process as SIGTERM
+    does; TensorFlow catches that one when it has connected, which is undone. Raises UserError where
+    the workers cannot connect.
     """
     words = f"worker   {cluster}; waiting for the others, which Ctrl-C ends"
     print(printable(words), file=sys.stderr, flush=True)
+    interrupt = signal.getsignal(signal.SIGINT)
+    if interrupt != signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
-        with _ended_by_signals(), quiet_stderr():
+        with quiet_stderr():
             return tf.distribute.MultiWorkerMirroredStrategy()
     except (tf.errors.OpError, RuntimeError) as error:
         reason = str(getattr(error, "message", error)).splitlines()[0]
@@ -31,19 +35,6 @@ def connect(cluster: Cluster) -> tf.distribute.Strategy:
             f"worker {cluster}, cannot connect: {reason}; are all workers started, the addresses "
             "in TF_CONFIG right, and their ports free and open?"
         ) from error
-
-
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Let SIGINT end the process at once, as no line of Python runs while TensorFlow connects.
-
-    SIGTERM does so already; TensorFlow catches it when it has connected, which is undone.
-    """
-    interrupt = signal.getsignal(signal.SIGINT)
-    if interrupt != signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-    try:
-        yield
     finally:
         signal.signal(signal.SIGINT, interrupt)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -57,7 +48,8 @@ def check_alike(
     facts: by name, each what JSON holds; add_up: sums the workers' arrays.
     """
     sums = np.zeros((len(cluster.workers), len(facts)), np.int64)
-    sums[cluster.index] = [zlib.crc32(json.dumps(f, sort_keys=True).encode()) for f in facts.values()]
+    texts = [json.dumps(fact, sort_keys=True) for fact in facts.values()]
+    sums[cluster.index] = [zlib.crc32(text.encode()) for text in texts]
     sums = add_up(sums)
     for worker, differs in zip(cluster.workers, sums != sums[0], strict=True):
         if differs.any():

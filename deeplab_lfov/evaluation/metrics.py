@@ -82,7 +82,9 @@ class ConfusionMatrix:
             "frequency_weighted_iou": self.frequency_weighted_iou,
         }
         numbers = {name: none_if_nan(number) for name, number in numbers.items()}
-        return numbers | {"iou": dict(zip(self.class_names, map(none_if_nan, self.iou), strict=True))}
+        return numbers | {
+            "iou": dict(zip(self.class_names, map(none_if_nan, self.iou), strict=True))
+        }
 
     def __str__(self) -> str:
         rows = class_table(["class", *self.class_names], ["IoU", *map(percent, self.iou)])

@@ -7,7 +7,7 @@ import pytest
 
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.evaluation.comparison import Comparison, evaluated, read_evaluated
-from deeplab_lfov.evaluation.per_picture import PerPicture
+from deeplab_lfov.evaluation.metrics import PerPicture
 
 NAMES = "one", "two", "three"
 

@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deeplab_lfov import ConfusionMatrix, UserError
+from deeplab_lfov import UserError
 from deeplab_lfov.classes import Classes
-from deeplab_lfov.evaluation.boundary_f1 import BoundaryF1
-from deeplab_lfov.evaluation.per_picture import PerPicture
+from deeplab_lfov.evaluation.boundaries import BoundaryF1, TrimapMatrices
+from deeplab_lfov.evaluation.metrics import PerPicture
 from deeplab_lfov.evaluation.report.page import TEMPLATE
 from deeplab_lfov.evaluation.report.report import Report
-from deeplab_lfov.evaluation.trimap import TrimapMatrices
 
 NAMES = ("back", "cat & </script><b>", '"dog"')
 
@@ -38,19 +37,19 @@ class Written:
     """A report of pictures whose first `wrong` of 100 pixels are wrong."""
 
     def __init__(self, folder, wrongs, trimap=None, bf=None):
-        self.folder, self.matrix = folder / "report", ConfusionMatrix(NAMES)
-        report, pictures = Report(self.folder, Classes(NAMES)), PerPicture(NAMES)
+        self.folder, pictures = folder / "report", PerPicture(NAMES)
+        report, self.matrix = Report(self.folder, Classes(NAMES)), pictures.whole
         for number, wrong in enumerate(wrongs):
             image = folder / f"p{number}.png"
             Image.new("RGB", (10, 10), (9 * number, 90, 9)).save(image)
             truth = np.zeros((10, 10), np.uint8)
             prediction = (np.arange(100) < wrong).reshape(10, 10).astype(np.uint8)
             truth[9, 9] = 255
-            for each in filter(None, (self.matrix, trimap, bf)):
-                each.update(truth, prediction)
             pictures.add(truth, prediction)
+            for each in filter(None, (trimap, bf)):
+                each.update(truth, prediction)
             report.add(f"p{number} <i>\u2028</script>", image, truth, prediction)
-        path = report.write(self.matrix, pictures, {"list": "a<b"}, trimap, bf)
+        path = report.write(pictures, {"list": "a<b"}, trimap, bf)
         self.page = path.read_text()
         self.data = json.loads(re.search(r'id="data">(.*?)</script>', self.page).group(1))
 
@@ -149,7 +148,7 @@ def test_a_picture_of_void_alone_has_no_iou(tmp_path):
     labels = np.full((4, 4), 255, np.uint8), np.zeros((4, 4), np.uint8)
     report.add("v", tmp_path / "v.png", *labels)
     pictures.add(*labels)
-    page = report.write(ConfusionMatrix(NAMES), pictures, {}).read_text()
+    page = report.write(pictures, {}).read_text()
     assert "none</h1>" in page and '"iou":null,"cells":[]' in page
 
 
