@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from deeplab_lfov.console import quiet_stderr
 from deeplab_lfov.distributed.cluster import Cluster
-from deeplab_lfov.errors import UserError, printable
+from deeplab_lfov.errors import UserError, printable, shortened
 
 
 def connect(cluster: Cluster) -> tf.distribute.Strategy:
@@ -30,7 +30,7 @@ def connect(cluster: Cluster) -> tf.distribute.Strategy:
         with quiet_stderr():
             return tf.distribute.MultiWorkerMirroredStrategy()
     except (tf.errors.OpError, RuntimeError) as error:
-        reason = str(getattr(error, "message", error)).splitlines()[0]
+        reason = shortened(str(getattr(error, "message", error)), 200)
         raise UserError(
             f"worker {cluster}, cannot connect: {reason}; are all workers started, the addresses "
             "in TF_CONFIG right, and their ports free and open?"

@@ -31,7 +31,7 @@ class BoundaryF1:
         self.sums = np.zeros((len(self.class_names) + 1, 2))
         """Of each class, and of the pictures' means: the sum, and how many there are."""
 
-    def update(self, truth: np.ndarray, prediction: np.ndarray) -> None:
+    def add(self, truth: np.ndarray, prediction: np.ndarray) -> None:
         """Add labels uint8 [H, W] of a picture."""
         counted = truth != VOID
         scores = {
@@ -99,7 +99,7 @@ class TrimapMatrices:
         self.matrices = {width: ConfusionMatrix(class_names) for width in widths}
         self.num_pixels = 0
 
-    def update(self, truth: np.ndarray, prediction: np.ndarray) -> None:
+    def add(self, truth: np.ndarray, prediction: np.ndarray) -> None:
         """Add labels uint8 [H, W]; raises ValueError as `ConfusionMatrix.update` does."""
         self.num_pixels += np.count_nonzero(truth != VOID)
         distance = boundary_distance(truth)

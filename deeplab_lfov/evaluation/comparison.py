@@ -1,5 +1,6 @@
 """Comparison: two evaluations of one list, class by class and picture by picture."""
 
+import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +17,6 @@ RESAMPLES = 2000
 """How often the bootstrap draws as many pictures as there are, with replacement."""
 
 _SEED = 0
-_PLURAL = {"class": "classes", "picture": "pictures"}
 _DAMAGE = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 _SHOWN = 5  # pictures that changed most, each way
 
@@ -36,14 +36,10 @@ class Evaluated(NamedTuple):
 
 def evaluated(where: str, names: list[str], pictures: PerPicture) -> Evaluated:
     """Count the hits, the truth and the prediction of each picture."""
-    counts = np.zeros((len(names), 3, len(pictures.class_names)), np.int64)
-    for number, cells in enumerate(pictures.cells):
-        truth, prediction, pixels = cells.T
-        hit = truth == prediction
-        np.add.at(counts[number, 0], truth[hit], pixels[hit])
-        np.add.at(counts[number, 1], truth, pixels)
-        np.add.at(counts[number, 2], prediction, pixels)
-    return Evaluated(where, pictures.class_names, tuple(names), counts)
+    each = [pictures.matrix(number).counts for number in range(len(names))]
+    counts = [(cells.diagonal(), cells.sum(axis=1), cells.sum(axis=0)) for cells in each]
+    shape = len(names), 3, len(pictures.class_names)
+    return Evaluated(where, pictures.class_names, tuple(names), np.reshape(counts, shape))
 
 
 def read_evaluated(path: str | Path) -> Evaluated:
@@ -104,10 +100,8 @@ class Comparison:
 
     def _pictures(self) -> list[str]:
         change = np.nan_to_num(self.of_pictures)
-        better, worse = int((change > 0).sum()), int((change < 0).sum())
-        lines = [
-            f"{better} pictures better, {worse} worse, {len(change) - better - worse} the same"
-        ]
+        counts = [int((np.sign(change) == sign).sum()) for sign in (1, -1, 0)]
+        lines = ["{} pictures better, {} worse, {} the same".format(*counts)]
         order = np.argsort(-change, kind="stable")
         most = [n for n in order[:_SHOWN] if change[n] > 0]
         most += [n for n in order[::-1][:_SHOWN] if change[n] < 0]
@@ -144,15 +138,11 @@ def check_comparable(class_names: Sequence[str], names: Sequence[str], theirs: E
     """Raise UserError unless an evaluation has these classes and pictures, in this order."""
     pairs = {"class": (class_names, theirs.class_names), "picture": (names, theirs.names)}
     for what, (ours, others) in pairs.items():
-        if len(ours) != len(others):
-            raise UserError(
-                f"{theirs.where} is of {len(others)} {_PLURAL[what]} and this of {len(ours)}; "
-                "compare evaluations of one list and the same classes"
-            )
-        for number, (one, other) in enumerate(zip(ours, others, strict=True)):
+        for number, (one, other) in enumerate(itertools.zip_longest(ours, others)):
             if one != other:
+                one, other = (repr(name) if name else "missing" for name in (one, other))
                 raise UserError(
-                    f"{what} {number} is {other!r} in {theirs.where} and {one!r} here; compare "
+                    f"{what} {number} is {other} in {theirs.where} and {one} here; compare "
                     "evaluations of one list and the same classes"
                 )
 

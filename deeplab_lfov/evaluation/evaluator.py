@@ -38,11 +38,8 @@ class Evaluation:
 
     def add(self, sample: Sample, truth: np.ndarray, prediction: np.ndarray) -> None:
         """Add labels uint8 [H, W]; raises ValueError as `ConfusionMatrix.update` does."""
-        self.per_picture.add(truth, prediction)
-        if self.trimap:
-            self.trimap.update(truth, prediction)
-        if self.bf:
-            self.bf.update(truth, prediction)
+        for part in filter(None, (self.per_picture, self.trimap, self.bf)):
+            part.add(truth, prediction)
         if self.report:
             self.report.add(sample.name, sample.image, truth, prediction)
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -43,17 +43,22 @@ def measure(settings: MeasureSettings) -> None:
     if settings.json:
         writable_json(settings.json, "mean_iou")
     evaluation = Evaluation(predictor.classes, settings.trimap, settings.report, settings.bf)
-    before = _before(settings, predictor, reader)
+    names = [sample.name for sample in reader.samples]
+    other = _other(settings, predictor, names)
     begin(settings, reader, predictor)
     seconds = _label(predictor, reader, evaluation, masks)
     comparison = None
-    if before:
-        theirs = before()
-        comparison = Comparison(_evaluated(settings.restore_from, reader, evaluation), theirs)
-    print(f"\n{evaluation}\n\n{len(reader.samples)} pictures in {seconds:.1f} s")
+    if isinstance(other, Predictor):
+        evaluation_of_other = Evaluation(other.classes)
+        _label(other, reader, evaluation_of_other)
+        other = evaluated(settings.compare, names, evaluation_of_other.per_picture)
+    if other:
+        ours = evaluated(settings.restore_from, names, evaluation.per_picture)
+        comparison = Comparison(ours, other)
+    print(f"\n{evaluation}\n\n{len(names)} pictures in {seconds:.1f} s")
     if comparison:
         print(f"\n{comparison}")
-    _write(settings, predictor, evaluation, comparison, [s.name for s in reader.samples], seconds)
+    _write(settings, predictor, evaluation, comparison, names, seconds)
 
 
 def measure_all(settings: CheckpointsSettings) -> None:
@@ -102,10 +107,10 @@ def _label(
     return segment_all(predictor, reader.pictures(), len(reader.samples), finish)
 
 
-def _before(
-    settings: MeasureSettings, predictor: Predictor, reader: ImageReader
-) -> Callable[[], Evaluated] | None:
-    """Return what gives the evaluation to compare with: a file that is read now, or a checkpoint.
+def _other(
+    settings: MeasureSettings, predictor: Predictor, names: list[str]
+) -> Evaluated | Predictor | None:
+    """Return what to compare with: an evaluation from a file, or a network that is still to label.
 
     Raises UserError where it is neither, or of another list or other classes.
     """
@@ -113,21 +118,11 @@ def _before(
         return None
     if Path(settings.compare).suffix == ".json":
         theirs = read_evaluated(settings.compare)
-        check_comparable(predictor.class_names, [s.name for s in reader.samples], theirs)
-        return lambda: theirs
+        check_comparable(predictor.class_names, names, theirs)
+        return theirs
     other = make_predictor(dataclasses.replace(settings, restore_from=settings.compare))
     predictor.classes.check_same(other.classes, settings.restore_from, settings.compare)
-
-    def measure_other() -> Evaluated:
-        evaluation = Evaluation(other.classes)
-        _label(other, reader, evaluation)
-        return _evaluated(settings.compare, reader, evaluation)
-
-    return measure_other
-
-
-def _evaluated(where: str, reader: ImageReader, evaluation: Evaluation) -> Evaluated:
-    return evaluated(where, [sample.name for sample in reader.samples], evaluation.per_picture)
+    return other
 
 
 def _write(

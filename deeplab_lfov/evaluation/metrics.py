@@ -73,29 +73,28 @@ class ConfusionMatrix:
         """The mean of `iou` weighted by the classes' shares of the truth."""
         return float(_ratio(np.nansum(self.iou * self._truths), self.counts.sum()))
 
+    def numbers(self) -> dict[str, float]:
+        """Return the numbers over all classes by their names in words."""
+        return {
+            "mean IoU": self.mean_iou,
+            "pixel accuracy": self.pixel_accuracy,
+            "mean accuracy": self.mean_accuracy,
+            "frequency weighted IoU": self.frequency_weighted_iou,
+        }
+
     def as_dict(self) -> dict:
         """Return all numbers as fractions, `iou` by class name; None where one is 0/0."""
-        numbers = {
-            "mean_iou": self.mean_iou,
-            "pixel_accuracy": self.pixel_accuracy,
-            "mean_accuracy": self.mean_accuracy,
-            "frequency_weighted_iou": self.frequency_weighted_iou,
-        }
-        numbers = {name: none_if_nan(number) for name, number in numbers.items()}
-        return numbers | {
+        numbers = {name.lower().replace(" ", "_"): n for name, n in self.numbers().items()}
+        return {name: none_if_nan(number) for name, number in numbers.items()} | {
             "iou": dict(zip(self.class_names, map(none_if_nan, self.iou), strict=True))
         }
 
     def __str__(self) -> str:
         rows = class_table(["class", *self.class_names], ["IoU", *map(percent, self.iou)])
+        mean, *others = (f"{name:<25}{share:8.2%}" for name, share in self.numbers().items())
         absent = int(np.isnan(self.iou).sum())
         note = f"  ({absent} absent from truth and prediction left out)" if absent else ""
-        rows.append("")
-        rows.append(f"{'pixel accuracy':<25}{self.pixel_accuracy:8.2%}")
-        rows.append(f"{'mean accuracy':<25}{self.mean_accuracy:8.2%}")
-        rows.append(f"{'frequency weighted IoU':<25}{self.frequency_weighted_iou:8.2%}")
-        rows.append(f"{'mean IoU':<25}{self.mean_iou:8.2%}{note}")
-        return "\n".join(rows)
+        return "\n".join([*rows, "", *others, mean + note])
 
     @property
     def _hits(self) -> np.ndarray:

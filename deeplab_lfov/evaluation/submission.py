@@ -1,11 +1,11 @@
 """The archive that VOC's test server takes: masks as palette PNGs in the devkit's folders."""
 
-import contextlib
 import io
 import zipfile
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 from PIL import Image
@@ -30,7 +30,7 @@ FOLDER = "results/VOC2012/Segmentation/comp6_test_cls"
 
 
 class VocSubmission:
-    """A zip file that is written while it is entered, whole or not at all: `add` masks to it.
+    """A zip file that is written while `opened`, whole or not at all: `add` masks to it.
 
     Raises UserError where `path` cannot be written or holds anything but an earlier submission.
     """
@@ -45,12 +45,11 @@ class VocSubmission:
         target = self.path.resolve()
         clear_partials(target.parent, target.name)
 
-    def __enter__(self) -> "VocSubmission":
-        with contextlib.ExitStack() as stack:
-            partial = stack.enter_context(whole_file(self.path))
-            self._archive = stack.enter_context(zipfile.ZipFile(partial, "w"))
-            self._opened = stack.pop_all()
-        return self
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """Open the file, and put it in its place when the block ends well."""
+        with whole_file(self.path) as partial, zipfile.ZipFile(partial, "w") as self._archive:
+            yield
 
     def add(self, name: str, labels: np.ndarray) -> None:
         """Add the mask of the VOC id `name`, labels uint8 [H, W]."""
@@ -62,25 +61,15 @@ class VocSubmission:
         entry.external_attr = 0o644 << 16
         self._archive.writestr(entry, png.getvalue())
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._opened.__exit__(kind, error, traceback)
-
 
 def check_ids(ids: Iterable[str]) -> None:
     """Raise UserError for an id that comes twice, as it names one file of the archive."""
-    seen: set[str] = set()
-    for name in ids:
-        if name in seen:
-            raise UserError(
-                f"two pictures of the list have the id {name}, and the test server takes one mask "
-                "of each; leave one out"
-            )
-        seen.add(name)
+    name, times = Counter(ids).most_common(1)[0]
+    if times > 1:
+        raise UserError(
+            f"two pictures of the list have the id {name}, and the test server takes one mask of "
+            "each; leave one out"
+        )
 
 
 def _is_submission(path: Path) -> bool:
@@ -114,6 +103,6 @@ def submit(settings: SubmissionSettings) -> None:
             write_mask(mask, labels)
 
     pictures = ((sample, read_image(sample.image), None) for sample in samples)
-    with submission:
+    with submission.opened():
         seconds = segment_all(predictor, pictures, len(samples), finish)
     print(f"{len(samples)} masks in {settings.voc_submission} in {seconds:.1f} s")

@@ -89,10 +89,10 @@ def test_it_is_what_all_pairs_of_pixels_give(seed):
 def test_the_mean_is_over_the_classes_of_each_picture_and_then_over_pictures():
     bf = BoundaryF1(("sky", "road", "car"))
     halves = left(100).astype(np.uint8)
-    bf.update(halves, halves)  # sky and road: 1 and 1
-    bf.update(halves, np.zeros_like(halves))  # 0 and 0
-    bf.update(np.full_like(halves, 255), halves)  # counts nowhere
-    bf.update(np.zeros_like(halves), np.zeros_like(halves))  # sky alone: 1
+    bf.add(halves, halves)  # sky and road: 1 and 1
+    bf.add(halves, np.zeros_like(halves))  # 0 and 0
+    bf.add(np.full_like(halves, 255), halves)  # counts nowhere
+    bf.add(np.zeros_like(halves), np.zeros_like(halves))  # sky alone: 1
     assert bf.mean == pytest.approx((1 + 0 + 1) / 3)
     assert bf.as_dict() == {
         "sky": pytest.approx(2 / 3),
@@ -121,7 +121,7 @@ def test_only_pixels_near_a_boundary_count():
     truth = np.array([[0, 0, 0, 0, 1, 1, 1, 1]], np.uint8)
     prediction = np.array([[1, 0, 0, 0, 0, 1, 1, 1]], np.uint8)
     trimap = TrimapMatrices(("a", "b"), [1, 2, 9])
-    trimap.update(truth, prediction)
+    trimap.add(truth, prediction)
     assert [m.counts.tolist() for m in trimap.matrices.values()] == [
         [[1, 0], [1, 0]],
         [[2, 0], [1, 1]],
@@ -135,12 +135,12 @@ def test_only_pixels_near_a_boundary_count():
 def test_void_is_a_label_with_boundaries_and_never_counts():
     truth = np.array([[0, 0, 0, 255, 255, 0]], np.uint8)
     trimap = TrimapMatrices(("a", "b"), [1])
-    trimap.update(truth, np.zeros_like(truth))
+    trimap.add(truth, np.zeros_like(truth))
     assert trimap.matrices[1].counts.tolist() == [[2, 0], [0, 0]]
     assert trimap.shares == {1: 0.5}
 
 
 def test_pictures_without_a_boundary_add_nothing():
     trimap = TrimapMatrices(("a", "b"), [1, 1000])
-    trimap.update(np.zeros((5, 5), np.uint8), np.zeros((5, 5), np.uint8))
+    trimap.add(np.zeros((5, 5), np.uint8), np.zeros((5, 5), np.uint8))
     assert trimap.as_dict() == {"1": None, "1000": None} and trimap.shares[1000] == 0

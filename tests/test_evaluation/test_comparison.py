@@ -70,7 +70,7 @@ def test_a_list_of_void_alone_has_no_numbers():
     [
         ({"names": ("one", "2")}, "picture 1 is '2' in where and 'two' here"),
         ({"classes": ("road", "sea")}, "class 1 is 'sea'"),
-        ({"classes": ("road", "sky", "sea")}, "is of 3 classes and this of 2"),
+        ({"classes": ("road", "sky", "sea")}, "class 2 is 'sea' in where and missing here"),
     ],
 )
 def test_what_cannot_be_compared(others, words):
@@ -95,7 +95,7 @@ def test_what_was_written_is_read(tmp_path):
 
 @pytest.mark.parametrize(
     "content",
-    ["{", "[]", "3", '{"mean_iou": 1}', "[" * 100_000]
+    ["{", "[]", "3", '{"mean_iou": 1}']
     + [json.dumps(written(each)) for each in (None, [3], [{"name": "a"}])]
     + [
         json.dumps(written([{"name": "a", "confusion": cells}]))

@@ -45,9 +45,8 @@ class Written:
             truth = np.zeros((10, 10), np.uint8)
             prediction = (np.arange(100) < wrong).reshape(10, 10).astype(np.uint8)
             truth[9, 9] = 255
-            pictures.add(truth, prediction)
-            for each in filter(None, (trimap, bf)):
-                each.update(truth, prediction)
+            for each in filter(None, (pictures, trimap, bf)):
+                each.add(truth, prediction)
             report.add(f"p{number} <i>\u2028</script>", image, truth, prediction)
         path = report.write(pictures, {"list": "a<b"}, trimap, bf)
         self.page = path.read_text()

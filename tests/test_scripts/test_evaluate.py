@@ -193,7 +193,7 @@ def test_two_evaluations_are_compared(evaluate, checkpoint, tmp_path):
             change = 0
         assert found["compared"]["difference"] == pytest.approx(change)
     result = evaluate("--compare", tmp_path / "before.json", "--num_steps", 1)
-    assert result.status == 2 and "is of 3 pictures and this of 1" in result.err
+    assert result.status == 2 and "picture 1 is " in result.err and " missing here" in result.err
     assert "data " not in result.out  # before anything was measured
     assert evaluate("--compare", tmp_path / "none.json").status == 2
 
