@@ -38,10 +38,11 @@ class Evaluation:
 
     def add(self, sample: Sample, truth: np.ndarray, prediction: np.ndarray) -> None:
         """Add labels uint8 [H, W]; raises ValueError as `ConfusionMatrix.update` does."""
-        for part in filter(None, (self.per_picture, self.trimap, self.bf)):
+        self.per_picture.add(sample.name, truth, prediction)
+        for part in filter(None, (self.trimap, self.bf)):
             part.add(truth, prediction)
         if self.report:
-            self.report.add(sample.name, sample.image, truth, prediction)
+            self.report.add(sample.image, truth, prediction)
 
     def write_report(self, facts: dict[str, str]) -> Path:
         """Write the page of the report, and return its path; raises UserError as `Report` does."""

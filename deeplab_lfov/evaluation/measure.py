@@ -11,14 +11,9 @@ import numpy as np
 from deeplab_lfov.data.image_files import write_mask
 from deeplab_lfov.data.image_reader import ImageReader
 from deeplab_lfov.errors import UserError
-from deeplab_lfov.evaluation.comparison import (
-    Comparison,
-    Evaluated,
-    check_comparable,
-    evaluated,
-    read_evaluated,
-)
+from deeplab_lfov.evaluation.comparison import Comparison, check_comparable, read_evaluated
 from deeplab_lfov.evaluation.evaluator import Evaluation
+from deeplab_lfov.evaluation.metrics import PerPicture
 from deeplab_lfov.evaluation.settings import CheckpointsSettings, MeasureSettings
 from deeplab_lfov.evaluation.setup import (
     Picture,
@@ -43,22 +38,20 @@ def measure(settings: MeasureSettings) -> None:
     if settings.json:
         writable_json(settings.json, "mean_iou")
     evaluation = Evaluation(predictor.classes, settings.trimap, settings.report, settings.bf)
-    names = [sample.name for sample in reader.samples]
-    other = _other(settings, predictor, names)
+    other = _other(settings, predictor, [sample.name for sample in reader.samples])
     begin(settings, reader, predictor)
     seconds = _label(predictor, reader, evaluation, masks)
     comparison = None
     if isinstance(other, Predictor):
         evaluation_of_other = Evaluation(other.classes)
         _label(other, reader, evaluation_of_other)
-        other = evaluated(settings.compare, names, evaluation_of_other.per_picture)
+        other = evaluation_of_other.per_picture
     if other:
-        ours = evaluated(settings.restore_from, names, evaluation.per_picture)
-        comparison = Comparison(ours, other)
-    print(f"\n{evaluation}\n\n{len(names)} pictures in {seconds:.1f} s")
+        comparison = Comparison(evaluation.per_picture, other, settings.compare)
+    print(f"\n{evaluation}\n\n{len(reader.samples)} pictures in {seconds:.1f} s")
     if comparison:
         print(f"\n{comparison}")
-    _write(settings, predictor, evaluation, comparison, names, seconds)
+    _write(settings, predictor, evaluation, comparison, seconds)
 
 
 def measure_all(settings: CheckpointsSettings) -> None:
@@ -109,7 +102,7 @@ def _label(
 
 def _other(
     settings: MeasureSettings, predictor: Predictor, names: list[str]
-) -> Evaluated | Predictor | None:
+) -> PerPicture | Predictor | None:
     """Return what to compare with: an evaluation from a file, or a network that is still to label.
 
     Raises UserError where it is neither, or of another list or other classes.
@@ -118,7 +111,7 @@ def _other(
         return None
     if Path(settings.compare).suffix == ".json":
         theirs = read_evaluated(settings.compare)
-        check_comparable(predictor.class_names, names, theirs)
+        check_comparable(predictor.class_names, names, theirs, settings.compare)
         return theirs
     other = make_predictor(dataclasses.replace(settings, restore_from=settings.compare))
     predictor.classes.check_same(other.classes, settings.restore_from, settings.compare)
@@ -130,30 +123,30 @@ def _write(
     predictor: Predictor,
     evaluation: Evaluation,
     comparison: Comparison | None,
-    names: list[str],
     seconds: float,
 ) -> None:
     """Write the report and the numbers, where they were asked for."""
+    number = len(evaluation.per_picture.names)
     date, place = datetime.now().isoformat(" ", "seconds"), str(locate(settings.restore_from))
     if settings.report:
         facts = {
             "checkpoint": place,
             "network": str(predictor.model),
-            "pictures": f"{len(names)} of {settings.data_list} in {settings.data_dir}",
+            "pictures": f"{number} of {settings.data_list} in {settings.data_dir}",
             "test time": str(predictor) or "one view of each picture",
             "written": f"{date}, after {seconds:.0f} s",
         }
         print(f"report   {evaluation.write_report(facts)}")
     if settings.json:
         numbers = evaluation.as_dict() | {
-            "num_images": len(names),
+            "num_images": number,
             "seconds": seconds,
             "checkpoint": place,
             "data_list": settings.data_list,
             "date": date,
             "views": str(predictor),
             "precision": settings.precision,
-            "pictures": evaluation.per_picture.as_list(names),
+            "pictures": evaluation.per_picture.as_list(),
         }
         numbers |= {"compared": comparison.as_dict()} if comparison else {}
         with whole_file(settings.json) as partial:

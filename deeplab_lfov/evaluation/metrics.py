@@ -1,6 +1,6 @@
 """The VOC metric: one confusion matrix over a whole list (VOC devkit, VOCevalseg.m)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -36,7 +36,7 @@ class ConfusionMatrix:
     @property
     def iou(self) -> np.ndarray:
         """The IoU of each class, float64 [C]: hits / (hits + false positives + false negatives)."""
-        return _ratio(self._hits, self._truths + self._predictions - self._hits)
+        return iou(self.sums())
 
     @property
     def mean_iou(self) -> float:
@@ -46,22 +46,24 @@ class ConfusionMatrix:
     @property
     def precision(self) -> np.ndarray:
         """The share of each class's predictions that is right, float64 [C]."""
-        return _ratio(self._hits, self._predictions)
+        hits, _, predictions = self.sums()
+        return _ratio(hits, predictions)
 
     @property
     def recall(self) -> np.ndarray:
         """The share of each class in the truth that is found, float64 [C]."""
-        return _ratio(self._hits, self._truths)
+        hits, truths, _ = self.sums()
+        return _ratio(hits, truths)
 
     @property
     def shares(self) -> np.ndarray:
         """The share of each class in the truth's pixels, float64 [C]."""
-        return _ratio(self._truths, self._truths.sum())
+        return _ratio(self.sums()[1], self.counts.sum())
 
     @property
     def pixel_accuracy(self) -> float:
         """The share of pixels labelled right."""
-        return float(_ratio(self._hits.sum(), self.counts.sum()))
+        return float(_ratio(self.counts.trace(), self.counts.sum()))
 
     @property
     def mean_accuracy(self) -> float:
@@ -71,7 +73,7 @@ class ConfusionMatrix:
     @property
     def frequency_weighted_iou(self) -> float:
         """The mean of `iou` weighted by the classes' shares of the truth."""
-        return float(_ratio(np.nansum(self.iou * self._truths), self.counts.sum()))
+        return float(_ratio(np.nansum(self.iou * self.sums()[1]), self.counts.sum()))
 
     def numbers(self) -> dict[str, float]:
         """Return the numbers over all classes by their names in words."""
@@ -96,17 +98,16 @@ class ConfusionMatrix:
         note = f"  ({absent} absent from truth and prediction left out)" if absent else ""
         return "\n".join([*rows, "", *others, mean + note])
 
-    @property
-    def _hits(self) -> np.ndarray:
-        return self.counts.diagonal()
+    def sums(self) -> np.ndarray:
+        """Return the pixels of each class that are hits, in the truth, and predicted, [3, C]."""
+        counts = self.counts
+        return np.stack([counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0)])
 
-    @property
-    def _truths(self) -> np.ndarray:
-        return self.counts.sum(axis=1)
 
-    @property
-    def _predictions(self) -> np.ndarray:
-        return self.counts.sum(axis=0)
+def iou(sums: np.ndarray) -> np.ndarray:
+    """Compute the IoU of each class from sums [..., 3, C]: float64 [..., C], nan for 0/0."""
+    hits, truths, predictions = np.moveaxis(sums, -2, 0)
+    return _ratio(hits, truths + predictions - hits)
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
@@ -132,36 +133,39 @@ def percent(share: float) -> str:
 class PerPicture:
     """Collects with `add` what became of each picture, in the list's order, and of all in `whole`.
 
-    `cells` has for each picture what is not 0 of its confusion matrix, as int64 [n, 3] of (truth,
-    prediction, pixels).
+    `names` are the pictures', and `cells` has for each what is not 0 of its confusion matrix, as
+    int64 [n, 3] of (truth, prediction, pixels).
     """
 
     def __init__(self, class_names: Sequence[str]):
         self.class_names, self.whole = tuple(class_names), ConfusionMatrix(class_names)
+        self.names: list[str] = []
         self.cells: list[np.ndarray] = []
 
-    def add(self, truth: np.ndarray, prediction: np.ndarray) -> None:
+    def add(self, name: str, truth: np.ndarray, prediction: np.ndarray) -> None:
         """Add labels of one shape; raises ValueError as `ConfusionMatrix.update` does."""
         matrix = ConfusionMatrix(self.class_names)
         matrix.update(truth, prediction)
         self.whole.counts += matrix.counts
         places = np.argwhere(matrix.counts)
+        self.names.append(name)
         self.cells.append(np.column_stack([places, matrix.counts[tuple(places.T)]]))
 
-    def matrix(self, number: int) -> ConfusionMatrix:
-        """Return the confusion matrix of a picture."""
-        matrix = ConfusionMatrix(self.class_names)
-        truth, prediction, pixels = self.cells[number].T
-        matrix.counts[truth, prediction] = pixels
-        return matrix
+    def matrices(self) -> Iterator[ConfusionMatrix]:
+        """Yield the confusion matrix of each picture."""
+        for cells in self.cells:
+            matrix = ConfusionMatrix(self.class_names)
+            truth, prediction, pixels = cells.T
+            matrix.counts[truth, prediction] = pixels
+            yield matrix
 
     def mean_ious(self) -> list[float]:
         """Return the mean IoU of each picture; nan of one that is all void."""
-        return [self.matrix(number).mean_iou for number in range(len(self.cells))]
+        return [matrix.mean_iou for matrix in self.matrices()]
 
-    def as_list(self, names: Sequence[str]) -> list[dict]:
+    def as_list(self) -> list[dict]:
         """Return for each picture, by its name, its mean IoU (None without any) and its cells."""
         return [
             {"name": name, "mean_iou": none_if_nan(iou), "confusion": cells.tolist()}
-            for name, iou, cells in zip(names, self.mean_ious(), self.cells, strict=True)
+            for name, iou, cells in zip(self.names, self.mean_ious(), self.cells, strict=True)
         ]

@@ -110,10 +110,10 @@ class Record:
         """
         pictures, best = PerPicture(self.classes.names), self.history.best()
         matrix, each = pictures.whole, self.val_reader.pictures()
-        for _, image, labels in progress(
+        for sample, image, labels in progress(
             each, len(self.val_reader.samples), "validated", keep=False
         ):
-            pictures.add(labels, self._predictor(image))
+            pictures.add(sample.name, labels, self._predictor(image))
             if is_stopped():
                 return None
         self._save_val_figure(step, pictures)

@@ -72,10 +72,13 @@ def test_names_from_a_file_do_not_reach_the_terminal():
 
 def test_each_picture_has_its_own_matrix():
     pictures = PerPicture(["a", "b", "c"])
-    pictures.add(np.array([[0, 0, 2, 255]], np.uint8), np.array([[0, 1, 2, 0]], np.uint8))
-    pictures.add(np.full((2, 2), 255, np.uint8), np.zeros((2, 2), np.uint8))
+    pictures.add("x", np.array([[0, 0, 2, 255]], np.uint8), np.array([[0, 1, 2, 0]], np.uint8))
+    pictures.add("y", np.full((2, 2), 255, np.uint8), np.zeros((2, 2), np.uint8))
     assert pictures.cells[0].tolist() == [[0, 0, 1], [0, 1, 1], [2, 2, 1]]
-    assert pictures.matrix(0).counts.tolist() == [[1, 1, 0], [0, 0, 0], [0, 0, 1]]
+    first, second = pictures.matrices()
+    assert (
+        first.counts.tolist() == [[1, 1, 0], [0, 0, 0], [0, 0, 1]] == pictures.whole.counts.tolist()
+    )
     assert pictures.mean_ious() == pytest.approx([(1 / 2 + 0 + 1) / 3, np.nan], nan_ok=True)
-    assert pictures.cells[1].shape == (0, 3) and not pictures.matrix(1).counts.any()
-    assert pictures.whole.counts.tolist() == pictures.matrix(0).counts.tolist()
+    assert pictures.cells[1].shape == (0, 3) and not second.counts.any()
+    assert [each["name"] for each in pictures.as_list()] == ["x", "y"]

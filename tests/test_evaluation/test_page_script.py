@@ -29,8 +29,8 @@ def browse(tmp_path):
         truth = np.zeros((10, 10), np.uint8)
         truth[9] = 2
         prediction = np.where(np.arange(100).reshape(10, 10) < wrong, 1, truth)
-        pictures.add(truth, prediction.astype(np.uint8))
-        report.add(name, tmp_path / "picture.png", truth, prediction.astype(np.uint8))
+        pictures.add(name, truth, prediction.astype(np.uint8))
+        report.add(tmp_path / "picture.png", truth, prediction.astype(np.uint8))
     page = report.write(pictures, {})
 
     def call(script, place=""):

@@ -45,9 +45,10 @@ class Written:
             truth = np.zeros((10, 10), np.uint8)
             prediction = (np.arange(100) < wrong).reshape(10, 10).astype(np.uint8)
             truth[9, 9] = 255
-            for each in filter(None, (pictures, trimap, bf)):
+            pictures.add(f"p{number} <i>\u2028</script>", truth, prediction)
+            for each in filter(None, (trimap, bf)):
                 each.add(truth, prediction)
-            report.add(f"p{number} <i>\u2028</script>", image, truth, prediction)
+            report.add(image, truth, prediction)
         path = report.write(pictures, {"list": "a<b"}, trimap, bf)
         self.page = path.read_text()
         self.data = json.loads(re.search(r'id="data">(.*?)</script>', self.page).group(1))
@@ -135,8 +136,8 @@ def test_every_picture_is_there_with_what_became_of_it(write):
 def test_large_pictures_have_small_copies(tmp_path):
     Image.new("RGB", (1200, 30)).save(tmp_path / "a.jpg")
     report, labels = Report(tmp_path / "r", Classes(NAMES)), np.zeros((30, 1200), np.uint8)
-    report.add("a", tmp_path / "a.jpg", labels, labels)
-    assert report.seen[0].size == (13, 512)
+    report.add(tmp_path / "a.jpg", labels, labels)
+    assert report.copies == [("000001", (13, 512))]
     with Image.open(tmp_path / "r/pictures-1/000001.jpg") as picture:
         assert picture.size == (512, 13)
 
@@ -145,8 +146,8 @@ def test_a_picture_of_void_alone_has_no_iou(tmp_path):
     Image.new("RGB", (4, 4)).save(tmp_path / "v.png")
     report, pictures = Report(tmp_path, Classes(NAMES)), PerPicture(NAMES)
     labels = np.full((4, 4), 255, np.uint8), np.zeros((4, 4), np.uint8)
-    report.add("v", tmp_path / "v.png", *labels)
-    pictures.add(*labels)
+    report.add(tmp_path / "v.png", *labels)
+    pictures.add("v", *labels)
     page = report.write(pictures, {}).read_text()
     assert "none</h1>" in page and '"iou":null,"cells":[]' in page
 

@@ -1,27 +1,18 @@
 """Report: what evaluate.py --report writes, index.html and the pictures beside it."""
 
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from deeplab_lfov.classes import Classes
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.evaluation.boundaries import BoundaryF1, TrimapMatrices
-from deeplab_lfov.evaluation.metrics import PerPicture
+from deeplab_lfov.evaluation.metrics import PerPicture, none_if_nan
 from deeplab_lfov.evaluation.report.page import page
 from deeplab_lfov.evaluation.report.picture_files import PictureFiles, small
 from deeplab_lfov.files import whole_file, writable_folder
 
 GENERATOR = b'<meta name="generator" content="deeplab_lfov">'
-
-
-class Seen(NamedTuple):
-    """A picture: its name, (height, width) of its small copy, and the common name of its files."""
-
-    name: str
-    size: tuple[int, int]
-    file: str
 
 
 class Report:
@@ -37,16 +28,17 @@ class Report:
         if self.path.exists() and not _is_report(self.path):
             raise UserError(f"{self.path} exists and is no earlier report; choose another folder")
         self._files = PictureFiles(self.path.parent, classes.table)
-        self.seen: list[Seen] = []
+        self.copies: list[tuple[str, tuple[int, int]]] = []
+        """Of each picture, the common name of its files and their (height, width)."""
 
-    def add(self, name: str, path: Path, truth: np.ndarray, prediction: np.ndarray) -> None:
+    def add(self, path: Path, truth: np.ndarray, prediction: np.ndarray) -> None:
         """Write small copies of a picture and its labels uint8 [H, W].
 
         Raises UserError when they cannot be written or the picture has gone.
         """
         labels = small(truth), small(prediction)
-        file = self._files.write(len(self.seen), path, *labels)
-        self.seen.append(Seen(name, labels[0].shape, file))
+        file = self._files.write(len(self.copies), path, *labels)
+        self.copies.append((file, labels[0].shape))
 
     def write(
         self,
@@ -68,11 +60,17 @@ class Report:
         return self.path
 
     def _pictures(self, pictures: PerPicture) -> list[dict[str, object]]:
-        each = zip(self.seen, pictures.mean_ious(), pictures.cells, strict=True)
+        ious = [none_if_nan(iou) for iou in pictures.mean_ious()]
+        each = zip(pictures.names, self.copies, ious, pictures.cells, strict=True)
         return [
-            seen._asdict()
-            | {"iou": None if np.isnan(iou) else round(iou, 5), "cells": cells.ravel().tolist()}
-            for seen, iou, cells in each
+            {
+                "name": name,
+                "file": file,
+                "size": size,
+                "iou": iou and round(iou, 5),
+                "cells": cells.ravel().tolist(),
+            }
+            for name, (file, size), iou, cells in each
         ]
 
 
