@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from deeplab_lfov.cli.command import run
 from deeplab_lfov.cli.train_flags import parser
-from deeplab_lfov.distributed.cluster import Cluster, find_cluster
+from deeplab_lfov.distributed.cluster import Cluster, checksum, find_cluster
 from deeplab_lfov.errors import few, printable
 from deeplab_lfov.network.layers import HEAD
 from deeplab_lfov.startup import start_tensorflow
@@ -46,7 +46,6 @@ def _train(settings: TrainSettings, start: Start, cluster: Cluster) -> None:
     # These load TensorFlow, which --help need not wait for.
     from deeplab_lfov.distributed.devices import compute_deterministically
     from deeplab_lfov.distributed.replicas import Replicas
-    from deeplab_lfov.distributed.workers import checksum
     from deeplab_lfov.training import assembly, data_set
     from deeplab_lfov.training.folders import output_folders
     from deeplab_lfov.training.record import NoRecord, make_record

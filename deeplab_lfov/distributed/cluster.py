@@ -1,10 +1,16 @@
-"""The machines of a run: TF_CONFIG, or Slurm's variables through TensorFlow's resolver."""
+"""The machines of a run: TF_CONFIG, or Slurm's variables through TensorFlow's resolver.
+
+They find out here whether they were started alike.
+"""
 
 import json
 import os
 import re
-from collections.abc import MutableMapping
+import zlib
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import NamedTuple
+
+import numpy as np
 
 from deeplab_lfov.errors import UserError
 
@@ -90,3 +96,32 @@ def _from_slurm(environment: MutableMapping[str, str], tasks: int) -> str:
         raise UserError(f"Slurm's variables do not describe the job step: {error}") from error
     task = {"type": resolver.task_type, "index": resolver.task_id}
     return json.dumps({"cluster": jobs, "task": task})
+
+
+def check_alike(
+    cluster: Cluster, facts: Mapping[str, object], add_up: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    """Raise UserError, in every worker, for the first that has other facts than the chief.
+
+    facts: by name, each what JSON holds; add_up: sums the workers' arrays.
+    """
+    sums = np.zeros((len(cluster.workers), len(facts)), np.int64)
+    texts = [json.dumps(fact, sort_keys=True) for fact in facts.values()]
+    sums[cluster.index] = [zlib.crc32(text.encode()) for text in texts]
+    sums = add_up(sums)
+    for worker, differs in zip(cluster.workers, sums != sums[0], strict=True):
+        if differs.any():
+            names = " and ".join(np.array(list(facts))[differs])
+            raise UserError(
+                f"worker {worker} has other {names} than the chief; start all with the same line, "
+                "and give them the same files"
+            )
+
+
+def checksum(tensors: Mapping[str, np.ndarray]) -> int:
+    """Return a checksum of 32 bits of the numbers in tensors by name."""
+    value = 0
+    for name in sorted(tensors):
+        if tensors[name].dtype != object:
+            value = zlib.crc32(np.ascontiguousarray(tensors[name]), value)
+    return value

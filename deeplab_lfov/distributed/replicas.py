@@ -4,16 +4,18 @@ n replicas compute what one would: replica r takes the rows r * batch // n ... (
 of every global batch, each row draws by its own number, and every sum is taken over all replicas.
 """
 
+import signal
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 import tensorflow as tf
 
-from deeplab_lfov.distributed.cluster import Cluster
+from deeplab_lfov.console import quiet_stderr
+from deeplab_lfov.distributed.cluster import Cluster, check_alike
 from deeplab_lfov.distributed.devices import lacks_memory, make_visible
-from deeplab_lfov.distributed.workers import check_alike, connect
-from deeplab_lfov.errors import UserError, WorkerGoneError
+from deeplab_lfov.errors import UserError, WorkerGoneError, printable, shortened
 
 _GONE = (
     *(tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineExceededError),
@@ -44,7 +46,7 @@ class Replicas:
         where this one cannot join.
         """
         if self.num_workers > 1:
-            self.strategy = connect(self.cluster)
+            self.strategy = _connect(self.cluster)
             check_alike(self.cluster, facts, self.sum)
         elif len(self.devices) > 1:
             self.strategy = tf.distribute.MirroredStrategy(self.devices)
@@ -159,6 +161,32 @@ class Replicas:
 
     def _first(self, values: tf.distribute.DistributedValues) -> tf.Tensor:
         return self.strategy.experimental_local_results(values)[0]
+
+
+def _connect(cluster: Cluster) -> tf.distribute.Strategy:
+    """Wait for the other workers, and return the strategy that joins all.
+
+    TensorFlow lets no line of Python run meanwhile, so SIGINT is to end the process as SIGTERM
+    does; TensorFlow catches that one when it has connected, which is undone. Raises UserError where
+    the workers cannot connect.
+    """
+    words = f"worker   {cluster}; waiting for the others, which Ctrl-C ends"
+    print(printable(words), file=sys.stderr, flush=True)
+    interrupt = signal.getsignal(signal.SIGINT)
+    if interrupt != signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        with quiet_stderr():
+            return tf.distribute.MultiWorkerMirroredStrategy()
+    except (tf.errors.OpError, RuntimeError) as error:
+        reason = shortened(str(getattr(error, "message", error)), 200)
+        raise UserError(
+            f"worker {cluster}, cannot connect: {reason}; are all workers started, the addresses "
+            "in TF_CONFIG right, and their ports free and open?"
+        ) from error
+    finally:
+        signal.signal(signal.SIGINT, interrupt)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def total(tensors: list[tf.Tensor]) -> list[tf.Tensor]:

@@ -21,9 +21,9 @@ TOLERANCE = 0.0075
 class BoundaryF1:
     """The F1 of boundaries of each class in each picture whose truth has the class.
 
-    A picture's BF is the mean over its classes, and `mean` that over the pictures. A boundary is
-    the pixels of a class with one of the 4 neighbours in another class; void has none, and counts
-    on neither side.
+    A picture's BF is the mean over its classes, and the last of `means` that over the pictures. A
+    boundary is the pixels of a class with one of the 4 neighbours in another class; void has none,
+    and counts on neither side.
     """
 
     def __init__(self, class_names: Sequence[str]):
@@ -44,27 +44,22 @@ class BoundaryF1:
             self.sums[-1] += np.mean(list(scores.values())), 1
 
     @property
-    def mean(self) -> float:
-        """The mean over the pictures; nan without any."""
-        return self._means()[-1]
+    def means(self) -> list[float]:
+        """The mean of each class over the pictures that have it, and the last: over all pictures.
 
-    @property
-    def of_classes(self) -> list[float]:
-        """The mean of each class over the pictures that have it; nan without any."""
-        return self._means()[:-1]
+        They are nan without any.
+        """
+        return [float(total / count) if count else math.nan for total, count in self.sums]
 
     def as_dict(self) -> dict[str, float | None]:
         """Return the mean and those of the classes as fractions; None for classes without any."""
-        means = map(none_if_nan, self._means())
+        means = map(none_if_nan, self.means)
         return dict(zip((*self.class_names, "mean"), means, strict=True))
 
     def __str__(self) -> str:
         names = "class", *self.class_names, "mean over pictures"
-        head, *rows = class_table(names, ["BF", *map(percent, self._means())])
+        head, *rows = class_table(names, ["BF", *map(percent, self.means)])
         return "\n".join([f"{head}  boundaries within {TOLERANCE:.2%} of the diagonal", *rows])
-
-    def _means(self) -> list[float]:
-        return [float(total / count) if count else math.nan for total, count in self.sums]
 
 
 def boundary_f1(truth: np.ndarray, prediction: np.ndarray, counted: np.ndarray) -> float:

@@ -3,7 +3,7 @@
 import io
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -62,16 +62,6 @@ class VocSubmission:
         self._archive.writestr(entry, png.getvalue())
 
 
-def check_ids(ids: Iterable[str]) -> None:
-    """Raise UserError for an id that comes twice, as it names one file of the archive."""
-    name, times = Counter(ids).most_common(1)[0]
-    if times > 1:
-        raise UserError(
-            f"two pictures of the list have the id {name}, and the test server takes one mask of "
-            "each; leave one out"
-        )
-
-
 def _is_submission(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
@@ -90,7 +80,12 @@ def submit(settings: SubmissionSettings) -> None:
             f"{predictor.model.num_classes}"
         )
     samples = read_list(settings.data_dir, settings.data_list, masks=False)[: settings.num_steps]
-    check_ids(sample.name for sample in samples)
+    name, times = Counter(sample.name for sample in samples).most_common(1)[0]
+    if times > 1:
+        raise UserError(
+            f"two pictures of the list have the id {name}, and the test server takes one mask of "
+            "each; leave one out"
+        )
     check_sizes_of(settings, predictor, samples)
     masks = iter(mask_paths(settings.save_dir, samples))
     submission = VocSubmission(settings.voc_submission)

@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 from deeplab_lfov.cli.command import run
-from deeplab_lfov.distributed.cluster import Cluster
-from deeplab_lfov.distributed.workers import check_alike, checksum
+from deeplab_lfov.distributed.cluster import Cluster, check_alike, checksum
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.weights.formats import read_tensors
 from deeplab_lfov.weights.tf_checkpoint import checkpoints_in

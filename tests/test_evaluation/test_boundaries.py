@@ -93,7 +93,7 @@ def test_the_mean_is_over_the_classes_of_each_picture_and_then_over_pictures():
     bf.add(halves, np.zeros_like(halves))  # 0 and 0
     bf.add(np.full_like(halves, 255), halves)  # counts nowhere
     bf.add(np.zeros_like(halves), np.zeros_like(halves))  # sky alone: 1
-    assert bf.mean == pytest.approx((1 + 0 + 1) / 3)
+    assert bf.means[-1] == pytest.approx((1 + 0 + 1) / 3)
     assert bf.as_dict() == {
         "sky": pytest.approx(2 / 3),
         "road": 0.5,

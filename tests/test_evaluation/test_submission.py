@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from deeplab_lfov import UserError
-from deeplab_lfov.evaluation.submission import VocSubmission, check_ids
+from deeplab_lfov.evaluation.submission import VocSubmission
 
 
 def write(path, labels):
@@ -61,12 +61,6 @@ def test_what_a_killed_run_left_is_removed(tmp_path):
     foreign.touch()
     write(tmp_path / "out.zip", np.zeros((3, 3), np.uint8))
     assert sorted(tmp_path.iterdir()) == [foreign, tmp_path / "out.zip"]
-
-
-def test_an_id_that_comes_twice_is_named():
-    check_ids(["a", "b"])
-    with pytest.raises(UserError, match="the id a, "):
-        check_ids(["a", "b", "a"])
 
 
 def test_foreign_files_and_unwritable_places_are_refused(tmp_path):

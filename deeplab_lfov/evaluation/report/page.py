@@ -65,7 +65,7 @@ def _named_chip(label: int, classes: Classes) -> str:
 
 
 def _numbers(matrix: ConfusionMatrix, bf: BoundaryF1 | None) -> str:
-    (_, *numbers), of_boundaries = matrix.numbers().items(), [("BF", bf.mean)] if bf else []
+    (_, *numbers), of_boundaries = matrix.numbers().items(), [("BF", bf.means[-1])] if bf else []
     return "".join(
         f"<div><dt>{name}</dt><dd>{_percent(number)}</dd></div>"
         for name, number in (*numbers, *of_boundaries)
@@ -74,7 +74,7 @@ def _numbers(matrix: ConfusionMatrix, bf: BoundaryF1 | None) -> str:
 
 def _class_table(matrix: ConfusionMatrix, classes: Classes, bf: BoundaryF1 | None) -> str:
     columns = {"IoU": matrix.iou, "precision": matrix.precision, "recall": matrix.recall}
-    columns |= {"share": matrix.shares} | ({"BF": bf.of_classes} if bf else {})
+    columns |= {"share": matrix.shares} | ({"BF": bf.means[:-1]} if bf else {})
     first, *heads = (
         f'<th scope="col"><button type="button">{name}</button></th>'
         for name in ("class", *columns)
