@@ -53,9 +53,9 @@ def start(count, script, *arguments):
 
 
 def finish(processes):
-    """(status, out, err) of each, which must end within a minute."""
+    """(status, out, err) of each, which must end within five minutes."""
     try:
-        texts = [process.communicate(timeout=60) for process in processes]
+        texts = [process.communicate(timeout=300) for process in processes]
         return [(each.returncode, *text) for each, text in zip(processes, texts, strict=True)]
     finally:
         for process in processes:
