@@ -179,7 +179,7 @@ def _connect(cluster: Cluster) -> tf.distribute.Strategy:
         with quiet_stderr():
             return tf.distribute.MultiWorkerMirroredStrategy()
     except (tf.errors.OpError, RuntimeError) as error:
-        reason = shortened(str(getattr(error, "message", error)), 200)
+        reason = shortened(str(getattr(error, "message", error)).splitlines()[0], 200)
         raise UserError(
             f"worker {cluster}, cannot connect: {reason}; are all workers started, the addresses "
             "in TF_CONFIG right, and their ports free and open?"
