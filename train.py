@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING
 
 from deeplab_lfov.cli.command import run
 from deeplab_lfov.cli.train_flags import parser
-from deeplab_lfov.distributed.cluster import find_cluster
-from deeplab_lfov.distributed.fingerprint import fingerprint
-from deeplab_lfov.distributed.meeting import Meeting
+from deeplab_lfov.distributed.cluster import Cluster, checksum, find_cluster
 from deeplab_lfov.errors import few, printable
 from deeplab_lfov.network.layers import HEAD
 from deeplab_lfov.startup import start_tensorflow
@@ -29,8 +27,8 @@ def main(flags: dict[str, object]) -> None:
 
     snapshot_dir = flags.get("snapshot_dir", TrainSettings.snapshot_dir)
     origin = flags.get("resume"), flags.get("restore_from")
-    with Meeting(cluster) as meeting, begin(snapshot_dir, *origin, cluster.is_chief) as start:
-        _train(TrainSettings.complete(flags, start), start, meeting)
+    with begin(snapshot_dir, *origin, cluster.is_chief) as start:
+        _train(TrainSettings.complete(flags, start), start, cluster)
 
 
 def train(settings: TrainSettings) -> None:
@@ -39,12 +37,12 @@ def train(settings: TrainSettings) -> None:
 
     cluster, snapshot_dir = find_cluster(), settings.snapshot_dir
     origin = settings.resume, settings.restore_from
-    with Meeting(cluster) as meeting, begin(snapshot_dir, *origin, cluster.is_chief) as start:
-        _train(settings, start, meeting)
+    with begin(snapshot_dir, *origin, cluster.is_chief) as start:
+        _train(settings, start, cluster)
 
 
-def _train(settings: TrainSettings, start: Start, meeting: Meeting) -> None:
-    """Train from a start, with the workers of a meeting: data, network, solver, run."""
+def _train(settings: TrainSettings, start: Start, cluster: Cluster) -> None:
+    """Train from a start, with the workers of a cluster: data, network, solver, run."""
     # These load TensorFlow, which --help need not wait for.
     from deeplab_lfov.distributed.devices import compute_deterministically
     from deeplab_lfov.distributed.replicas import Replicas
@@ -54,7 +52,7 @@ def _train(settings: TrainSettings, start: Start, meeting: Meeting) -> None:
     from deeplab_lfov.training.snapshots import Snapshots
     from deeplab_lfov.training.trainer import Trainer
 
-    replicas = Replicas(meeting.cluster, settings.devices)
+    replicas = Replicas(cluster, settings.devices)
     chief = replicas.is_chief
     replicas.check_batch(settings.batch_size)
     data_set.check_memory(settings, replicas.num_workers)
@@ -73,11 +71,11 @@ def _train(settings: TrainSettings, start: Start, meeting: Meeting) -> None:
     if start.run:
         settings.check_contents(start.run.settings, stored)
     rhythm = {"val_every": settings.val_every} if settings.patience else {}  # they end together
-    alike = decisive(stored) | rhythm | {"patience": settings.patience}
-    meeting.wait(fingerprint(alike, classes, start.tensors))
-    replicas.connect()
+    flags = decisive(stored) | rhythm | {"patience": settings.patience}
+    data = flags.pop("contents"), classes
+    replicas.connect({"flags": flags, "data": data, "weights": checksum(start.tensors)})
 
-    with replicas.scope():
+    with replicas.strategy.scope():
         model = assembly.make_network(settings, start)
         solver = assembly.make_solver(settings, model, class_weights)
     variables = model.parameters | solver.variables

@@ -3,7 +3,7 @@
 import os
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import BinaryIO
 
@@ -39,6 +39,14 @@ def progress(
     look |= {"mininterval": 0.1 if terminal else 60, "bar_format": form}
     look |= {"colour": "green" if terminal and not os.environ.get("NO_COLOR") else None}
     return tqdm(items, total=total, **look)
+
+
+def class_table(names: Sequence[str], *columns: Sequence[str], width: int = 8) -> list[str]:
+    """Write a line for each class: its name, and what the columns say of it, so wide each."""
+    names = list(map(printable, names))
+    pad = max(map(len, names)) + 2
+    rows = zip(names, *columns, strict=True)
+    return [name.ljust(pad) + "".join(f"{cell:>{width}}" for cell in row) for name, *row in rows]
 
 
 def wants_chatter() -> bool:

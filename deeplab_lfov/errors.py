@@ -18,15 +18,12 @@ class UserError(Exception):
 
 
 class WorkerGoneError(UserError):
-    """Another worker has ended or does not answer, and this one cannot go on without it.
+    """Another worker has ended or does not answer, and this one cannot go on without it."""
 
-    reason: what is known of why.
-    """
-
-    def __init__(self, reason: str = "its own output may say why"):
+    def __init__(self):
         super().__init__(
-            f"another worker has ended or does not answer ({reason}); start all workers again, "
-            "train.py with --resume"
+            "another worker has ended or does not answer; its own output may say why; start all "
+            "workers again with --resume"
         )
 
 

@@ -5,14 +5,18 @@ from collections.abc import Mapping
 
 from deeplab_lfov.cli import flags
 from deeplab_lfov.cli.command import Parser
-from deeplab_lfov.evaluation.settings import EvaluationSettings
+from deeplab_lfov.evaluation.settings import (
+    EvaluationSettings,
+    MeasureSettings,
+    settings_of_task,
+)
 from deeplab_lfov.weights.pretrained import PRETRAINED
 
 
 def parser() -> Parser:
     """Make the parser of evaluate.py."""
     description = "Measure the mean IoU of a checkpoint on pictures with masks."
-    p = Parser(description, flags.defaults_of(EvaluationSettings) | {"crf": False})
+    p = Parser(description, flags.defaults_of(MeasureSettings) | {"crf": False})
     flags.add_list_flags(p, "val.txt", "val.txt")
     flags.add_label_flags(p)
     p.add_argument(
@@ -31,12 +35,12 @@ def parser() -> Parser:
 
 
 def settings_of(given: Mapping[str, object]) -> EvaluationSettings:
-    """Make settings of the flags that were given; a search for a CRF turns the CRF on.
+    """Make the settings of the task that flags ask for; a search for a CRF turns the CRF on.
 
-    Raises UserError for flags that exclude each other.
+    Raises UserError for flags that the task does not have.
     """
     given = {"restore_from": str(PRETRAINED), **given}
-    return EvaluationSettings(**flags.prediction_settings(given, crf="crf_search" in given))
+    return settings_of_task(flags.prediction_settings(given, crf="crf_search" in given))
 
 
 def _add_outputs(group: argparse._ArgumentGroup) -> None:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from deeplab_lfov.classes import Classes
-from deeplab_lfov.console import progress
+from deeplab_lfov.console import class_table, progress
 from deeplab_lfov.data.decoding import within_memory
 from deeplab_lfov.data.image_files import brightest_of_16_bits, image_size, mask_mode, read_image
 from deeplab_lfov.data.list_files import Sample, check_sizes
@@ -103,13 +103,10 @@ class DatasetSummary:
         return "\n".join(lines)
 
     def _shares(self) -> list[str]:
-        names = [printable(name) for name in (*self.class_names, "void")]
-        counts = [*self.label_counts[: len(self.class_names)], self.label_counts[VOID]]
-        pad, total = max(map(len, names)) + 2, self.label_counts.sum()
-        return [
-            f"{name:<{pad}}{count / total:8.2%}" if count else f"{name:<{pad}}   never"
-            for name, count in zip(names, counts, strict=True)
-        ]
+        labels, total = [*range(len(self.class_names)), VOID], self.label_counts.sum()
+        counts = self.label_counts[labels]
+        shares = [f"{count / total:.2%}" if count else "never" for count in counts]
+        return class_table([*self.class_names, "void"], shares)
 
 
 def _span(pixels: Sequence[int]) -> str:

@@ -1,10 +1,16 @@
-"""The machines of a run: TF_CONFIG, or Slurm's variables through TensorFlow's resolver."""
+"""The machines of a run: TF_CONFIG, or Slurm's variables through TensorFlow's resolver.
+
+They find out here whether they were started alike.
+"""
 
 import json
 import os
 import re
-from collections.abc import MutableMapping
+import zlib
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import NamedTuple
+
+import numpy as np
 
 from deeplab_lfov.errors import UserError
 
@@ -40,50 +46,43 @@ def find_cluster(environment: MutableMapping[str, str] = os.environ) -> Cluster:
     What srun has started is written to TF_CONFIG, which TensorFlow reads. Raises UserError for a
     TF_CONFIG that is malformed, and for variables of Slurm that do not fit together.
     """
-    if "TF_CONFIG" not in environment and _started_by_srun(environment):
-        environment["TF_CONFIG"] = _from_slurm(environment)
+    tasks = environment.get("SLURM_STEP_NUM_TASKS", "1")
+    several = "SLURM_PROCID" in environment and tasks.isdigit() and int(tasks) > 1
+    if several and "TF_CONFIG" not in environment:
+        environment["TF_CONFIG"] = _from_slurm(environment, int(tasks))
     text = environment.get("TF_CONFIG", "").strip()
     if not text:
         return Cluster()
     try:
         return _parse(json.loads(text))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        reason = f"there is no {error}" if isinstance(error, KeyError) else error
-        raise UserError(f"TF_CONFIG is wrong: {reason}; it should look like {EXAMPLE}") from error
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UserError(f"TF_CONFIG is wrong: {error}; it should look like {EXAMPLE}") from error
 
 
 def _parse(config: dict) -> Cluster:
-    jobs, task = config.get("cluster") or {}, config.get("task", {})
+    jobs, task = config.get("cluster") or {}, config.get("task") or {}
     if not jobs:
         return Cluster()
     if not set(jobs) <= {"chief", "worker"}:
         raise ValueError(f"its cluster has {', '.join(sorted(jobs))}, not just chief and worker")
     chiefs, workers = (list(jobs.get(job, ())) for job in ("chief", "worker"))
-    addresses, kind, index = (*chiefs, *workers), task["type"], task["index"]
+    addresses, kind, index = (*chiefs, *workers), task.get("type"), task.get("index")
     for address in addresses:
         found = re.fullmatch(r"(?:[^\s:/]+|\[[\da-fA-F:]+\]):(\d{1,5})", str(address))
         if not found or not 0 < int(found[1]) < 2**16:
             raise ValueError(f"{address!r} is not host:port, with a port from 1 to 65535")
     if len(set(addresses)) < len(addresses) or len(chiefs) > 1:
         raise ValueError("an address is there twice, or there are several chiefs")
-    if kind not in jobs:
-        raise ValueError(f"its task is a {kind!r}, which its cluster does not have")
-    if type(index) is not int or not 0 <= index < len(jobs[kind]):
-        raise ValueError(f"its task's index is {index!r} of {len(jobs[kind])} {kind}s")
+    if type(index) is not int or index not in range(len(jobs.get(kind, ()))):
+        raise ValueError(f"its task is {kind} {index!r}, which its cluster does not have")
     return Cluster(addresses, index + (len(chiefs) if kind == "worker" else 0))
 
 
-def _started_by_srun(environment: MutableMapping[str, str]) -> bool:
-    tasks = environment.get("SLURM_STEP_NUM_TASKS", "1")
-    return "SLURM_PROCID" in environment and tasks.isdigit() and int(tasks) > 1
-
-
-def _from_slurm(environment: MutableMapping[str, str]) -> str:
+def _from_slurm(environment: MutableMapping[str, str], tasks: int) -> str:
     """Write TF_CONFIG for the tasks of a job step; GPUs are left as Slurm binds them."""
     import tensorflow as tf
 
     job = environment.get("SLURM_JOB_ID", "0")
-    tasks = int(environment["SLURM_STEP_NUM_TASKS"])
     try:
         resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
             # a job's own ports, as several jobs may run on a node
@@ -97,3 +96,32 @@ def _from_slurm(environment: MutableMapping[str, str]) -> str:
         raise UserError(f"Slurm's variables do not describe the job step: {error}") from error
     task = {"type": resolver.task_type, "index": resolver.task_id}
     return json.dumps({"cluster": jobs, "task": task})
+
+
+def check_alike(
+    cluster: Cluster, facts: Mapping[str, object], add_up: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    """Raise UserError, in every worker, for the first that has other facts than the chief.
+
+    facts: by name, each what JSON holds; add_up: sums the workers' arrays.
+    """
+    sums = np.zeros((len(cluster.workers), len(facts)), np.int64)
+    texts = [json.dumps(fact, sort_keys=True) for fact in facts.values()]
+    sums[cluster.index] = [zlib.crc32(text.encode()) for text in texts]
+    sums = add_up(sums)
+    for worker, differs in zip(cluster.workers, sums != sums[0], strict=True):
+        if differs.any():
+            names = " and ".join(np.array(list(facts))[differs])
+            raise UserError(
+                f"worker {worker} has other {names} than the chief; start all with the same line, "
+                "and give them the same files"
+            )
+
+
+def checksum(tensors: Mapping[str, np.ndarray]) -> int:
+    """Return a checksum of 32 bits of the numbers in tensors by name."""
+    value = 0
+    for name in sorted(tensors):
+        if tensors[name].dtype != object:
+            value = zlib.crc32(np.ascontiguousarray(tensors[name]), value)
+    return value

@@ -22,11 +22,8 @@ def make_visible(
     are more workers than GPUs.
     """
     gpus = tf.config.list_physical_devices("GPU")
-    there = [f"gpu:{number}" for number in range(len(gpus))]
-    if gpus and not names:
-        names = _share(there, *on_this_host)[:most]
-    there = there or ["cpu:0"]
-    names = list(names or there)
+    there = [f"gpu:{number}" for number in range(len(gpus))] or ["cpu:0"]
+    names = list(names or (_share(there, *on_this_host)[:most] if gpus else there))
     numbers = [int(name[4:]) for name in names]
     if names[0].startswith("gpu"):
         if missing := sorted(set(names) - set(there)):
@@ -64,14 +61,17 @@ def _share(gpus: list[str], which: int, workers: int) -> list[str]:
 def explaining_lack_of_memory(advice: Callable[[], str], of: str = "") -> Iterator[None]:
     """Raise UserError with some advice where the block runs out of a device's or the host's memory.
 
-    of: what there was no memory for, after "out of memory".
+    of: what there was no memory for, after "out of memory". What TensorFlow says is quoted where it
+    says it otherwise.
     """
     try:
         yield
     except (tf.errors.OpError, MemoryError) as error:
         if not lacks_memory(error):
             raise
-        raise UserError(f"out of memory{of}{_other_words(error)}; {advice()}") from error
+        found = _MEMORY.search(str(error))
+        said = f" ({found[0]})" if found and "memory" not in found[0].lower() else ""
+        raise UserError(f"out of memory{of}{said}; {advice()}") from error
 
 
 def lacks_memory(error: BaseException) -> bool:
@@ -85,12 +85,6 @@ _MEMORY = re.compile(
     r"out of memory|OUT_OF_MEMORY|_ALLOC_FAILED|failed to allocate|No algorithm worked", re.I
 )
 """What CUDA, cuDNN, cuBLAS and TensorFlow say; algorithms do not work that find no memory."""
-
-
-def _other_words(error: BaseException) -> str:
-    """Quote what TensorFlow says where it does not say so itself."""
-    found = _MEMORY.search(str(error))
-    return f" ({found[0]})" if found and "memory" not in found[0].lower() else ""
 
 
 def compute_deterministically() -> None:

@@ -4,20 +4,18 @@ n replicas compute what one would: replica r takes the rows r * batch // n ... (
 of every global batch, each row draws by its own number, and every sum is taken over all replicas.
 """
 
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import tensorflow as tf
 
-from deeplab_lfov.distributed.cluster import Cluster
+from deeplab_lfov.console import quiet_stderr
+from deeplab_lfov.distributed.cluster import Cluster, check_alike
 from deeplab_lfov.distributed.devices import lacks_memory, make_visible
-from deeplab_lfov.distributed.rendezvous import connect
-from deeplab_lfov.errors import UserError, WorkerGoneError
-
-Step = Callable[[tf.Tensor, tf.Tensor, np.ndarray], tuple[float, np.ndarray]]
-"""(images, labels, notes) of this worker -> (loss, notes summed) over all; see `train_step`."""
+from deeplab_lfov.errors import UserError, WorkerGoneError, printable, shortened
 
 _GONE = (
     *(tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineExceededError),
@@ -28,28 +26,28 @@ _GONE = (
 class Replicas:
     """The replicas of a run: the devices of this worker, and those of the cluster's others.
 
-    devices: names such as "gpu:0", "gpu:1"; None for all GPUs, which workers on one host share, at
-    `most` so many, or the CPU. Several CPUs are logical devices of the one, to try things out. One
-    replica is TensorFlow's default strategy. `connect` has to come before TensorFlow computes
-    anything. Raises UserError for devices that are not there.
+    devices: names such as "gpu:0", "gpu:1"; None for all GPUs, which workers on one host share, or
+    the CPU. Several CPUs are logical devices of the one, to try things out. One replica is
+    TensorFlow's default strategy. `connect` has to come before TensorFlow computes anything. Raises
+    UserError for devices that are not there.
     """
 
-    def __init__(
-        self,
-        cluster: Cluster | None = None,
-        devices: Sequence[str] | None = None,
-        most: int | None = None,
-    ):
+    def __init__(self, cluster: Cluster | None = None, devices: Sequence[str] | None = None):
         self.cluster = cluster or Cluster()
-        self.devices, self.device_names = make_visible(devices, self.cluster.on_this_host, most)
+        self.devices, self.device_names = make_visible(devices, self.cluster.on_this_host)
         if self.num_workers > 1 and len(self.devices) > 1 and self.devices[0].startswith("cpu"):
             raise UserError("--devices with several CPUs is for one process; leave out TF_CONFIG")
         self.strategy = tf.distribute.get_strategy()
 
-    def connect(self) -> None:
-        """Join the workers of the cluster, which have met; raises UserError where that fails."""
+    def connect(self, facts: Mapping[str, object]) -> None:
+        """Join the workers of the cluster, which must have the same facts, by name.
+
+        A fact is what JSON holds. Raises UserError, in every worker, where one has others, and
+        where this one cannot join.
+        """
         if self.num_workers > 1:
-            self.strategy = connect(self.cluster)
+            self.strategy = _connect(self.cluster)
+            check_alike(self.cluster, facts, self.sum)
         elif len(self.devices) > 1:
             self.strategy = tf.distribute.MirroredStrategy(self.devices)
 
@@ -80,10 +78,6 @@ class Replicas:
         names = f"{len(self.devices)} x {names}" if len(self.devices) > 1 else names
         return names if self.num_workers == 1 else f"{self.num_workers} workers, each {names}"
 
-    def scope(self) -> AbstractContextManager:
-        """Enter to make variables that have a copy, with the chief's values, on every replica."""
-        return self.strategy.scope()
-
     def check_batch(self, batch_size: int) -> None:
         """Raise UserError for a pass of fewer rows than replicas."""
         if batch_size < self.num_replicas:
@@ -98,46 +92,36 @@ class Replicas:
         shares = self._shares(batch_size)
         return range(shares[0].start, shares[-1].stop)
 
-    def train_step(self, solver, batch_size: int) -> Step:
+    def train_step(self, solver, batch_size: int) -> Callable[[tf.Tensor, tf.Tensor], float]:
         """Return a function that trains `solver` on this worker's rows of a global batch.
 
-        It takes the worker's images and labels as `Solver.step` does, and notes float32 [K] that
-        are added up over the workers; it returns the loss of the global batch, and those sums.
-        Raises WorkerGoneError.
+        It takes the worker's images and labels as `Solver.step` does, and returns the loss of the
+        global batch. Raises WorkerGoneError.
         """
         if self.num_replicas == 1:
-            return lambda images, labels, notes: (float(solver.step(images, labels)), notes)
+            return lambda images, labels: float(solver.step(images, labels))
 
-        def on_replica(images, labels, first_row, notes) -> tuple[tf.Tensor, tf.Tensor]:
-            (sums,) = total([notes])
-            return solver.step_of_replica(images, labels, first_row, batch_size), sums
+        def on_replica(images, labels, first_row) -> tf.Tensor:
+            return solver.step_of_replica(images, labels, first_row, batch_size)
 
         run = tf.function(lambda *parts: self.strategy.run(on_replica, parts))
         shares = self._shares(batch_size)
 
-        def step(images: tf.Tensor, labels: tf.Tensor, notes: np.ndarray):
+        def step(images: tf.Tensor, labels: tf.Tensor) -> float:
             with tf.device("CPU:0"):
                 here = [slice(s.start - shares[0].start, s.stop - shares[0].start) for s in shares]
-                parts = [
-                    self._spread([images[rows] for rows in here]),
-                    self._spread([labels[rows] for rows in here]),
-                    self._spread([tf.constant(s.start, tf.int64) for s in shares]),
-                    self._spread([tf.constant(notes * (s is shares[0])) for s in shares]),
-                ]
+                first_rows = [tf.constant(s.start, tf.int64) for s in shares]
+                parts = [images[rows] for rows in here], [labels[rows] for rows in here], first_rows
+                parts = list(map(self._spread, parts))
             with self._noticing_the_dead():
-                loss, sums = map(self._first, run(*parts))
-                return float(loss), sums.numpy()
+                return float(self._first(run(*parts)))
 
         return step
 
-    def share(self, things: Sequence) -> Sequence:
-        """Return those things of a list that this worker takes: every n-th of n workers."""
-        return things[self.cluster.index :: self.num_workers]
-
     def sum(self, numbers: np.ndarray) -> np.ndarray:
-        """Sum the workers' arrays of one shape and type; raises WorkerGoneError.
+        """Sum the workers' arrays int64 of one shape; raises WorkerGoneError.
 
-        It waits for every worker, which has to call it as often.
+        It waits, for as long as need be, for every worker, which has to call it as often.
         """
         if self.num_workers == 1:
             return numbers
@@ -149,37 +133,6 @@ class Replicas:
     @tf.function
     def _sum(self, numbers: tf.Tensor) -> tf.Tensor:
         return self.strategy.run(lambda mine: total([mine])[0], (numbers,))
-
-    @contextmanager
-    def watching(self) -> Iterator[Callable[[], None]]:
-        """Yield a function that raises WorkerGoneError when a worker has gone.
-
-        For work between sums: every second a thread asks the others whether they are done. At the
-        end it waits until they are.
-        """
-        done, gone = threading.Event(), threading.Event()
-
-        def watch() -> None:
-            try:
-                while self.sum(np.array(float(done.is_set()))) < self.num_workers:
-                    done.wait(1)
-            except WorkerGoneError:
-                gone.set()
-
-        def check() -> None:
-            if gone.is_set():
-                raise WorkerGoneError
-
-        watcher = threading.Thread(target=watch, daemon=True)
-        if self.num_workers > 1:
-            watcher.start()
-        try:
-            yield check
-        finally:
-            done.set()
-        if self.num_workers > 1:
-            watcher.join()
-        check()
 
     def _shares(self, batch_size: int) -> list[range]:
         """Return the rows of each replica of this worker."""
@@ -208,6 +161,32 @@ class Replicas:
 
     def _first(self, values: tf.distribute.DistributedValues) -> tf.Tensor:
         return self.strategy.experimental_local_results(values)[0]
+
+
+def _connect(cluster: Cluster) -> tf.distribute.Strategy:
+    """Wait for the other workers, and return the strategy that joins all.
+
+    TensorFlow lets no line of Python run meanwhile, so SIGINT is to end the process as SIGTERM
+    does; TensorFlow catches that one when it has connected, which is undone. Raises UserError where
+    the workers cannot connect.
+    """
+    words = f"worker   {cluster}; waiting for the others, which Ctrl-C ends"
+    print(printable(words), file=sys.stderr, flush=True)
+    interrupt = signal.getsignal(signal.SIGINT)
+    if interrupt != signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        with quiet_stderr():
+            return tf.distribute.MultiWorkerMirroredStrategy()
+    except (tf.errors.OpError, RuntimeError) as error:
+        reason = shortened(str(getattr(error, "message", error)).splitlines()[0], 200)
+        raise UserError(
+            f"worker {cluster}, cannot connect: {reason}; are all workers started, the addresses "
+            "in TF_CONFIG right, and their ports free and open?"
+        ) from error
+    finally:
+        signal.signal(signal.SIGINT, interrupt)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def total(tensors: list[tf.Tensor]) -> list[tf.Tensor]:

@@ -1,71 +1,41 @@
 """Comparison: two evaluations of one list, class by class and picture by picture."""
 
+import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
+from deeplab_lfov.console import class_table
 from deeplab_lfov.data.decoding import check_regular
 from deeplab_lfov.errors import UserError, printable
-from deeplab_lfov.evaluation.per_picture import PerPicture
+from deeplab_lfov.evaluation.metrics import PerPicture, iou, none_if_nan, percent
 
 RESAMPLES = 2000
 """How often the bootstrap draws as many pictures as there are, with replacement."""
 
 _SEED = 0
-_PLURAL = {"class": "classes", "picture": "pictures"}
 _DAMAGE = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 _SHOWN = 5  # pictures that changed most, each way
 
 
-class Evaluated(NamedTuple):
-    """An evaluation: where it comes from, the classes, and the pictures' names and counts.
-
-    counts: int64 [N, 3, C], each picture's pixels of each class that are hits, in the truth, and in
-    the prediction.
-    """
-
-    where: str
-    class_names: tuple[str, ...]
-    names: tuple[str, ...]
-    counts: np.ndarray
-
-
-def evaluated(where: str, names: list[str], pictures: PerPicture) -> Evaluated:
-    """Count the hits, the truth and the prediction of each picture."""
-    counts = np.zeros((len(names), 3, len(pictures.class_names)), np.int64)
-    for number, cells in enumerate(pictures.cells):
-        truth, prediction, pixels = cells.T
-        hit = truth == prediction
-        np.add.at(counts[number, 0], truth[hit], pixels[hit])
-        np.add.at(counts[number, 1], truth, pixels)
-        np.add.at(counts[number, 2], prediction, pixels)
-    return Evaluated(where, pictures.class_names, tuple(names), counts)
-
-
-def read_evaluated(path: str | Path) -> Evaluated:
+def read_evaluated(path: str | Path) -> PerPicture:
     """Read what `evaluate.py --json` wrote; raises UserError for any other file."""
     try:
         check_regular(Path(path))
         content = json.loads(Path(path).read_bytes())
         pictures = PerPicture(content["iou"])
-        cells = [np.array(p["confusion"], np.int64).reshape(-1, 3) for p in content["pictures"]]
-        if any((c < 0).any() or (c[:, :2] >= len(pictures.class_names)).any() for c in cells):
-            raise ValueError("a label is no class")
-        pictures.cells = cells
-        return evaluated(str(path), [str(p["name"]) for p in content["pictures"]], pictures)
+        for picture in content["pictures"]:
+            cells = np.array(picture["confusion"], np.int64).reshape(-1, 3)
+            if (cells < 0).any() or (cells[:, :2] >= len(pictures.class_names)).any():
+                raise ValueError("a label is no class")
+            pictures.names.append(str(picture["name"]))
+            pictures.cells.append(cells)
+        return pictures
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}", path) from error
-    except (
-        ValueError,
-        TypeError,
-        KeyError,
-        AttributeError,
-        OverflowError,
-        RecursionError,
-    ) as error:
+    except _DAMAGE as error:
         raise UserError(
             f"{path} has no pictures to compare with ({error}); evaluate.py --json writes them",
             path,
@@ -75,54 +45,55 @@ def read_evaluated(path: str | Path) -> Evaluated:
 class Comparison:
     """Ours against theirs; `str()` of it is the table. Differences are ours minus theirs.
 
-    Raises UserError unless both have the same classes and the same pictures, in the same order.
+    Both have the same classes and pictures, which `check_comparable` checks; where: where theirs
+    come from.
     """
 
-    def __init__(self, ours: Evaluated, theirs: Evaluated):
-        check_comparable(ours.class_names, ours.names, theirs)
-        self.ours, self.theirs = ours, theirs
-        self.ious = [iou(each.counts.sum(axis=0)) for each in (ours, theirs)]
+    def __init__(self, ours: PerPicture, theirs: PerPicture, where: str):
+        self.class_names, self.names, self.where = ours.class_names, ours.names, where
+        shape = len(ours.names), 3, len(ours.class_names)
+        sums = [[matrix.sums() for matrix in each.matrices()] for each in (ours, theirs)]
+        self.sums = [np.reshape(np.array(each, np.int64), shape) for each in sums]
+        self.ious = [iou(sums.sum(axis=0)) for sums in self.sums]
         self.difference = float(np.subtract(*map(_mean, self.ious)))
         self.interval = self._interval()
-        self.of_pictures = np.subtract(*(_mean(iou(each.counts)) for each in (ours, theirs)))
+        self.of_pictures = np.subtract(*(_mean(iou(sums)) for sums in self.sums))
 
     def as_dict(self) -> dict:
         """Return the numbers as fractions; None where a class or picture has none."""
         return {
-            "with": self.theirs.where,
-            "mean_iou": _none_if_nan(_mean(self.ious[1])),
-            "difference": _none_if_nan(self.difference),
-            "interval": list(map(_none_if_nan, self.interval)),
+            "with": self.where,
+            "mean_iou": none_if_nan(_mean(self.ious[1])),
+            "difference": none_if_nan(self.difference),
+            "interval": list(map(none_if_nan, self.interval)),
         }
 
     def __str__(self) -> str:
-        names = [*map(printable, self.ours.class_names), "mean IoU"]
-        pad = max(map(len, names)) + 2
-        columns = [[*each, _mean(each)] for each in self.ious]
-        rows = [f"compared with {printable(self.theirs.where)}"]
-        rows.append(f"{'class':<{pad}}{'IoU':>9}{'before':>9}{'change':>9}")
-        for name, now, before in zip(names, *columns, strict=True):
-            row = f"{name:<{pad}}{_percent(now)}{_percent(before)}{_points(now - before)}"
-            rows.append(row.rstrip())
+        now, before = ([*each, _mean(each)] for each in self.ious)
+        columns = (
+            ["IoU", *map(percent, now)],
+            ["before", *map(percent, before)],
+            ["change", *map(_points, np.subtract(now, before))],
+        )
+        rows = class_table(["class", *self.class_names, "mean IoU"], *columns, width=9)
+        rows = [f"compared with {printable(self.where)}", *map(str.rstrip, rows)]
         low, high = (f"{100 * bound:+.2f}" for bound in self.interval)
         rows.append(f"95 % of {RESAMPLES:,} resamplings of the pictures: {low} to {high}")
         return "\n".join([*rows, "", *self._pictures()])
 
     def _pictures(self) -> list[str]:
         change = np.nan_to_num(self.of_pictures)
-        better, worse = int((change > 0).sum()), int((change < 0).sum())
-        lines = [
-            f"{better} pictures better, {worse} worse, {len(change) - better - worse} the same"
-        ]
+        counts = [int((np.sign(change) == sign).sum()) for sign in (1, -1, 0)]
+        lines = ["{} pictures better, {} worse, {} the same".format(*counts)]
         order = np.argsort(-change, kind="stable")
         most = [n for n in order[:_SHOWN] if change[n] > 0]
         most += [n for n in order[::-1][:_SHOWN] if change[n] < 0]
-        return lines + [f"{_points(change[n])}  {printable(self.ours.names[n])}" for n in most]
+        return lines + [f"{_points(change[n]):>9}  {printable(self.names[n])}" for n in most]
 
     def _interval(self) -> tuple[float, float]:
         """Bootstrap the mean IoU's difference over the pictures, the same for both."""
-        draw, size = np.random.default_rng(_SEED), len(self.ours.names)
-        both = np.stack([self.ours.counts, self.theirs.counts], axis=1, dtype=np.float64)
+        draw, size = np.random.default_rng(_SEED), len(self.names)
+        both = np.stack(self.sums, axis=1, dtype=np.float64)
         differences = np.empty(RESAMPLES)
         for number in range(RESAMPLES):
             times = np.bincount(draw.integers(size, size=size), minlength=size)
@@ -132,13 +103,6 @@ class Comparison:
         return tuple(np.percentile(known, [2.5, 97.5]).tolist()) if known.size else (np.nan,) * 2
 
 
-def iou(counts: np.ndarray) -> np.ndarray:
-    """Compute the IoU of each class from counts [..., 3, C]: float64 [..., C], nan for 0/0."""
-    hits, truths, predictions = np.moveaxis(counts, -2, 0)
-    with np.errstate(invalid="ignore"):
-        return hits / (truths + predictions - hits)
-
-
 def _mean(ious: np.ndarray) -> np.ndarray:
     """Average over the classes that have an IoU; nan where none has."""
     counted = ~np.isnan(ious)
@@ -146,30 +110,20 @@ def _mean(ious: np.ndarray) -> np.ndarray:
         return np.where(counted, ious, 0).sum(axis=-1) / counted.sum(axis=-1)
 
 
-def check_comparable(class_names: Sequence[str], names: Sequence[str], theirs: Evaluated) -> None:
+def check_comparable(
+    class_names: Sequence[str], names: Sequence[str], theirs: PerPicture, where: str
+) -> None:
     """Raise UserError unless an evaluation has these classes and pictures, in this order."""
     pairs = {"class": (class_names, theirs.class_names), "picture": (names, theirs.names)}
     for what, (ours, others) in pairs.items():
-        if len(ours) != len(others):
-            raise UserError(
-                f"{theirs.where} is of {len(others)} {_PLURAL[what]} and this of {len(ours)}; "
-                "compare evaluations of one list and the same classes"
-            )
-        for number, (one, other) in enumerate(zip(ours, others, strict=True)):
+        for number, (one, other) in enumerate(itertools.zip_longest(ours, others)):
             if one != other:
+                one, other = (repr(name) if name else "missing" for name in (one, other))
                 raise UserError(
-                    f"{what} {number} is {other!r} in {theirs.where} and {one!r} here; compare "
+                    f"{what} {number} is {other} in {where} and {one} here; compare "
                     "evaluations of one list and the same classes"
                 )
 
 
-def _none_if_nan(number: float) -> float | None:
-    return None if np.isnan(number) else float(number)
-
-
-def _percent(share: float) -> str:
-    return f"{'absent' if np.isnan(share) else f'{share:.2%}':>9}"
-
-
 def _points(share: float) -> str:
-    return f"{'' if np.isnan(share) else f'{100 * share:+.2f}':>9}"
+    return "" if np.isnan(share) else f"{100 * share:+.2f}"

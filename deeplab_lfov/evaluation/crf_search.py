@@ -9,6 +9,9 @@ import numpy as np
 from deeplab_lfov.crf.dense_crf import DenseCRF
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.evaluation.metrics import ConfusionMatrix
+from deeplab_lfov.evaluation.settings import SearchSettings
+from deeplab_lfov.evaluation.setup import Picture, begin, make_predictor, reader_of, segment_all
+from deeplab_lfov.inference.segmentation import Segmentation
 
 SEARCHED = ("bi_w", "bi_xy_std", "bi_rgb_std")
 """The paper keeps the smoothness kernel as it is, and so does the search."""
@@ -59,3 +62,25 @@ class CRFSearch:
 def _scaled(center: DenseCRF, by: tuple[float, ...]) -> DenseCRF:
     values = {n: getattr(center, n) * s for n, s in zip(SEARCHED, by, strict=True)}
     return dataclasses.replace(center, **values)
+
+
+def search(settings: SearchSettings) -> None:
+    """Print the mean IoU of the CRFs around the one that the settings have, and the best.
+
+    Raises UserError for tiles, of which no CRF can be made.
+    """
+    if settings.tile:
+        raise UserError("--crf_search takes whole pictures; leave out --tile, or use --max_side")
+    predictor = make_predictor(settings, crf=None)
+    reader = reader_of(settings, predictor)
+    crfs = CRFSearch(settings.crf, settings.crf_search, predictor.class_names)
+    begin(settings, reader, predictor)
+    print(f"search   {len(crfs.matrices)} CRFs around {settings.crf}")
+
+    def finish(picture: Picture, segmentation: Segmentation) -> float:
+        _, image, truth = picture
+        crfs.update(image, truth, segmentation.probabilities())
+        return crfs.matrices[crfs.best].mean_iou
+
+    seconds = segment_all(predictor, reader.pictures(), len(reader.samples), finish)
+    print(f"\n{crfs}\n{len(reader.samples)} pictures in {seconds:.1f} s; {crfs.verdict()}")

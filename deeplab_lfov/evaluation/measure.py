@@ -2,75 +2,107 @@
 
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 
+from deeplab_lfov.classes import Classes
 from deeplab_lfov.data.image_files import write_mask
 from deeplab_lfov.data.image_reader import ImageReader
 from deeplab_lfov.data.list_files import Sample
-from deeplab_lfov.distributed.replicas import Replicas
 from deeplab_lfov.errors import UserError
-from deeplab_lfov.evaluation.comparison import (
-    Comparison,
-    Evaluated,
-    check_comparable,
-    evaluated,
-    read_evaluated,
-)
-from deeplab_lfov.evaluation.evaluator import Evaluation
-from deeplab_lfov.evaluation.settings import EvaluationSettings
+from deeplab_lfov.evaluation.boundaries import BoundaryF1, TrimapMatrices
+from deeplab_lfov.evaluation.comparison import Comparison, check_comparable, read_evaluated
+from deeplab_lfov.evaluation.metrics import ConfusionMatrix, PerPicture
+from deeplab_lfov.evaluation.report.report import Report
+from deeplab_lfov.evaluation.settings import CheckpointsSettings, MeasureSettings
 from deeplab_lfov.evaluation.setup import (
     Picture,
-    check_masks,
+    begin,
     make_predictor,
     mask_paths,
-    print_plan,
     reader_of,
-    run_all,
+    segment_all,
 )
 from deeplab_lfov.files import whole_file, writable_json
 from deeplab_lfov.inference.predictor import Predictor
 from deeplab_lfov.inference.segmentation import Segmentation
-from deeplab_lfov.overlap import overlapped
 from deeplab_lfov.weights.formats import locate
 from deeplab_lfov.weights.tf_checkpoint import checkpoints_in
 
 
-def measure(settings: EvaluationSettings, predictor: Predictor, replicas: Replicas) -> None:
+class Evaluation:
+    """The `matrix` of predictions, and where wanted `trimap`, `bf` and a `report`.
+
+    trimap_widths: in pixels; bf: whether to look at boundaries; report: a folder. Raises UserError
+    as `Report` does.
+    """
+
+    def __init__(
+        self,
+        classes: Classes,
+        trimap_widths: Sequence[int] | None = None,
+        report: str | Path | None = None,
+        bf: bool = False,
+    ):
+        self.per_picture = PerPicture(classes.names)
+        self.trimap = TrimapMatrices(classes.names, trimap_widths) if trimap_widths else None
+        self.bf = BoundaryF1(classes.names) if bf else None
+        self.report = Report(report, classes) if report else None
+
+    @property
+    def matrix(self) -> ConfusionMatrix:
+        """The confusion matrix of all pictures."""
+        return self.per_picture.whole
+
+    def add(self, sample: Sample, truth: np.ndarray, prediction: np.ndarray) -> None:
+        """Add labels uint8 [H, W]; raises ValueError as `ConfusionMatrix.update` does."""
+        self.per_picture.add(sample.name, truth, prediction)
+        for part in filter(None, (self.trimap, self.bf)):
+            part.add(truth, prediction)
+        if self.report:
+            self.report.add(sample.image, truth, prediction)
+
+    def write_report(self, facts: dict[str, str]) -> Path:
+        """Write the page of the report, and return its path; raises UserError as `Report` does."""
+        return self.report.write(self.per_picture, facts, self.trimap, self.bf)
+
+    def as_dict(self) -> dict:
+        """Return the numbers of the matrix, and of trimap and bf if there are, as fractions."""
+        more = {"trimap": self.trimap, "bf": self.bf}
+        return self.matrix.as_dict() | {n: part.as_dict() for n, part in more.items() if part}
+
+    def __str__(self) -> str:
+        return "\n\n".join(str(part) for part in (self.matrix, self.trimap, self.bf) if part)
+
+
+def measure(settings: MeasureSettings) -> None:
     """Print the mean IoU, and write the numbers, the masks and the report that were asked for."""
-    reader, samples = reader_of(settings, predictor, replicas)
-    masks = replicas.share(mask_paths(settings.save_dir, samples))
+    predictor = make_predictor(settings)
+    reader = reader_of(settings, predictor)
+    masks = mask_paths(settings.save_dir, reader.samples)
     if settings.json:
         writable_json(settings.json, "mean_iou")
-    evaluation = Evaluation(
-        predictor.classes,
-        settings.trimap,
-        settings.report,
-        settings.bf,
-        per_picture=bool(settings.json or settings.compare),
-        numbers=replicas.share(range(len(samples))),
-        is_chief=replicas.is_chief,
-    )
-    before = _before(settings, predictor, samples)
-    check_masks(settings, reader, samples, replicas.is_chief)
-    print_plan(settings, f"{len(samples)} pictures with masks", predictor, replicas)
-    seconds = _label(predictor, reader, masks, evaluation, replicas)
-    evaluation.gather(samples, replicas)
+    evaluation = Evaluation(predictor.classes, settings.trimap, settings.report, settings.bf)
+    other = _other(settings, predictor, [sample.name for sample in reader.samples])
+    begin(settings, reader, predictor)
+    seconds = _label(predictor, reader, evaluation, masks)
     comparison = None
-    if before:
-        theirs = before(reader, replicas)
-        comparison = Comparison(_evaluated(settings.restore_from, samples, evaluation), theirs)
-    if replicas.is_chief:
-        print(f"\n{evaluation}\n\n{len(samples)} pictures in {seconds:.1f} s")
-        if comparison:
-            print(f"\n{comparison}")
-        _write(settings, predictor, evaluation, comparison, samples, seconds)
+    if isinstance(other, Predictor):
+        evaluation_of_other = Evaluation(other.classes)
+        _label(other, reader, evaluation_of_other)
+        other = evaluation_of_other.per_picture
+    if other:
+        comparison = Comparison(evaluation.per_picture, other, settings.compare)
+    print(f"\n{evaluation}\n\n{len(reader.samples)} pictures in {seconds:.1f} s")
+    if comparison:
+        print(f"\n{comparison}")
+    _write(settings, predictor, evaluation, comparison, seconds)
 
 
-def measure_all(settings: EvaluationSettings, replicas: Replicas) -> None:
+def measure_all(settings: CheckpointsSettings) -> None:
     """Print the mean IoU of every checkpoint in a folder; raises UserError where there is none."""
     paths = checkpoints_in(Path(settings.restore_from))
     if not paths:
@@ -81,109 +113,88 @@ def measure_all(settings: EvaluationSettings, replicas: Replicas) -> None:
     rows, pad = {}, max(len(path.name) for path in paths)
     for path in paths:
         predictor = make_predictor(dataclasses.replace(settings, restore_from=str(path)))
-        reader, samples = reader_of(settings, predictor, replicas)
+        reader, evaluation = reader_of(settings, predictor), Evaluation(predictor.classes)
         if path == paths[0]:
-            check_masks(settings, reader, samples, replicas.is_chief)
-            print_plan(settings, f"{len(samples)} pictures with masks", predictor, replicas)
-        evaluation = Evaluation(predictor.classes)
-        _label(predictor, reader, [None] * len(reader.samples), evaluation, replicas)
-        evaluation.gather(samples, replicas)
+            begin(settings, reader, predictor)
+        _label(predictor, reader, evaluation)
         rows[path.name] = evaluation.matrix
-    if replicas.is_chief:
-        best = max(rows.values(), key=lambda matrix: np.nan_to_num(matrix.mean_iou))
-        print(f"\n{'checkpoint':<{pad}}{'mean IoU':>10}{'pixels':>9}")
-        for name, matrix in rows.items():
-            mark = "  best" if matrix is best else ""
-            print(f"{name:<{pad}}{matrix.mean_iou:>10.2%}{matrix.pixel_accuracy:>9.2%}{mark}")
+    best = max(rows.values(), key=lambda matrix: np.nan_to_num(matrix.mean_iou))
+    print(f"\n{'checkpoint':<{pad}}{'mean IoU':>10}{'pixels':>9}")
+    for name, matrix in rows.items():
+        mark = "  best" if matrix is best else ""
+        print(f"{name:<{pad}}{matrix.mean_iou:>10.2%}{matrix.pixel_accuracy:>9.2%}{mark}")
 
 
 def _label(
     predictor: Predictor,
     reader: ImageReader,
-    masks: Sequence[Path | None],
     evaluation: Evaluation,
-    replicas: Replicas,
+    masks: Sequence[Path] = (),
 ) -> float:
     """Label the reader's pictures, add them to the evaluation, and write their masks.
 
     Returns the seconds it took.
     """
 
-    def begin(item: tuple[Picture, Path | None]) -> Segmentation:
-        (_, image, _), _ = item
-        return predictor.segment(image)
+    masks = iter(masks)
 
-    def finish(item: tuple[Picture, Path | None], segmentation: Segmentation) -> float:
-        ((sample, _, truth), mask), prediction = item, segmentation.labels()
+    def finish(picture: Picture, segmentation: Segmentation) -> float:
+        (sample, _, truth), prediction = picture, segmentation.labels()
         evaluation.add(sample, truth, prediction)
-        if mask:
+        if mask := next(masks, None):
             write_mask(mask, prediction, colors=predictor.classes.table)
         return evaluation.matrix.mean_iou
 
-    pictures = zip(reader.pictures(), masks, strict=True)
-    return run_all(overlapped(pictures, begin, finish), len(masks), replicas)
+    return segment_all(predictor, reader.pictures(), len(reader.samples), finish)
 
 
-def _before(
-    settings: EvaluationSettings, predictor: Predictor, samples: Sequence[Sample]
-) -> Callable[[ImageReader, Replicas], Evaluated] | None:
-    """Return what gives the evaluation to compare with: a file that is read now, or a checkpoint.
+def _other(
+    settings: MeasureSettings, predictor: Predictor, names: list[str]
+) -> PerPicture | Predictor | None:
+    """Return what to compare with: an evaluation from a file, or a network that is still to label.
 
     Raises UserError where it is neither, or of another list or other classes.
     """
     if not settings.compare:
         return None
-    names = [sample.name for sample in samples]
     if Path(settings.compare).suffix == ".json":
         theirs = read_evaluated(settings.compare)
-        check_comparable(predictor.class_names, names, theirs)
-        return lambda *_: theirs
+        check_comparable(predictor.class_names, names, theirs, settings.compare)
+        return theirs
     other = make_predictor(dataclasses.replace(settings, restore_from=settings.compare))
     predictor.classes.check_same(other.classes, settings.restore_from, settings.compare)
-
-    def measure_other(reader: ImageReader, replicas: Replicas) -> Evaluated:
-        evaluation = Evaluation(other.classes, per_picture=True)
-        _label(other, reader, [None] * len(reader.samples), evaluation, replicas)
-        evaluation.gather(samples, replicas)
-        return _evaluated(settings.compare, samples, evaluation)
-
-    return measure_other
-
-
-def _evaluated(where: str, samples: Sequence[Sample], evaluation: Evaluation) -> Evaluated:
-    return evaluated(where, [sample.name for sample in samples], evaluation.per_picture)
+    return other
 
 
 def _write(
-    settings: EvaluationSettings,
+    settings: MeasureSettings,
     predictor: Predictor,
     evaluation: Evaluation,
     comparison: Comparison | None,
-    samples: Sequence[Sample],
     seconds: float,
 ) -> None:
     """Write the report and the numbers, where they were asked for."""
+    number = len(evaluation.per_picture.names)
     date, place = datetime.now().isoformat(" ", "seconds"), str(locate(settings.restore_from))
-    if evaluation.report:
+    if settings.report:
         facts = {
             "checkpoint": place,
             "network": str(predictor.model),
-            "pictures": f"{len(samples)} of {settings.data_list} in {settings.data_dir}",
+            "pictures": f"{number} of {settings.data_list} in {settings.data_dir}",
             "test time": str(predictor) or "one view of each picture",
             "written": f"{date}, after {seconds:.0f} s",
         }
-        parts = evaluation.matrix, evaluation.per_picture, facts, evaluation.trimap, evaluation.bf
-        print(f"report   {evaluation.report.write(*parts)}")
+        print(f"report   {evaluation.write_report(facts)}")
     if settings.json:
         numbers = evaluation.as_dict() | {
-            "num_images": len(samples),
+            "num_images": number,
             "seconds": seconds,
             "checkpoint": place,
             "data_list": settings.data_list,
             "date": date,
             "views": str(predictor),
             "precision": settings.precision,
-            "pictures": evaluation.per_picture.as_list([sample.name for sample in samples]),
+            "pictures": evaluation.per_picture.as_list(),
         }
         numbers |= {"compared": comparison.as_dict()} if comparison else {}
         with whole_file(settings.json) as partial:

@@ -1,10 +1,10 @@
 """The VOC metric: one confusion matrix over a whole list (VOC devkit, VOCevalseg.m)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from deeplab_lfov.errors import printable
+from deeplab_lfov.console import class_table
 from deeplab_lfov.voc import VOID
 
 
@@ -36,7 +36,7 @@ class ConfusionMatrix:
     @property
     def iou(self) -> np.ndarray:
         """The IoU of each class, float64 [C]: hits / (hits + false positives + false negatives)."""
-        return _ratio(self._hits, self._truths + self._predictions - self._hits)
+        return iou(self.sums())
 
     @property
     def mean_iou(self) -> float:
@@ -46,22 +46,24 @@ class ConfusionMatrix:
     @property
     def precision(self) -> np.ndarray:
         """The share of each class's predictions that is right, float64 [C]."""
-        return _ratio(self._hits, self._predictions)
+        hits, _, predictions = self.sums()
+        return _ratio(hits, predictions)
 
     @property
     def recall(self) -> np.ndarray:
         """The share of each class in the truth that is found, float64 [C]."""
-        return _ratio(self._hits, self._truths)
+        hits, truths, _ = self.sums()
+        return _ratio(hits, truths)
 
     @property
     def shares(self) -> np.ndarray:
         """The share of each class in the truth's pixels, float64 [C]."""
-        return _ratio(self._truths, self._truths.sum())
+        return _ratio(self.sums()[1], self.counts.sum())
 
     @property
     def pixel_accuracy(self) -> float:
         """The share of pixels labelled right."""
-        return float(_ratio(self._hits.sum(), self.counts.sum()))
+        return float(_ratio(self.counts.trace(), self.counts.sum()))
 
     @property
     def mean_accuracy(self) -> float:
@@ -71,46 +73,41 @@ class ConfusionMatrix:
     @property
     def frequency_weighted_iou(self) -> float:
         """The mean of `iou` weighted by the classes' shares of the truth."""
-        return float(_ratio(np.nansum(self.iou * self._truths), self.counts.sum()))
+        return float(_ratio(np.nansum(self.iou * self.sums()[1]), self.counts.sum()))
+
+    def numbers(self) -> dict[str, float]:
+        """Return the numbers over all classes by their names in words."""
+        return {
+            "mean IoU": self.mean_iou,
+            "pixel accuracy": self.pixel_accuracy,
+            "mean accuracy": self.mean_accuracy,
+            "frequency weighted IoU": self.frequency_weighted_iou,
+        }
 
     def as_dict(self) -> dict:
         """Return all numbers as fractions, `iou` by class name; None where one is 0/0."""
-        numbers = {
-            "mean_iou": self.mean_iou,
-            "pixel_accuracy": self.pixel_accuracy,
-            "mean_accuracy": self.mean_accuracy,
-            "frequency_weighted_iou": self.frequency_weighted_iou,
+        numbers = {name.lower().replace(" ", "_"): n for name, n in self.numbers().items()}
+        return {name: none_if_nan(number) for name, number in numbers.items()} | {
+            "iou": dict(zip(self.class_names, map(none_if_nan, self.iou), strict=True))
         }
-        numbers = {name: _none_if_nan(number) for name, number in numbers.items()}
-        iou = {name: _none_if_nan(i) for name, i in zip(self.class_names, self.iou, strict=True)}
-        return numbers | {"iou": iou}
 
     def __str__(self) -> str:
-        names = [printable(name) for name in self.class_names]
-        pad = max(map(len, names)) + 2
-        rows = [f"{'class':<{pad}}{'IoU':>8}"]
-        for name, iou in zip(names, self.iou, strict=True):
-            rows.append(f"{name:<{pad}}{'absent' if np.isnan(iou) else f'{iou:8.2%}':>8}")
+        rows = class_table(["class", *self.class_names], ["IoU", *map(percent, self.iou)])
+        mean, *others = (f"{name:<25}{share:8.2%}" for name, share in self.numbers().items())
         absent = int(np.isnan(self.iou).sum())
         note = f"  ({absent} absent from truth and prediction left out)" if absent else ""
-        rows.append("")
-        rows.append(f"{'pixel accuracy':<25}{self.pixel_accuracy:8.2%}")
-        rows.append(f"{'mean accuracy':<25}{self.mean_accuracy:8.2%}")
-        rows.append(f"{'frequency weighted IoU':<25}{self.frequency_weighted_iou:8.2%}")
-        rows.append(f"{'mean IoU':<25}{self.mean_iou:8.2%}{note}")
-        return "\n".join(rows)
+        return "\n".join([*rows, "", *others, mean + note])
 
-    @property
-    def _hits(self) -> np.ndarray:
-        return self.counts.diagonal()
+    def sums(self) -> np.ndarray:
+        """Return the pixels of each class that are hits, in the truth, and predicted, [3, C]."""
+        counts = self.counts
+        return np.stack([counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0)])
 
-    @property
-    def _truths(self) -> np.ndarray:
-        return self.counts.sum(axis=1)
 
-    @property
-    def _predictions(self) -> np.ndarray:
-        return self.counts.sum(axis=0)
+def iou(sums: np.ndarray) -> np.ndarray:
+    """Compute the IoU of each class from sums [..., 3, C]: float64 [..., C], nan for 0/0."""
+    hits, truths, predictions = np.moveaxis(sums, -2, 0)
+    return _ratio(hits, truths + predictions - hits)
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
@@ -123,5 +120,52 @@ def _mean(values: np.ndarray) -> float:
     return float(values.mean()) if values.size else float("nan")
 
 
-def _none_if_nan(number: float) -> float | None:
+def none_if_nan(number: float) -> float | None:
+    """Return a fraction as JSON has it: None for 0/0."""
     return None if np.isnan(number) else float(number)
+
+
+def percent(share: float) -> str:
+    """Write a fraction of a class in a table; `absent` for 0/0."""
+    return "absent" if np.isnan(share) else f"{share:.2%}"
+
+
+class PerPicture:
+    """Collects with `add` what became of each picture, in the list's order, and of all in `whole`.
+
+    `names` are the pictures', and `cells` has for each what is not 0 of its confusion matrix, as
+    int64 [n, 3] of (truth, prediction, pixels).
+    """
+
+    def __init__(self, class_names: Sequence[str]):
+        self.class_names, self.whole = tuple(class_names), ConfusionMatrix(class_names)
+        self.names: list[str] = []
+        self.cells: list[np.ndarray] = []
+
+    def add(self, name: str, truth: np.ndarray, prediction: np.ndarray) -> None:
+        """Add labels of one shape; raises ValueError as `ConfusionMatrix.update` does."""
+        matrix = ConfusionMatrix(self.class_names)
+        matrix.update(truth, prediction)
+        self.whole.counts += matrix.counts
+        places = np.argwhere(matrix.counts)
+        self.names.append(name)
+        self.cells.append(np.column_stack([places, matrix.counts[tuple(places.T)]]))
+
+    def matrices(self) -> Iterator[ConfusionMatrix]:
+        """Yield the confusion matrix of each picture."""
+        for cells in self.cells:
+            matrix = ConfusionMatrix(self.class_names)
+            truth, prediction, pixels = cells.T
+            matrix.counts[truth, prediction] = pixels
+            yield matrix
+
+    def mean_ious(self) -> list[float]:
+        """Return the mean IoU of each picture; nan of one that is all void."""
+        return [matrix.mean_iou for matrix in self.matrices()]
+
+    def as_list(self) -> list[dict]:
+        """Return for each picture, by its name, its mean IoU (None without any) and its cells."""
+        return [
+            {"name": name, "mean_iou": none_if_nan(iou), "confusion": cells.tolist()}
+            for name, iou, cells in zip(self.names, self.mean_ious(), self.cells, strict=True)
+        ]

@@ -1,74 +1,94 @@
-"""The settings of evaluate.py: its flags by name, and which of them exclude each other."""
+"""The settings of evaluate.py: the flags that each of its four tasks has, by name."""
 
-import dataclasses
-import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 
 from deeplab_lfov.data.list_files import list_of
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.inference.settings import PredictionSettings
 
-_OF_THE_METRIC = ("json", "report", "trimap", "bf", "compare")
-
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationSettings(PredictionSettings):
-    """What evaluate.py measures, on which list and with which weights.
+    """What all tasks have: which pictures are segmented, and with which weights.
 
-    data_list: None for the data set's own val.txt, or VOC's val list where it has none. num_steps:
-    how many pictures to take, None for all. ignore_label: None stands for 255 that nobody has
-    spoken of. compare: what --json wrote, or other weights. all_checkpoints, crf_search, a factor,
-    and voc_submission, a zip file, are done instead of the metric.
-    Raises UserError for settings that exclude each other.
+    num_steps: how many pictures of the list to take, None for all.
     """
 
     data_dir: str = "."
-    data_list: str | None = None
+    data_list: str
+    restore_from: str
+    num_steps: int | None = None
+    deterministic: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class TruthSettings(EvaluationSettings):
+    """How masks hold labels, for tasks that need them.
+
+    ignore_label: None stands for 255 that nobody has spoken of.
+    """
+
     ignore_label: int | None = None
     palette: str | None = None
     class_names: str | None = None
-    restore_from: str
-    num_steps: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasureSettings(TruthSettings):
+    """The metric of one network, and what is written of it.
+
+    compare: what --json wrote, or other weights.
+    """
+
     save_dir: str | None = None
     json: str | None = None
     report: str | None = None
     trimap: tuple[int, ...] | None = None
     bf: bool = False
     compare: str | None = None
-    all_checkpoints: bool = False
-    crf_search: float | None = None
-    voc_submission: str | None = None
-    deterministic: bool = False
 
-    def __post_init__(self):
-        if self.data_list is None:
-            object.__setattr__(self, "data_list", list_of(self.data_dir, "val"))  # it is frozen
-        metric = {name for name in _OF_THE_METRIC if getattr(self, name)}
-        others = (*_OF_THE_METRIC, "save_dir", "crf_search", "voc_submission")
-        others = [name for name in others if getattr(self, name)]
-        if self.all_checkpoints and others:
-            raise UserError(f"--all_checkpoints only prints its table; leave out --{others[0]}")
-        if self.voc_submission and (metric or self.crf_search):
-            flag = "crf_search" if self.crf_search else min(metric)
-            raise UserError(f"--voc_submission measures nothing; leave out --{flag}")
-        truth = [
-            n for n in ("ignore_label", "palette", "class_names") if getattr(self, n) is not None
-        ]
-        if self.voc_submission and truth:
-            raise UserError(f"--voc_submission needs no truth and no names; leave out --{truth[0]}")
-        if self.crf_search and (metric or self.save_dir):
-            flag = min(metric or {"save_dir"})
-            raise UserError(f"--crf_search only prints its table; leave out --{flag}")
-        if self.crf_search and self.tile:
-            raise UserError(
-                "--crf_search and --tile exclude each other, as --crf and --tile do; use --max_side"
-            )
 
-    def decisive(self) -> dict[str, object]:
-        """Return, as JSON has them, the settings that workers have in common.
+@dataclass(frozen=True, kw_only=True)
+class CheckpointsSettings(TruthSettings):
+    """A table of the metric of all checkpoints in the folder `restore_from`."""
 
-        Where files are may differ between machines; what is in them is compared instead.
-        """
-        places = {"data_dir", "data_list", "palette", "restore_from", "save_dir"}
-        values = {n: v for n, v in dataclasses.asdict(self).items() if n not in places}
-        return json.loads(json.dumps(values))
+    all_checkpoints: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchSettings(TruthSettings):
+    """A search among CRFs: a factor that parameters of `crf` are divided and multiplied by."""
+
+    crf_search: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubmissionSettings(EvaluationSettings):
+    """Masks for VOC's test server, in a zip file."""
+
+    voc_submission: str
+    save_dir: str | None = None
+
+
+TASKS = {
+    "all_checkpoints": CheckpointsSettings,
+    "crf_search": SearchSettings,
+    "voc_submission": SubmissionSettings,
+}
+"""The settings of the tasks that a flag asks for instead of the metric, by the flag's name."""
+
+
+def settings_of_task(given: Mapping[str, object]) -> EvaluationSettings:
+    """Make the settings of the task that flags ask for; the list is by default the data set's own.
+
+    Raises UserError for a flag that the task does not have.
+    """
+    task = next((name for name in TASKS if given.get(name)), None)
+    kind = TASKS.get(task, MeasureSettings)
+    names = {field.name for field in fields(kind)}
+    if foreign := sorted(name for name in given.keys() - names if given[name] is not False):
+        raise UserError(f"--{task} is done without some flags; leave out --{foreign[0]}")
+    given = {name: value for name, value in given.items() if name in names}
+    data_dir = given.get("data_dir", EvaluationSettings.data_dir)
+    return kind(**{"data_list": list_of(data_dir, "val"), **given})

@@ -1,55 +1,38 @@
-"""What every task of evaluate.py begins with: workers, network, list, and what is printed first."""
+"""What the tasks of evaluate.py share: network, list, what is printed first, and the loop."""
 
 import time
-from collections.abc import Iterable, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from deeplab_lfov.classes import Classes
 from deeplab_lfov.console import progress
 from deeplab_lfov.data.class_files import classes_from, classes_in
 from deeplab_lfov.data.dataset_check import summarize
 from deeplab_lfov.data.image_files import check_replaceable, image_size
 from deeplab_lfov.data.image_reader import ImageReader
-from deeplab_lfov.data.list_files import Sample, read_list
-from deeplab_lfov.distributed.fingerprint import fingerprint
-from deeplab_lfov.distributed.meeting import Meeting
-from deeplab_lfov.distributed.replicas import Replicas
+from deeplab_lfov.data.list_files import Sample
+from deeplab_lfov.distributed.devices import make_visible
 from deeplab_lfov.errors import UserError
-from deeplab_lfov.evaluation.settings import EvaluationSettings
+from deeplab_lfov.evaluation.settings import EvaluationSettings, TruthSettings
 from deeplab_lfov.files import distinct_stems, writable_folder
 from deeplab_lfov.inference.plan import print_network
 from deeplab_lfov.inference.predictor import Predictor
-from deeplab_lfov.weights.formats import read_weights
+from deeplab_lfov.inference.segmentation import Segmentation
+from deeplab_lfov.overlap import overlapped
 from deeplab_lfov.weights.pretrained import PRETRAINED
 
-Picture = tuple[Sample, np.ndarray, np.ndarray]
-"""(sample, image uint8 RGB [H, W, 3], labels uint8 [H, W])"""
+Picture = tuple[Sample, np.ndarray, np.ndarray | None]
+"""(sample, image uint8 RGB [H, W, 3], labels uint8 [H, W], where a task needs them)"""
 
 
-def connect(meeting: Meeting, settings: EvaluationSettings) -> Replicas:
-    """Join the workers that share the list, after a look at what a user may have mistyped."""
-    replicas = Replicas(meeting.cluster, most=1)
-    if settings.voc_submission and replicas.num_workers > 1:
-        raise UserError("--voc_submission is for one process; start it without TF_CONFIG")
-    if replicas.num_workers > 1:
-        tensors = read_weights(settings.restore_from)
-        samples = read_list(settings.data_dir, settings.data_list)[: settings.num_steps]
-        names = [sample.image.name for sample in samples]
-        meeting.wait(fingerprint(settings.decisive(), names, tensors))
-        replicas.connect()
-    return replicas
-
-
-def make_predictor(settings: EvaluationSettings) -> Predictor:
+def make_predictor(settings: TruthSettings, **options: object) -> Predictor:
     """Load the network, with the classes of the settings or the data set, if these name them.
 
-    Raises UserError as `Predictor` does, and where the data set has other classes than the network.
+    options: in place of those of the settings. Raises UserError as `Predictor` does, and where the
+    data set has other classes than the network.
     """
-    options = settings.options() | ({"crf": None} if settings.crf_search else {})
-    predictor = Predictor(settings.restore_from, **options)
+    predictor = Predictor(settings.restore_from, **settings.options() | options)
     known, stored = classes_in(settings.data_dir, settings.palette), predictor.classes
     classes = classes_from(settings.class_names, known, predictor.model.num_classes)
     are_known = classes.names or known.colors  # VOC's layout has its colours
@@ -65,38 +48,22 @@ def make_predictor(settings: EvaluationSettings) -> Predictor:
     return predictor
 
 
-def reader_of(
-    settings: EvaluationSettings, predictor: Predictor, replicas: Replicas
-) -> tuple[ImageReader, list[Sample]]:
-    """Return a reader of this worker's share of the samples that are wanted, and all of those.
+def reader_of(settings: TruthSettings, predictor: Predictor) -> ImageReader:
+    """Return a reader of the pictures that are wanted; raises UserError as ImageReader does.
 
-    Raises UserError as ImageReader does.
+    The colours of masks are the data set's, else those that the network was trained with.
     """
+    known = classes_in(settings.data_dir, settings.palette)
     reader = ImageReader(
         settings.data_dir,
         settings.data_list,
         num_classes=predictor.model.num_classes,
         ignore_label=settings.ignore_label,
-        palette=_palette(settings, predictor),
+        palette=known if known.colors else predictor.classes,
     )
-    samples = reader.samples[: settings.num_steps]
-    check_sizes_of(settings, predictor, samples)
-    reader.samples = replicas.share(samples)
-    return reader, samples
-
-
-def _palette(settings: EvaluationSettings, predictor: Predictor) -> Classes:
-    """Return the colours of the truth: the data set's, else those the network was trained with."""
-    known = classes_in(settings.data_dir, settings.palette)
-    return known if known.colors else predictor.classes
-
-
-def check_masks(
-    settings: EvaluationSettings, reader: ImageReader, samples: Sequence[Sample], show: bool
-) -> None:
-    """Raise UserError for masks that cannot be read or make no sense; show draws a bar."""
-    names, given = range(reader.num_classes), settings.ignore_label is not None
-    summarize(samples, reader.labels_of, settings.data_list, names, given, show)
+    reader.samples = reader.samples[: settings.num_steps]
+    check_sizes_of(settings, predictor, reader.samples)
+    return reader
 
 
 def check_sizes_of(
@@ -110,10 +77,13 @@ def check_sizes_of(
             raise UserError(f"{sample.image}: {error}", sample.image) from error
 
 
-def mask_paths(save_dir: str | None, samples: Sequence[Sample]) -> list[Path | None]:
-    """Return where each sample's mask goes; raises UserError where something else has its place."""
+def mask_paths(save_dir: str | None, samples: Sequence[Sample]) -> list[Path]:
+    """Return where each sample's mask goes, if anywhere.
+
+    Raises UserError where something else has its place.
+    """
     if save_dir is None:
-        return [None] * len(samples)
+        return []
     folder = writable_folder(save_dir)
     paths = [folder / f"{stem}.png" for stem in distinct_stems(s.image for s in samples)]
     for path in paths:
@@ -121,28 +91,38 @@ def mask_paths(save_dir: str | None, samples: Sequence[Sample]) -> list[Path | N
     return paths
 
 
-def run_all(finished: Iterable[Future], num_images: int, replicas: Replicas) -> float:
-    """Wait for all pictures, whose results are the mean IoU so far; return the seconds it took.
+def begin(settings: TruthSettings, reader: ImageReader, predictor: Predictor) -> None:
+    """Look at all masks, and print what will be done.
 
-    Of several workers each finishes its share, and only the chief shows how far it is.
+    Raises UserError for masks that cannot be read or make no sense.
     """
-    start, show = time.perf_counter(), replicas.is_chief
-    with (
-        replicas.watching() as check_others,
-        progress(finished, num_images, "pictures", show=show) as bar,
-    ):
+    names, given = range(reader.num_classes), settings.ignore_label is not None
+    summarize(reader.samples, reader.labels_of, settings.data_list, names, given)
+    print_plan(settings, f"{len(reader.samples)} pictures with masks", predictor)
+
+
+def print_plan(settings: EvaluationSettings, pictures: str, predictor: Predictor) -> None:
+    """Print the data, the network, the views and the device."""
+    print(f"data     {pictures} in {settings.data_list}")
+    _, (device,) = make_visible(None, most=1)
+    print_network(predictor, settings.restore_from, device, settings.precision)
+
+
+def segment_all(
+    predictor: Predictor,
+    pictures: Iterable[Picture],
+    number: int,
+    finish: Callable[[Picture, Segmentation], float | None],
+) -> float:
+    """Segment so many pictures, finish each in a thread, and return the seconds it took.
+
+    finish: returns the mean IoU so far, if there is one, for the bar; it is called for one picture
+    at a time, in their order.
+    """
+    start = time.perf_counter()
+    finished = overlapped(pictures, lambda picture: predictor.segment(picture[1]), finish)
+    with progress(finished, number, "pictures") as bar:
         for picture in bar:
-            mean_iou = picture.result()
-            check_others()
-            if mean_iou is not None:
+            if (mean_iou := picture.result()) is not None:
                 bar.set_postfix_str(f"mean IoU {mean_iou:.4f}", refresh=False)
     return time.perf_counter() - start
-
-
-def print_plan(
-    settings: EvaluationSettings, pictures: str, predictor: Predictor, replicas: Replicas
-) -> None:
-    """Print the data, the network, the views and the devices."""
-    if replicas.is_chief:
-        print(f"data     {pictures} in {settings.data_list}")
-        print_network(predictor, settings.restore_from, str(replicas), settings.precision)

@@ -1,24 +1,36 @@
 """The archive that VOC's test server takes: masks as palette PNGs in the devkit's folders."""
 
-import contextlib
 import io
 import zipfile
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 from PIL import Image
 
+from deeplab_lfov.data.image_files import read_image, write_mask
+from deeplab_lfov.data.list_files import read_list
 from deeplab_lfov.errors import UserError
+from deeplab_lfov.evaluation.settings import SubmissionSettings
+from deeplab_lfov.evaluation.setup import (
+    Picture,
+    check_sizes_of,
+    mask_paths,
+    print_plan,
+    segment_all,
+)
 from deeplab_lfov.files import clear_partials, whole_file, writable_folder
-from deeplab_lfov.voc import PALETTE
+from deeplab_lfov.inference.predictor import Predictor
+from deeplab_lfov.inference.segmentation import Segmentation
+from deeplab_lfov.voc import CLASS_NAMES, PALETTE
 
 FOLDER = "results/VOC2012/Segmentation/comp6_test_cls"
 
 
 class VocSubmission:
-    """A zip file that is written while it is entered, whole or not at all: `add` masks to it.
+    """A zip file that is written while `opened`, whole or not at all: `add` masks to it.
 
     Raises UserError where `path` cannot be written or holds anything but an earlier submission.
     """
@@ -33,12 +45,11 @@ class VocSubmission:
         target = self.path.resolve()
         clear_partials(target.parent, target.name)
 
-    def __enter__(self) -> "VocSubmission":
-        with contextlib.ExitStack() as stack:
-            partial = stack.enter_context(whole_file(self.path))
-            self._archive = stack.enter_context(zipfile.ZipFile(partial, "w"))
-            self._opened = stack.pop_all()
-        return self
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """Open the file, and put it in its place when the block ends well."""
+        with whole_file(self.path) as partial, zipfile.ZipFile(partial, "w") as self._archive:
+            yield
 
     def add(self, name: str, labels: np.ndarray) -> None:
         """Add the mask of the VOC id `name`, labels uint8 [H, W]."""
@@ -50,26 +61,6 @@ class VocSubmission:
         entry.external_attr = 0o644 << 16
         self._archive.writestr(entry, png.getvalue())
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._opened.__exit__(kind, error, traceback)
-
-
-def check_ids(ids: Iterable[str]) -> None:
-    """Raise UserError for an id that comes twice, as it names one file of the archive."""
-    seen: set[str] = set()
-    for name in ids:
-        if name in seen:
-            raise UserError(
-                f"two pictures of the list have the id {name}, and the test server takes one mask "
-                "of each; leave one out"
-            )
-        seen.add(name)
-
 
 def _is_submission(path: Path) -> bool:
     try:
@@ -78,3 +69,35 @@ def _is_submission(path: Path) -> bool:
     except (OSError, zipfile.BadZipFile):
         return False
     return bool(names) and all(name.startswith(f"{FOLDER}/") for name in names)
+
+
+def submit(settings: SubmissionSettings) -> None:
+    """Write the archive for VOC's test server; raises UserError for a network of other classes."""
+    predictor = Predictor(settings.restore_from, **settings.options())
+    if predictor.model.num_classes != len(CLASS_NAMES):
+        raise UserError(
+            f"VOC's test server knows {len(CLASS_NAMES)} classes and {settings.restore_from} has "
+            f"{predictor.model.num_classes}"
+        )
+    samples = read_list(settings.data_dir, settings.data_list, masks=False)[: settings.num_steps]
+    name, times = Counter(sample.name for sample in samples).most_common(1)[0]
+    if times > 1:
+        raise UserError(
+            f"two pictures of the list have the id {name}, and the test server takes one mask of "
+            "each; leave one out"
+        )
+    check_sizes_of(settings, predictor, samples)
+    masks = iter(mask_paths(settings.save_dir, samples))
+    submission = VocSubmission(settings.voc_submission)
+    print_plan(settings, f"{len(samples)} pictures", predictor)
+
+    def finish(picture: Picture, segmentation: Segmentation) -> None:
+        labels = segmentation.labels()
+        submission.add(picture[0].name, labels)
+        if mask := next(masks, None):
+            write_mask(mask, labels)
+
+    pictures = ((sample, read_image(sample.image), None) for sample in samples)
+    with submission.opened():
+        seconds = segment_all(predictor, pictures, len(samples), finish)
+    print(f"{len(samples)} masks in {settings.voc_submission} in {seconds:.1f} s")

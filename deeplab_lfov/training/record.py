@@ -13,8 +13,7 @@ import tensorflow as tf
 from deeplab_lfov.classes import Classes
 from deeplab_lfov.console import progress
 from deeplab_lfov.data.image_reader import Batch, ImageReader
-from deeplab_lfov.evaluation.metrics import ConfusionMatrix
-from deeplab_lfov.evaluation.per_picture import PerPicture
+from deeplab_lfov.evaluation.metrics import PerPicture
 from deeplab_lfov.inference.predictor import Predictor
 from deeplab_lfov.inference.visualize import save_rows
 from deeplab_lfov.network.grid import likeliest_labels, upsample_scores
@@ -109,14 +108,12 @@ class Record:
 
         Returns None when it was stopped before the end.
         """
-        matrix, best = ConfusionMatrix(self.classes.names), self.history.best()
-        pictures, each = PerPicture(self.classes.names), self.val_reader.pictures()
-        for _, image, labels in progress(
+        pictures, best = PerPicture(self.classes.names), self.history.best()
+        matrix, each = pictures.whole, self.val_reader.pictures()
+        for sample, image, labels in progress(
             each, len(self.val_reader.samples), "validated", keep=False
         ):
-            prediction = self._predictor(image)
-            matrix.update(labels, prediction)
-            pictures.add(labels, prediction)
+            pictures.add(sample.name, labels, self._predictor(image))
             if is_stopped():
                 return None
         self._save_val_figure(step, pictures)
@@ -140,7 +137,7 @@ class Record:
 
     def _save_val_figure(self, step: int, pictures: PerPicture) -> None:
         """Show some pictures of the val list as they are labelled now."""
-        ious = [pictures.matrix(number).mean_iou for number in range(len(pictures.cells))]
+        ious = pictures.mean_ious()
         self._shown.choose(ious)
         if not self._shown.numbers:
             return

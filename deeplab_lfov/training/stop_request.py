@@ -22,8 +22,8 @@ class StopRequest:
             signal.signal(number, handler)
 
     def as_counts(self) -> np.ndarray:
-        """Count each of SIGNALS, float32 [2], so that workers can add theirs up."""
-        return np.array([self.signal == number for number in SIGNALS], np.float32)
+        """Count each of SIGNALS, int64 [2], so that workers can add theirs up."""
+        return np.array([self.signal == number for number in SIGNALS], np.int64)
 
     def _note(self, number: int, _: object) -> None:
         if self.signal:
@@ -31,6 +31,6 @@ class StopRequest:
         self.signal = number
 
 
-def first_signal(counts: Iterable[float]) -> int | None:
+def first_signal(counts: Iterable[int]) -> int | None:
     """Return the first of SIGNALS whose count, added up over the workers, is not 0."""
     return next((each for each, count in zip(SIGNALS, counts, strict=True) if count), None)

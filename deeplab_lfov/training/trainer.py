@@ -90,7 +90,9 @@ class Trainer:
                         self._validate(step, bar, stop)
                     if step - first in LOOKS or step == self._saved_step:
                         self._look_at_health(step, bar)
-                    if signaled := signaled or self._signal_of_one(stop):
+                    if self.replicas.num_workers == 1:  # which need not ask others, in a step
+                        signaled = stop.signal
+                    if signaled:
                         self._stop(signaled, step, bar)
                 self._leave(stop, self._step_done, bar)
             except WorkerGoneError:
@@ -118,16 +120,17 @@ class Trainer:
 
     def _step(self, step: int, batch: Batch, bar: tqdm, stop: StopRequest) -> int | None:
         """Train on a batch and note how it went; return a signal that came to any worker."""
-        labelled = float(batch.labelled) * len(self._rows)
-        notes = np.array([labelled, *stop.as_counts()], np.float32)
-        loss, (labelled, *signals) = self._train_step(batch.images, batch.labels, notes)
+        loss = self._train_step(batch.images, batch.labels)
         if not math.isfinite(loss):
             raise self._divergence(step)
+        pixels = math.prod(self.input_size)
+        labelled = round(float(batch.labelled) * len(self._rows) * pixels)
+        labelled, *signals = self.replicas.sum(np.array([labelled, *stop.as_counts()]))
         if self.replicas.is_chief:
             if not self._has_warned:
                 self._health.add(loss, batch.labels)
-            self._note(step, loss, labelled / self.batch_size, bar)
-        return stop.signal if self.replicas.num_workers == 1 else first_signal(signals)
+            self._note(step, loss, labelled / (self.batch_size * pixels), bar)
+        return first_signal(signals)
 
     def _note(self, step: int, loss: float, labelled: float, bar: tqdm) -> None:
         self._losses.append(loss)
@@ -146,7 +149,7 @@ class Trainer:
                 loss=loss,
                 learning_rate=rate,
                 images_per_second=speed,
-                labelled_share=float(labelled),
+                labelled_share=labelled,
             )
 
     @property
@@ -200,17 +203,13 @@ class Trainer:
         if step > self._saved_step:
             self.record.save_checkpoint(step)
 
-    def _signal_of_one(self, stop: StopRequest) -> int | None:
-        """Return the signal to a process that is alone, which need not ask the others."""
-        return stop.signal if self.replicas.num_workers == 1 else None
-
     def _leave(self, stop: StopRequest, step: int, bar: tqdm) -> None:
         """Wait for the others, so that all end well or none; one signal stops all."""
         if signaled := first_signal(self.replicas.sum(stop.as_counts())):
             self._stop(signaled, step, bar)
 
     def _stop(self, number: int, step: int, bar: tqdm) -> None:
-        self.replicas.sum(np.zeros(1))  # leave together, when the chief has saved
+        self.replicas.sum(np.zeros(1, np.int64))  # leave together, when the chief has saved
         if self.replicas.is_chief:
             name = signal.Signals(number).name
             bar.write(f"stopped by {name} after step {step}; --resume continues")

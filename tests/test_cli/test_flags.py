@@ -7,7 +7,7 @@ from deeplab_lfov import DenseCRF, UserError
 from deeplab_lfov.cli import evaluate_flags, flags, inference_flags, train_flags
 from deeplab_lfov.cli.command import Parser
 from deeplab_lfov.crf.dense_crf import flag_of
-from deeplab_lfov.evaluation.settings import EvaluationSettings
+from deeplab_lfov.evaluation.settings import TASKS, MeasureSettings
 from deeplab_lfov.inference.settings import InferenceSettings
 from deeplab_lfov.training.settings import TrainSettings
 
@@ -61,16 +61,16 @@ def test_flags_of_the_crf_make_the_crf():
 @pytest.mark.parametrize(
     ("parser", "settings"),
     [
-        (train_flags.parser(), TrainSettings),
-        (evaluate_flags.parser(), EvaluationSettings),
-        (inference_flags.parser(), InferenceSettings),
+        (train_flags.parser(), [TrainSettings]),
+        (evaluate_flags.parser(), [MeasureSettings, *TASKS.values()]),
+        (inference_flags.parser(), [InferenceSettings]),
     ],
 )
 def test_every_setting_has_its_flag_and_every_flag_its_setting(parser, settings):
     names = {action.dest for action in parser._actions} - {"help"}
     names -= {"epochs"}  # stands for num_steps
     names -= {flag_of(parameter) for parameter in flags.CRF_FLAGS}
-    fields = {field.name for field in dataclasses.fields(settings)}
+    fields = {field.name for each in settings for field in dataclasses.fields(each)}
     fields -= {"fresh_layers"}  # known from the weights
     fields -= {"ckpt"}  # the last of inference.py's paths
     assert names == fields

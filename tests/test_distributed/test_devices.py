@@ -39,15 +39,14 @@ def test_workers_on_a_host_take_different_gpus(gpus, index, expected):
     assert replicas.device_names == [f"X{gpu}" for gpu in expected]
 
 
-def test_of_its_gpus_a_worker_may_take_just_one(gpus):
-    Replicas(HERE._replace(index=3), most=1)
-    assert gpus == ["C"]
+def test_of_all_gpus_a_process_may_take_just_one(gpus):
+    assert devices.make_visible(None, most=1) == (["gpu:0"], ["XA"]) and gpus == ["A"]
 
 
 def test_one_gpu_alone_is_known_by_name(gpus):
     assert Replicas(devices=["gpu:2"]).only_gpu == "/GPU:0"  # of those that are shown
     assert Replicas(devices=["gpu:1", "gpu:2"]).only_gpu is None
-    assert Replicas(HERE, most=1).only_gpu is None
+    assert Replicas(HERE._replace(index=2)).only_gpu is None
 
 
 def test_gpus_that_are_named_or_shown_are_a_workers_own(gpus, monkeypatch):

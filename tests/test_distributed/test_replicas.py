@@ -15,12 +15,10 @@ TWO = Cluster(("a:1", "b:1"), 1)
 
 def test_one_replica_takes_everything():
     replicas = Replicas()
-    replicas.connect()
+    replicas.connect({"flags": "any"})
     assert (replicas.num_replicas, replicas.num_workers, replicas.is_chief) == (1, 1, True)
     assert replicas.rows(5) == range(5)
     assert replicas.sum(np.array([3])) == [3]
-    with replicas.watching() as check:
-        check()
 
 
 @pytest.mark.parametrize("batch_size", [3, 7, 30])
@@ -29,8 +27,6 @@ def test_the_workers_rows_are_the_batch(batch_size):
     rows = [list(worker.rows(batch_size)) for worker in workers]
     assert [row for each in rows for row in each] == list(range(batch_size))
     assert max(map(len, rows)) - min(map(len, rows)) <= 1
-    shares = [worker.share("abcdefg") for worker in workers]
-    assert shares == ["adg", "be", "cf"]
 
 
 def test_a_batch_is_not_smaller_than_the_number_of_replicas():

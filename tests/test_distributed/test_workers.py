@@ -1,4 +1,4 @@
-"""Several processes on 127.0.0.1 train and evaluate as one does."""
+"""Several processes on 127.0.0.1 train as one does."""
 
 import json
 import os
@@ -8,9 +8,12 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from deeplab_lfov.cli.command import run
+from deeplab_lfov.distributed.cluster import Cluster, check_alike, checksum
+from deeplab_lfov.errors import UserError
 from deeplab_lfov.weights.formats import read_tensors
 from deeplab_lfov.weights.tf_checkpoint import checkpoints_in
 from helpers import ROOT, assert_same_run, free_addresses
@@ -34,24 +37,25 @@ def alone(shapes, tmp_path_factory):
     return folder, flags
 
 
+def start_one(workers, index, script, *arguments):
+    """One of the workers, at addresses, that run a script: a process; the first is the chief."""
+    task = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}
+    env = {**os.environ, "TF_CONFIG": json.dumps(task)}
+    env.pop("TF_CPP_MIN_LOG_LEVEL", None)  # which the tests' own TensorFlow has set
+    command, pipe = [sys.executable, script, *map(str, arguments)], subprocess.PIPE
+    return subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True, env=env)
+
+
 def start(count, script, *arguments):
     """`count` workers that run a script, as processes; the first is the chief."""
     workers = free_addresses(count)
-    command, pipe, processes = [sys.executable, script, *map(str, arguments)], subprocess.PIPE, []
-    for index in range(count):
-        task = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}
-        env = {**os.environ, "TF_CONFIG": json.dumps(task)}
-        env.pop("TF_CPP_MIN_LOG_LEVEL", None)  # which the tests' own TensorFlow has set
-        processes.append(
-            subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True, env=env)
-        )
-    return processes
+    return [start_one(workers, index, script, *arguments) for index in range(count)]
 
 
 def finish(processes):
-    """(status, out, err) of each, which must end within a minute."""
+    """(status, out, err) of each, which must end within five minutes."""
     try:
-        texts = [process.communicate(timeout=60) for process in processes]
+        texts = [process.communicate(timeout=300) for process in processes]
         return [(each.returncode, *text) for each, text in zip(processes, texts, strict=True)]
     finally:
         for process in processes:
@@ -109,31 +113,76 @@ def test_a_signal_to_one_worker_stops_all_after_the_same_step(alone, tmp_path):
     assert read_tensors(folder)["global_step"] == step
 
 
-def test_two_workers_evaluate_as_one_does(alone, script, shapes, tmp_path):
-    def flags(name):
-        outputs = {flag: tmp_path / name / flag for flag in ("--json", "--save_dir", "--report")}
-        (tmp_path / name).mkdir()
-        return [part for pair in outputs.items() for part in pair]
-
-    common = ["--data_dir", shapes, "--restore_from", alone[0], "--trimap", "1,4", "--bf"]
-    one = script("evaluate", *common, *flags("one"))
-    assert one.status == 0, one.err
-    chief, other = finish(start(2, "evaluate.py", *common, *flags("two")))
-    assert (chief[0], *other[:2], lines_of(other[2])) == (0, 0, "", []), chief[2]
-    assert table(chief[1]) == table(one.out) and "3 pictures in" in chief[1]
-    one, two = (json.loads((tmp_path / name / "--json").read_text()) for name in ("one", "two"))
-    times = {"seconds": 0, "date": ""}
-    assert one | times == two | times
-    files = [path for path in (tmp_path / "one").rglob("*.*") if path.is_file()]
-    assert len(files) == 3 + 1 + 3 * 4  # masks; the report's page and pictures
-    for path in files:
-        both = path, tmp_path / "two" / path.relative_to(tmp_path / "one")
-        pages = [re.sub(rb"<dt>written</dt>.*?</dd>", b"", each.read_bytes()) for each in both]
-        assert pages[0] == pages[1], path
+THREE = Cluster(("a:1", "b:1", "c:1"))
+FACTS = {"flags": {"a": 1, "b": None}, "data": ["x", [1.5]], "weights": 7}
 
 
-def table(out):
-    return [line for line in out.splitlines() if "%" in line]
+def compare(*facts):
+    """Let each worker of three compare its facts with those of the others."""
+    said = []
+    for index, each in enumerate(facts):
+        check_alike(THREE._replace(index=index), each, lambda mine: said.append(mine) or mine * 0)
+    for each in facts:
+        check_alike(THREE, each, lambda _: sum(said))
+
+
+def test_workers_that_were_started_alike_go_on():
+    compare(FACTS, FACTS, FACTS)
+
+
+@pytest.mark.parametrize(
+    ("other", "names"),
+    [
+        ({"flags": {"a": 1, "b": 0}}, "flags"),
+        ({"data": ["x", [1.6]]}, "data"),
+        ({"weights": 8, "flags": {}}, "flags and weights"),
+    ],
+)
+def test_what_differs_is_named(other, names):
+    with pytest.raises(UserError, match=f"worker c:1 has other {names} than the chief; "):
+        compare(FACTS, FACTS, FACTS | other)
+
+
+def test_the_checksum_of_weights_is_that_of_all_their_numbers():
+    weights = {"w": np.ones((2, 2)), "b": np.zeros(3), "names": np.array(["x"], object)}
+    assert checksum(weights) == checksum(dict(reversed(weights.items()))) != checksum({})
+    assert checksum(weights) != checksum(weights | {"b": np.array([0, 0, 1.0])})
+
+
+def test_a_worker_with_other_flags_ends_all(alone, tmp_path):
+    flags = [*alone[1], "--snapshot_dir", tmp_path / "run"]
+    addresses = free_addresses(2)
+    processes = [
+        start_one(addresses, index, "train.py", *flags, "--seed", index) for index in range(2)
+    ]
+    for status, _, err in finish(processes):
+        assert status == 2
+        assert lines_of(err) == [
+            f"error: worker {addresses[1]} has other flags than the chief; start all with the same "
+            "line, and give them the same files"
+        ]
+    assert not checkpoints_in(tmp_path / "run")
+
+
+@pytest.mark.parametrize(("index", "number"), [(0, signal.SIGINT), (1, signal.SIGTERM)])
+def test_a_signal_ends_the_waiting_for_one_that_never_comes(alone, tmp_path, index, number):
+    flags = [*alone[1], "--snapshot_dir", tmp_path / "run"]
+    process = start_one(free_addresses(2), index, "train.py", *flags)
+    for line in process.stderr:
+        if "waiting" in line:
+            break
+    process.send_signal(number)
+    ((status, _, err),) = finish([process])
+    assert status in (-number, 128 + number) and "Traceback" not in err
+
+
+def test_evaluation_is_for_one_process(script, monkeypatch, tmp_path):
+    task = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(task))
+    monkeypatch.setattr(os, "_exit", sys.exit)
+    result = script("evaluate", "--restore_from", tmp_path / "none")
+    assert result.status == 2 and result.err.count("\n") == 1
+    assert "evaluate.py is for one process" in result.err and "2 workers" in result.err
 
 
 @pytest.mark.parametrize(("name", "flag"), [("train", []), ("evaluate", ["--restore_from", "x"])])

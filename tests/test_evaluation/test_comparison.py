@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 
 from deeplab_lfov.errors import UserError
-from deeplab_lfov.evaluation.comparison import Comparison, evaluated, read_evaluated
-from deeplab_lfov.evaluation.per_picture import PerPicture
+from deeplab_lfov.evaluation.comparison import Comparison, check_comparable, read_evaluated
+from deeplab_lfov.evaluation.metrics import PerPicture
 
 NAMES = "one", "two", "three"
 
 
 def evaluation(*predictions, truth=(0, 0, 1, 1, 255), classes=("road", "sky"), names=NAMES):
     pictures = PerPicture(classes)
-    for prediction in predictions:
-        pictures.add(np.array([truth], np.uint8), np.array([prediction], np.uint8))
-    return evaluated("where", list(names[: len(predictions)]), pictures)
+    for name, prediction in zip(names, predictions, strict=False):
+        pictures.add(name, np.array([truth], np.uint8), np.array([prediction], np.uint8))
+    return pictures
 
 
 GOOD, BAD = (0, 0, 1, 1, 0), (0, 1, 1, 1, 0)
@@ -24,11 +24,12 @@ GOOD, BAD = (0, 0, 1, 1, 0), (0, 1, 1, 1, 0)
 
 
 def test_counts_are_hits_truth_and_prediction():
-    assert evaluation(BAD).counts.tolist() == [[[1, 2], [2, 2], [1, 3]]]
+    (matrix,) = evaluation(BAD).matrices()
+    assert matrix.sums().tolist() == [[1, 2], [2, 2], [1, 3]]
 
 
 def test_the_change_of_classes_pictures_and_mean():
-    found = Comparison(evaluation(GOOD, BAD, GOOD), evaluation(BAD, BAD, BAD))
+    found = Comparison(evaluation(GOOD, BAD, GOOD), evaluation(BAD, BAD, BAD), "where")
     # ours: road 5 of 6, sky 6 of 7; theirs: road 3 of 6, sky 6 of 9
     assert found.ious[0] == pytest.approx([5 / 6, 6 / 7])
     assert found.difference == pytest.approx((5 / 6 + 6 / 7) / 2 - 7 / 12)
@@ -43,26 +44,26 @@ def test_the_change_of_classes_pictures_and_mean():
 
 
 def test_pictures_that_all_change_alike_leave_no_doubt():
-    found = Comparison(evaluation(GOOD, GOOD), evaluation(BAD, BAD))
+    found = Comparison(evaluation(GOOD, GOOD), evaluation(BAD, BAD), "where")
     assert found.interval == pytest.approx((5 / 12, 5 / 12))
 
 
 def test_compared_with_itself_nothing_changes():
     one = evaluation(GOOD, BAD)
-    found = Comparison(one, one)
+    found = Comparison(one, one, "where")
     assert found.difference == 0 and found.interval == (0, 0)
     assert "0 pictures better, 0 worse, 2 the same" in str(found)
 
 
 def test_a_class_that_is_absent_has_no_change():
     both = [evaluation(each, classes=("road", "sky", "sea")) for each in (GOOD, BAD)]
-    lines = [line.split() for line in str(Comparison(*both)).splitlines()]
+    lines = [line.split() for line in str(Comparison(*both, "where")).splitlines()]
     assert ["sea", "absent", "absent"] in lines
 
 
 def test_a_list_of_void_alone_has_no_numbers():
     void = evaluation(GOOD, truth=(255,) * 5)
-    assert Comparison(void, void).as_dict()["difference"] is None
+    assert Comparison(void, void, "where").as_dict()["difference"] is None
 
 
 @pytest.mark.parametrize(
@@ -70,12 +71,12 @@ def test_a_list_of_void_alone_has_no_numbers():
     [
         ({"names": ("one", "2")}, "picture 1 is '2' in where and 'two' here"),
         ({"classes": ("road", "sea")}, "class 1 is 'sea'"),
-        ({"classes": ("road", "sky", "sea")}, "is of 3 classes and this of 2"),
+        ({"classes": ("road", "sky", "sea")}, "class 2 is 'sea' in where and missing here"),
     ],
 )
 def test_what_cannot_be_compared(others, words):
     with pytest.raises(UserError, match=words):
-        Comparison(evaluation(GOOD, BAD), evaluation(GOOD, BAD, **others))
+        check_comparable(("road", "sky"), NAMES[:2], evaluation(GOOD, BAD, **others), "where")
 
 
 def written(pictures):
@@ -89,8 +90,9 @@ def test_what_was_written_is_read(tmp_path):
     ]
     (tmp_path / "a.json").write_text(json.dumps(written(pictures)))
     found = read_evaluated(tmp_path / "a.json")
-    assert found.names == ("one", "b") and found.class_names == ("road", "sky")
-    assert found.counts.tolist() == [[[3, 0], [5, 0], [3, 2]], [[0, 0]] * 3]
+    assert found.names == ["one", "b"] and found.class_names == ("road", "sky")
+    sums = [matrix.sums().tolist() for matrix in found.matrices()]
+    assert sums == [[[3, 0], [5, 0], [3, 2]], [[0, 0]] * 3]
 
 
 @pytest.mark.parametrize(

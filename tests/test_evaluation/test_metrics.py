@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from deeplab_lfov import ConfusionMatrix
+from deeplab_lfov.evaluation.metrics import PerPicture
 
 NAMES = ("background", "cat", "dog", "never")
 TRUTH = np.array([[0, 0, 0, 0], [1, 1, 1, 255]], np.uint8)
@@ -67,3 +68,17 @@ def test_names_from_a_file_do_not_reach_the_terminal():
     table = str(ConfusionMatrix(["sky\x1b[2J", "road\r\u202e"]))
     assert all(line.isprintable() for line in table.splitlines())
     assert "sky?[2J" in table and "road??" in table
+
+
+def test_each_picture_has_its_own_matrix():
+    pictures = PerPicture(["a", "b", "c"])
+    pictures.add("x", np.array([[0, 0, 2, 255]], np.uint8), np.array([[0, 1, 2, 0]], np.uint8))
+    pictures.add("y", np.full((2, 2), 255, np.uint8), np.zeros((2, 2), np.uint8))
+    assert pictures.cells[0].tolist() == [[0, 0, 1], [0, 1, 1], [2, 2, 1]]
+    first, second = pictures.matrices()
+    assert (
+        first.counts.tolist() == [[1, 1, 0], [0, 0, 0], [0, 0, 1]] == pictures.whole.counts.tolist()
+    )
+    assert pictures.mean_ious() == pytest.approx([(1 / 2 + 0 + 1) / 3, np.nan], nan_ok=True)
+    assert pictures.cells[1].shape == (0, 3) and not second.counts.any()
+    assert [each["name"] for each in pictures.as_list()] == ["x", "y"]

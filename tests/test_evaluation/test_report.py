@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deeplab_lfov import ConfusionMatrix, UserError
+from deeplab_lfov import UserError
 from deeplab_lfov.classes import Classes
-from deeplab_lfov.evaluation.boundary_f1 import BoundaryF1
-from deeplab_lfov.evaluation.per_picture import PerPicture
+from deeplab_lfov.evaluation.boundaries import BoundaryF1, TrimapMatrices
+from deeplab_lfov.evaluation.metrics import PerPicture
 from deeplab_lfov.evaluation.report.page import TEMPLATE
 from deeplab_lfov.evaluation.report.report import Report
-from deeplab_lfov.evaluation.trimap import TrimapMatrices
 
 NAMES = ("back", "cat & </script><b>", '"dog"')
 
@@ -38,19 +37,19 @@ class Written:
     """A report of pictures whose first `wrong` of 100 pixels are wrong."""
 
     def __init__(self, folder, wrongs, trimap=None, bf=None):
-        self.folder, self.matrix = folder / "report", ConfusionMatrix(NAMES)
-        report, pictures = Report(self.folder, Classes(NAMES)), PerPicture(NAMES)
+        self.folder, pictures = folder / "report", PerPicture(NAMES)
+        report, self.matrix = Report(self.folder, Classes(NAMES)), pictures.whole
         for number, wrong in enumerate(wrongs):
             image = folder / f"p{number}.png"
             Image.new("RGB", (10, 10), (9 * number, 90, 9)).save(image)
             truth = np.zeros((10, 10), np.uint8)
             prediction = (np.arange(100) < wrong).reshape(10, 10).astype(np.uint8)
             truth[9, 9] = 255
-            for each in filter(None, (self.matrix, trimap, bf)):
-                each.update(truth, prediction)
-            pictures.add(truth, prediction)
-            report.add(f"p{number} <i>\u2028</script>", image, truth, prediction)
-        path = report.write(self.matrix, pictures, {"list": "a<b"}, trimap, bf)
+            pictures.add(f"p{number} <i>\u2028</script>", truth, prediction)
+            for each in filter(None, (trimap, bf)):
+                each.add(truth, prediction)
+            report.add(image, truth, prediction)
+        path = report.write(pictures, {"list": "a<b"}, trimap, bf)
         self.page = path.read_text()
         self.data = json.loads(re.search(r'id="data">(.*?)</script>', self.page).group(1))
 
@@ -102,7 +101,7 @@ def test_the_numbers_are_the_matrix_s(write):
     page, matrix = written.page, written.matrix
     assert f"</small>{100 * matrix.mean_iou:.1f} %</h1>" in page
     assert f"<dd>{100 * matrix.pixel_accuracy:.1f} %</dd>" in page
-    assert ", 1 absent classes left out" in page and f"<dd>{100 * bf.mean:.1f} %</dd>" in page
+    assert ", 1 absent classes left out" in page and f"<dd>{100 * bf.means[-1]:.1f} %</dd>" in page
     row = re.search(r'<th scope="row" data-value="0">.*?</tr>', page).group()
     # 198 pixels of back, of which 177 were found, and nothing else was taken for it
     values = re.findall(r'<td data-value="([\d.-]+)"', row)
@@ -137,8 +136,8 @@ def test_every_picture_is_there_with_what_became_of_it(write):
 def test_large_pictures_have_small_copies(tmp_path):
     Image.new("RGB", (1200, 30)).save(tmp_path / "a.jpg")
     report, labels = Report(tmp_path / "r", Classes(NAMES)), np.zeros((30, 1200), np.uint8)
-    report.add("a", tmp_path / "a.jpg", labels, labels)
-    assert report.seen[0].size == (13, 512)
+    report.add(tmp_path / "a.jpg", labels, labels)
+    assert report.copies == [("000001", (13, 512))]
     with Image.open(tmp_path / "r/pictures-1/000001.jpg") as picture:
         assert picture.size == (512, 13)
 
@@ -147,9 +146,9 @@ def test_a_picture_of_void_alone_has_no_iou(tmp_path):
     Image.new("RGB", (4, 4)).save(tmp_path / "v.png")
     report, pictures = Report(tmp_path, Classes(NAMES)), PerPicture(NAMES)
     labels = np.full((4, 4), 255, np.uint8), np.zeros((4, 4), np.uint8)
-    report.add("v", tmp_path / "v.png", *labels)
-    pictures.add(*labels)
-    page = report.write(ConfusionMatrix(NAMES), pictures, {}).read_text()
+    report.add(tmp_path / "v.png", *labels)
+    pictures.add("v", *labels)
+    page = report.write(pictures, {}).read_text()
     assert "none</h1>" in page and '"iou":null,"cells":[]' in page
 
 

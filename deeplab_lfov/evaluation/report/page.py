@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from deeplab_lfov.classes import Classes
-from deeplab_lfov.evaluation.boundary_f1 import BoundaryF1
+from deeplab_lfov.evaluation.boundaries import BoundaryF1, TrimapMatrices
 from deeplab_lfov.evaluation.metrics import ConfusionMatrix
-from deeplab_lfov.evaluation.trimap import TrimapMatrices
 from deeplab_lfov.voc import VOID
 
 TEMPLATE = Path(__file__).with_name("template.html")
@@ -26,7 +25,8 @@ def page(
     bf: BoundaryF1 | None = None,
 ) -> str:
     """Return the whole page; pictures is what its script knows of them, facts are shown as text."""
-    absent = int(np.isnan(matrix.iou).sum())
+    absent, colors = int(np.isnan(matrix.iou).sum()), classes.table.tolist()
+    named = [{"name": name, "color": colors[label]} for label, name in enumerate(classes.names)]
     return string.Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         mean_iou=_percent(matrix.mean_iou),
         absent_note=f", {absent} absent classes left out" if absent else "",
@@ -36,15 +36,9 @@ def page(
         trimap=_trimap(trimap) if trimap else "",
         heat=_heat(matrix, classes),
         legend="".join(map(_named_chip, [*range(len(classes.names)), VOID], [classes] * 256)),
-        data=_json(pictures | _of_classes(matrix, classes)),
+        data=_json(pictures | {"classes": named, "counts": matrix.counts.tolist()}),
         script=SCRIPT.read_text(encoding="utf-8"),
     )
-
-
-def _of_classes(matrix: ConfusionMatrix, classes: Classes) -> dict[str, object]:
-    colors = classes.table.tolist()
-    named = [{"name": name, "color": colors[label]} for label, name in enumerate(classes.names)]
-    return {"classes": named, "counts": matrix.counts.tolist()}
 
 
 def _json(data: dict[str, object]) -> str:
@@ -71,23 +65,16 @@ def _named_chip(label: int, classes: Classes) -> str:
 
 
 def _numbers(matrix: ConfusionMatrix, bf: BoundaryF1 | None) -> str:
-    numbers = {
-        "pixel accuracy": matrix.pixel_accuracy,
-        "mean accuracy": matrix.mean_accuracy,
-        "frequency weighted IoU": matrix.frequency_weighted_iou,
-    } | ({"BF": bf.mean} if bf else {})
+    (_, *numbers), of_boundaries = matrix.numbers().items(), [("BF", bf.means[-1])] if bf else []
     return "".join(
-        f"<div><dt>{name}</dt><dd>{_percent(number)}</dd></div>" for name, number in numbers.items()
+        f"<div><dt>{name}</dt><dd>{_percent(number)}</dd></div>"
+        for name, number in (*numbers, *of_boundaries)
     )
 
 
 def _class_table(matrix: ConfusionMatrix, classes: Classes, bf: BoundaryF1 | None) -> str:
-    columns = {
-        "IoU": matrix.iou,
-        "precision": matrix.precision,
-        "recall": matrix.recall,
-        "share": matrix.shares,
-    } | ({"BF": bf.of_classes} if bf else {})
+    columns = {"IoU": matrix.iou, "precision": matrix.precision, "recall": matrix.recall}
+    columns |= {"share": matrix.shares} | ({"BF": bf.means[:-1]} if bf else {})
     first, *heads = (
         f'<th scope="col"><button type="button">{name}</button></th>'
         for name in ("class", *columns)
@@ -118,18 +105,14 @@ def _heat(matrix: ConfusionMatrix, classes: Classes) -> str:
     head = "".join(f'<th scope="col"><span>{name}</span></th>' for name in names)
     rows = [f"<tr><td></td>{head}</tr>"]
     for truth, name in zip(occurs, names, strict=True):
-        total = max(int(matrix.counts[truth].sum()), 1)
-        cells = "".join(
-            _cell(int(truth), int(label), matrix.counts[truth, label] / total) for label in occurs
-        )
+        cells = ""
+        for label in occurs:
+            share = matrix.counts[truth, label] / max(int(matrix.counts[truth].sum()), 1)
+            shown = f"{100 * share:.0f}" if share >= 0.005 else ""
+            place = f'data-truth="{truth}" data-label="{label}" style="--share:{share:.3f}"'
+            cells += f"<td {place}>{shown}</td>"
         rows.append(f'<tr><th scope="row">{_chip(truth, classes)}{name}</th>{cells}</tr>')
     return "".join(rows)
-
-
-def _cell(truth: int, label: int, share: float) -> str:
-    shown = f"{100 * share:.0f}" if share >= 0.005 else ""
-    place = f'data-truth="{truth}" data-label="{label}" style="--share:{share:.3f}"'
-    return f"<td {place}>{shown}</td>"
 
 
 def _trimap(trimap: TrimapMatrices) -> str:

@@ -5,7 +5,13 @@ import math
 import numpy as np
 import pytest
 
-from deeplab_lfov.evaluation.boundary_f1 import TOLERANCE, BoundaryF1, boundary_f1
+from deeplab_lfov.evaluation.boundaries import (
+    TOLERANCE,
+    BoundaryF1,
+    TrimapMatrices,
+    boundary_distance,
+    boundary_f1,
+)
 
 EVERYWHERE = np.ones((100, 200), bool)  # of a diagonal of 223.6 pixels: 1.68 are allowed
 
@@ -83,11 +89,11 @@ def test_it_is_what_all_pairs_of_pixels_give(seed):
 def test_the_mean_is_over_the_classes_of_each_picture_and_then_over_pictures():
     bf = BoundaryF1(("sky", "road", "car"))
     halves = left(100).astype(np.uint8)
-    bf.update(halves, halves)  # sky and road: 1 and 1
-    bf.update(halves, np.zeros_like(halves))  # 0 and 0
-    bf.update(np.full_like(halves, 255), halves)  # counts nowhere
-    bf.update(np.zeros_like(halves), np.zeros_like(halves))  # sky alone: 1
-    assert bf.mean == pytest.approx((1 + 0 + 1) / 3)
+    bf.add(halves, halves)  # sky and road: 1 and 1
+    bf.add(halves, np.zeros_like(halves))  # 0 and 0
+    bf.add(np.full_like(halves, 255), halves)  # counts nowhere
+    bf.add(np.zeros_like(halves), np.zeros_like(halves))  # sky alone: 1
+    assert bf.means[-1] == pytest.approx((1 + 0 + 1) / 3)
     assert bf.as_dict() == {
         "sky": pytest.approx(2 / 3),
         "road": 0.5,
@@ -95,3 +101,46 @@ def test_the_mean_is_over_the_classes_of_each_picture_and_then_over_pictures():
         "mean": pytest.approx(2 / 3),
     }
     assert "car                   absent" in str(bf) and "66.67%" in str(bf)
+
+
+def test_distance_is_counted_in_steps_from_the_boundary():
+    labels = np.array([[0, 0, 0, 7, 7]] * 3, np.uint8)
+    expected = [[3, 2, 1, 1, 2]] * 3
+    np.testing.assert_array_equal(boundary_distance(labels), expected)
+
+
+def test_a_diagonal_step_is_one_step():
+    labels = np.zeros((4, 4), np.uint8)
+    labels[0, 0] = 1
+    expected = np.maximum(*np.indices((4, 4)))
+    expected[0, 0] = 1
+    np.testing.assert_array_equal(boundary_distance(labels), expected)
+
+
+def test_only_pixels_near_a_boundary_count():
+    truth = np.array([[0, 0, 0, 0, 1, 1, 1, 1]], np.uint8)
+    prediction = np.array([[1, 0, 0, 0, 0, 1, 1, 1]], np.uint8)
+    trimap = TrimapMatrices(("a", "b"), [1, 2, 9])
+    trimap.add(truth, prediction)
+    assert [m.counts.tolist() for m in trimap.matrices.values()] == [
+        [[1, 0], [1, 0]],
+        [[2, 0], [1, 1]],
+        [[3, 1], [1, 3]],
+    ]
+    assert trimap.shares == {1: 0.25, 2: 0.5, 9: 1.0}
+    assert trimap.as_dict()["1"] == pytest.approx((1 / 2 + 0) / 2)
+    assert " 25.00%" in str(trimap) and "at most 9" in str(trimap)
+
+
+def test_void_is_a_label_with_boundaries_and_never_counts():
+    truth = np.array([[0, 0, 0, 255, 255, 0]], np.uint8)
+    trimap = TrimapMatrices(("a", "b"), [1])
+    trimap.add(truth, np.zeros_like(truth))
+    assert trimap.matrices[1].counts.tolist() == [[2, 0], [0, 0]]
+    assert trimap.shares == {1: 0.5}
+
+
+def test_pictures_without_a_boundary_add_nothing():
+    trimap = TrimapMatrices(("a", "b"), [1, 1000])
+    trimap.add(np.zeros((5, 5), np.uint8), np.zeros((5, 5), np.uint8))
+    assert trimap.as_dict() == {"1": None, "1000": None} and trimap.shares[1000] == 0
