@@ -48,6 +48,7 @@ def _train(settings: TrainSettings, start: Start, meeting: Meeting) -> None:
     # These load TensorFlow, which --help need not wait for.
     from deeplab_lfov.distributed.devices import compute_deterministically
     from deeplab_lfov.distributed.replicas import Replicas
+    from deeplab_lfov.solver.solver import Solver
     from deeplab_lfov.training import assembly, data_set
     from deeplab_lfov.training.folders import output_folders
     from deeplab_lfov.training.record import NoRecord, make_record
@@ -79,7 +80,7 @@ def _train(settings: TrainSettings, start: Start, meeting: Meeting) -> None:
 
     with replicas.scope():
         model = assembly.make_network(settings, start)
-        solver = assembly.make_solver(settings, model, class_weights)
+        solver = Solver(model, settings, class_weights)
     variables = model.parameters | solver.variables
     snapshots = Snapshots(snapshot_dir, variables, classes, settings.max_to_keep, stored)
     if start.run:

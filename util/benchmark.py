@@ -24,12 +24,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-from deeplab_lfov import limits  # noqa: E402
 from deeplab_lfov.cli import flags  # noqa: E402
 from deeplab_lfov.cli.command import Parser, run  # noqa: E402
 from deeplab_lfov.data.image_files import check_replaceable  # noqa: E402
 from deeplab_lfov.errors import UserError  # noqa: E402
 from deeplab_lfov.files import writable_folder  # noqa: E402
+from deeplab_lfov.settings import PRECISIONS  # noqa: E402
 from deeplab_lfov.startup import start_tensorflow  # noqa: E402
 from util import growth  # noqa: E402
 from util.benchmark_table import print_table  # noqa: E402
@@ -59,7 +59,7 @@ def parser() -> Parser:
     p.add_argument(
         "--batch_size", type=flags.COUNT, help="default: 2 for train, 10 for reader, else 1"
     )
-    p.add_argument("--precision", choices=limits.PRECISIONS)
+    p.add_argument("--precision", choices=PRECISIONS)
     p.add_argument("--width", type=flags.WIDTH, help="share of VGG-16's channels")
     p.add_argument("--repeats", type=flags.COUNT, help="timed repetitions")
     p.add_argument(

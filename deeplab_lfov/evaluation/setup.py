@@ -21,8 +21,7 @@ from deeplab_lfov.distributed.replicas import Replicas
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.evaluation.settings import EvaluationSettings
 from deeplab_lfov.files import distinct_stems, writable_folder
-from deeplab_lfov.inference.plan import print_network
-from deeplab_lfov.inference.predictor import Predictor
+from deeplab_lfov.inference.predictor import Predictor, print_network
 from deeplab_lfov.voc import VOID
 from deeplab_lfov.weights.formats import read_weights
 from deeplab_lfov.weights.pretrained import PRETRAINED

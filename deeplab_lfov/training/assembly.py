@@ -1,13 +1,10 @@
-"""Makes of settings what trains: the classes, the network and the solver."""
-
-from collections.abc import Sequence
+"""Makes of settings what trains: the classes and the network."""
 
 from deeplab_lfov.classes import Classes, voc_classes
 from deeplab_lfov.data.layout import palette_in
 from deeplab_lfov.data.palette import NO_PALETTE, Palette, classes_from
 from deeplab_lfov.network.layers import HEAD, layers_to
 from deeplab_lfov.network.model import DeepLabLFOVModel
-from deeplab_lfov.solver.solver import Solver
 from deeplab_lfov.training.settings import TrainSettings
 from deeplab_lfov.training.start import Start
 from deeplab_lfov.weights.checkpoints import check_fit, set_parameters
@@ -69,31 +66,6 @@ def make_network(settings: TrainSettings, start: Start) -> DeepLabLFOVModel:
         set_parameters(model, start.tensors, settings.restore_from, afresh)
         model.start_afresh(afresh, settings.seed)
     return model
-
-
-def make_solver(
-    settings: TrainSettings, model: DeepLabLFOVModel, class_weights: Sequence[float] | None
-) -> Solver:
-    """Make the solver of a network."""
-    return Solver(
-        model,
-        optimizer=settings.optimizer,
-        learning_rate=settings.learning_rate,
-        lr_policy=settings.lr_policy,
-        num_steps=settings.num_steps,
-        power=settings.power,
-        step_size=settings.step_size,
-        gamma=settings.gamma,
-        warmup_steps=settings.warmup_steps,
-        momentum=settings.momentum,
-        weight_decay=settings.weight_decay,
-        head_lr_mult=settings.head_lr_mult,
-        fresh_layers=settings.fresh_layers,
-        bias_lr_mult=settings.bias_lr_mult,
-        iter_size=settings.iter_size,
-        class_weights=class_weights,
-        seed=settings.seed,
-    )
 
 
 def _afresh(settings: TrainSettings, start: Start) -> tuple[str, ...]:

@@ -18,6 +18,9 @@ from deeplab_lfov.data.list_files import parse_list
 from deeplab_lfov.data.palette import classes_from
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.network.layers import HEAD
+from deeplab_lfov.settings import one_of, setting
+from deeplab_lfov.solver.settings import SolverSettings
+from deeplab_lfov.training.parts import CropSettings, NetworkSettings, RecordSettings
 
 if TYPE_CHECKING:
     from deeplab_lfov.training.start import Start
@@ -86,62 +89,21 @@ NOT_STORED = {"devices"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainSettings:
+class TrainSettings(CropSettings, NetworkSettings, SolverSettings, RecordSettings):
     """Everything that decides a run, one field for each flag of train.py, under the same name.
 
-    `complete` makes one of the flags that were given. Those without a default here come from the
-    recipe, the lists from the data set's folder, and num_classes and width from the weights. Sizes
-    are (height, width) in pixels. ignore_label None stands for 255 that nobody has spoken of.
-    freeze is None where all layers are trained. fresh_layers, which no flag sets,
-    are those that head_lr_mult is for.
+    `complete` makes one of the flags that were given. What the recipes name comes from one of them,
+    the lists from the data set's folder, and num_classes and width from the weights.
     """
 
-    data_dir: str = "."
-    data_list: str
-    ignore_label: int | None = None
-    palette: str | None = None
-    class_names: str | None = None
-    num_classes: int
-    check_data: bool = True
-    input_size: tuple[int, int] = (321, 321)
-    random_scale: bool = True
-    scale_range: tuple[float, float] = (0.75, 1.25)
-    random_mirror: bool
-    val_list: str | None = None
-    val_every: int = 1000
-    patience: int | None = None
-    restore_from: str | None = None
-    not_restore_last: bool = False
-    freeze: str | None = None
-    fresh_layers: tuple[str, ...] = (HEAD,)
-    width: float
-    dropout: float = 0.5
-    precision: str = "tensorfloat32"
-    recipe: str = "adam"
-    optimizer: str
-    learning_rate: float
-    lr_policy: str
-    num_steps: int
-    batch_size: int
-    iter_size: int = 1
-    power: float = 0.9
-    step_size: int = 2000
-    gamma: float = 0.1
-    warmup_steps: int = 0
-    momentum: float = 0.9
-    weight_decay: float
-    head_lr_mult: float
-    bias_lr_mult: float
-    class_weights: str | None = None
-    seed: int = 0
-    devices: tuple[str, ...] | None = None
-    deterministic: bool = False
-    snapshot_dir: str = "snapshots"
-    resume: bool = False
-    save_pred_every: int = 500
-    max_to_keep: int = 5
-    save_dir: str | None = None
-    save_num_images: int = 2
+    recipe: str = setting(
+        "adam",
+        one_of(*RECIPES),
+        "defaults for the flags below, --batch_size and --random_mirror: the first TensorFlow "
+        "version's, arXiv 1412.7062's, arXiv 1606.00915's; scratch is for random filters, finetune "
+        "for an ImageNet VGG-16 (and sets --freeze, --val_every, --save_pred_every), and few "
+        "pictures",
+    )
 
     @classmethod
     def complete(cls, flags: Mapping[str, object], start: Start) -> TrainSettings:
