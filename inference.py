@@ -22,7 +22,7 @@ from deeplab_lfov.files import whole_file, writable_json
 from deeplab_lfov.inference.find_images import find_images
 from deeplab_lfov.inference.outputs import Outputs, check_scores_replaceable, plan_outputs
 from deeplab_lfov.overlap import overlapped
-from deeplab_lfov.startup import start_tensorflow, warm_up
+from deeplab_lfov.startup import start_tensorflow
 from deeplab_lfov.voc import VOID
 
 if TYPE_CHECKING:
@@ -48,7 +48,6 @@ def segment(settings: InferenceSettings) -> None:
         writable_json(settings.json, "pictures")
     outputs = plan_outputs(settings, images)
     device = start_tensorflow(autotune=False)
-    warm_up()
     predictor = _predictor(settings)
     from deeplab_lfov.inference.predictor import print_network
 
