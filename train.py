@@ -51,7 +51,7 @@ def _train(settings: TrainSettings, start: Start, meeting: Meeting) -> None:
     from deeplab_lfov.solver.solver import Solver
     from deeplab_lfov.training import assembly, data_set
     from deeplab_lfov.training.folders import output_folders
-    from deeplab_lfov.training.record import NoRecord, make_record
+    from deeplab_lfov.training.record import NoRecord, Record
     from deeplab_lfov.training.snapshots import Snapshots
     from deeplab_lfov.training.trainer import Trainer
 
@@ -88,7 +88,7 @@ def _train(settings: TrainSettings, start: Start, meeting: Meeting) -> None:
 
     record = NoRecord(snapshot_dir)
     if chief:
-        record = make_record(settings, solver, snapshots, classes, save_dir, readers)
+        record = Record(settings, solver, snapshots, classes, save_dir, readers)
         epoch = len(readers.train.samples) / settings.crops_per_step
         plan = _plan(settings, start, solver, replicas, epoch)
         print("\n".join(map(printable, plan)), flush=True)

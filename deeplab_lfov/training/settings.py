@@ -125,20 +125,17 @@ class TrainSettings(CropSettings, NetworkSettings, SolverSettings, RecordSetting
             values = recipe | _lists(given) | given | _of_network(given, start)
         settings = cls(**values)
         if "epochs" in flags:
-            settings = settings.lasting(flags["epochs"])
+            num_samples = len(parse_list(settings.data_dir, settings.data_list))
+            num_steps = math.ceil(flags["epochs"] * num_samples / settings.crops_per_step)
+            settings = dataclasses.replace(settings, num_steps=max(1, num_steps))
         _check_effect(given, settings)
         if start.run and not flags.keys().isdisjoint({"num_steps", "epochs"}):
-            _check_longer(settings.num_steps, int(start.tensors["global_step"]))
+            done = int(start.tensors["global_step"])
+            if settings.num_steps < done:
+                raise UserError(
+                    f"the run has done {done} steps; it cannot end after {settings.num_steps}"
+                )
         return settings
-
-    def lasting(self, epochs: float) -> TrainSettings:
-        """Return the settings with the num_steps that go through the training list so often."""
-        return dataclasses.replace(self, num_steps=max(1, math.ceil(epochs * self.steps_per_epoch)))
-
-    @property
-    def steps_per_epoch(self) -> float:
-        """How many updates go once through the training list; raises UserError without one."""
-        return len(parse_list(self.data_dir, self.data_list)) / self.crops_per_step
 
     @property
     def crops_per_step(self) -> int:
@@ -216,12 +213,6 @@ def _check_effect(flags: Mapping[str, object], settings: TrainSettings) -> None:
             f"layers to {settings.freeze} are frozen, and without --restore_from they are random; "
             "add that (a seed that util/extract_params.py makes, or a checkpoint), or --freeze none"
         )
-
-
-def _check_longer(num_steps: int, done: int) -> None:
-    """Raise UserError where a run has done more steps than it is told to."""
-    if num_steps < done:
-        raise UserError(f"the run has done {done} steps; it cannot end after {num_steps}")
 
 
 def _lists(flags: Mapping[str, object]) -> dict[str, object]:
