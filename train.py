@@ -49,7 +49,7 @@ def _train(settings: TrainSettings, start: Start, meeting: Meeting) -> None:
     from deeplab_lfov.distributed.devices import compute_deterministically
     from deeplab_lfov.distributed.replicas import Replicas
     from deeplab_lfov.solver.solver import Solver
-    from deeplab_lfov.training import assembly, data_set
+    from deeplab_lfov.training import assembly
     from deeplab_lfov.training.folders import output_folders
     from deeplab_lfov.training.record import NoRecord, Record
     from deeplab_lfov.training.snapshots import Snapshots
@@ -58,18 +58,18 @@ def _train(settings: TrainSettings, start: Start, meeting: Meeting) -> None:
     replicas = Replicas(meeting.cluster, settings.devices)
     chief = replicas.is_chief
     replicas.check_batch(settings.batch_size)
-    data_set.check_memory(settings, replicas.num_workers)
+    assembly.check_memory(settings, replicas.num_workers)
     if settings.deterministic:
         compute_deterministically()
     classes = assembly.find_classes(settings, start)
     assembly.check_weights(settings, start)
 
-    readers = data_set.make_readers(settings)
+    readers = assembly.make_readers(settings)
     snapshot_dir, save_dir = output_folders(settings, chief)
     summary = None
     if settings.check_data and not start.run:
-        summary = data_set.first_look(settings, readers, classes, show=chief)
-    class_weights = data_set.find_class_weights(settings, readers, classes, summary, show=chief)
+        summary = assembly.first_look(settings, readers, classes, show=chief)
+    class_weights = assembly.find_class_weights(settings, readers, classes, summary, show=chief)
     stored = settings.as_stored(readers.train.fingerprint, class_weights)
     if start.run:
         settings.check_contents(start.run.settings, stored)

@@ -87,10 +87,7 @@ def check_scores_replaceable(path: str | Path, num_classes: int) -> None:
 def _holds_scores(path: Path, num_classes: int) -> bool:
     try:
         check_regular(path)
-        with path.open("rb") as file:
-            if np.lib.format.read_magic(file) != (1, 0):
-                return False
-            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        scores = np.load(path, mmap_mode="r", allow_pickle=False)
+        return scores.dtype == np.float32 and scores.ndim == 3 and scores.shape[2] == num_classes
     except Exception:  # numpy takes the head for Python and raises what its parser stumbles over
         return False
-    return dtype == np.float32 and len(shape) == 3 and shape[2] == num_classes

@@ -115,9 +115,9 @@ class Solver:
         seed = [self.settings.seed, first_sample]
         with tf.GradientTape() as tape:
             loss = self.model.loss(images, labels, True, seed, self.class_weights, weight)
-            scaled = self.loss_scale.scaled(loss)
+            scaled = loss * self.loss_scale.scale
         gradients = tape.gradient(scaled, list(self.model.trained_parameters.values()))
-        return loss, self.loss_scale.unscaled(gradients)
+        return loss, [gradient / self.loss_scale.scale for gradient in gradients]
 
     def _update(self, gradients: list[tf.Tensor]) -> None:
         rate = tf.cast(self.learning_rate_at(self.global_step), tf.float32)

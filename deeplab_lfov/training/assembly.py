@@ -1,13 +1,113 @@
-"""Makes of settings what trains: the classes and the network."""
+"""Makes of settings what trains: the readers of the data set, its classes, and the network."""
+
+import os
+import sys
+from typing import NamedTuple
 
 from deeplab_lfov.classes import Classes, voc_classes
+from deeplab_lfov.data.class_weights import POWERS, balanced, read_class_weights
+from deeplab_lfov.data.dataset_check import DatasetSummary
+from deeplab_lfov.data.image_reader import ImageReader
 from deeplab_lfov.data.layout import palette_in
-from deeplab_lfov.data.palette import NO_PALETTE, Palette, classes_from
+from deeplab_lfov.data.palette import NO_PALETTE, classes_from, read_palette
+from deeplab_lfov.data.sense import doubts, summarize
+from deeplab_lfov.errors import UserError, printable
 from deeplab_lfov.network.layers import HEAD, layers_to
 from deeplab_lfov.network.model import DeepLabLFOVModel
 from deeplab_lfov.training.settings import TrainSettings
 from deeplab_lfov.training.start import Start
+from deeplab_lfov.voc import VOID
 from deeplab_lfov.weights.checkpoints import check_fit, set_parameters
+
+_MANY = 20_000  # masks, whose check takes a minute or more
+
+
+class Readers(NamedTuple):
+    """The readers of a run's lists."""
+
+    train: ImageReader
+    """Scales and mirrors."""
+    val: ImageReader | None
+
+
+def make_readers(settings: TrainSettings) -> Readers:
+    """Make the readers of the lists that settings name; raises UserError as ImageReader does."""
+    masks = {
+        "num_classes": settings.num_classes,
+        "ignore_label": VOID if settings.ignore_label is None else settings.ignore_label,
+        "palette": read_palette(settings.palette) if settings.palette else None,
+    }
+    train = ImageReader(
+        settings.data_dir,
+        settings.data_list,
+        scale_range=settings.scale_range if settings.random_scale else (1.0, 1.0),
+        random_mirror=settings.random_mirror,
+        seed=settings.seed,
+        **masks,
+    )
+    if not settings.val_list:
+        return Readers(train, None)
+    return Readers(train, ImageReader(settings.data_dir, settings.val_list, **masks))
+
+
+def check_memory(settings: TrainSettings, num_workers: int) -> None:
+    """Raise UserError where the crops of a pass alone are more than this machine's memory."""
+    height, width = settings.input_size
+    crops = settings.batch_size // num_workers * height * width * 3 * 4
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if crops > memory:
+        raise UserError(
+            f"--batch_size {settings.batch_size} is {crops / 1e9:,.0f} GB of crops alone, and this "
+            f"machine has {memory / 1e9:,.0f} GB of memory; lower it"
+        )
+
+
+def first_look(
+    settings: TrainSettings, readers: Readers, classes: Classes, show: bool
+) -> DatasetSummary:
+    """Look at all masks, and return a summary of the training list.
+
+    show: print bars, what was found, and what is in doubt. Raises UserError as `summarize` does.
+    """
+    lists = zip((settings.data_list, settings.val_list), readers, strict=True)
+    given = settings.ignore_label is not None
+    if show and len(readers.train.samples) > _MANY:
+        print(f"data     {len(readers.train.samples):,} masks to check; --no-check_data does not")
+    summaries = [
+        summarize(reader.samples, reader.labels_of, name, classes.names, given, show)
+        for name, reader in lists
+        if reader
+    ]
+    if show:
+        for line in "\n".join(each.short() for each in summaries).splitlines():
+            print(f"data     {line}")
+        for doubt in doubts(summaries[0], readers.train.samples):
+            print(printable(f"warning: {doubt}"), file=sys.stderr)
+    return summaries[0]
+
+
+def find_class_weights(
+    settings: TrainSettings,
+    readers: Readers,
+    classes: Classes,
+    summary: DatasetSummary | None,
+    show: bool,
+) -> list[float] | None:
+    """Return the weight of each class in the loss, or None where all weigh the same.
+
+    summary: of the training list, if it has been looked at. Raises UserError for a file of weights
+    that does not fit, and as `summarize` does.
+    """
+    if settings.class_weights in POWERS:
+        if not summary:
+            given = settings.ignore_label is not None
+            masks = readers.train.samples, readers.train.labels_of
+            summary = summarize(*masks, settings.data_list, classes.names, given, show)
+        power = POWERS[settings.class_weights]
+        return list(balanced(summary.label_counts, settings.num_classes, power))
+    if settings.class_weights not in (None, "none"):
+        return list(read_class_weights(settings.class_weights, settings.num_classes))
+    return None
 
 
 def find_classes(settings: TrainSettings, start: Start) -> Classes:
@@ -16,7 +116,9 @@ def find_classes(settings: TrainSettings, start: Start) -> Classes:
     Raises UserError for files that do not fit, and where weights whose last layer is kept call the
     classes otherwise.
     """
-    stored, palette = _stored_classes(settings, start), _own_palette(settings, start)
+    stored, palette = _stored_classes(settings, start), NO_PALETTE
+    if not start.is_of_version_1_0:  # which was not asked what the data set calls its classes
+        palette = palette_in(settings.data_dir, settings.palette)
     where = settings.palette or settings.data_dir, start.path
     if start.run:
         if palette.class_names and not settings.class_names:
@@ -26,13 +128,6 @@ def find_classes(settings: TrainSettings, start: Start) -> Classes:
     if classes.names and stored and stored.are_named and not settings.class_names:
         classes.check_same(stored, *where)
     return classes if classes.names else stored or voc_classes(settings.num_classes)
-
-
-def _own_palette(settings: TrainSettings, start: Start) -> Palette:
-    """Return what the data set calls its classes; runs of version 1.0 were not asked that."""
-    if start.is_of_version_1_0:
-        return NO_PALETTE
-    return palette_in(settings.data_dir, settings.palette)
 
 
 def _stored_classes(settings: TrainSettings, start: Start) -> Classes | None:

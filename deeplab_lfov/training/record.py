@@ -20,7 +20,7 @@ from deeplab_lfov.inference.visualize import save_rows
 from deeplab_lfov.network.grid import likeliest_labels, upsample_scores
 from deeplab_lfov.preprocess import picture
 from deeplab_lfov.solver.solver import Solver
-from deeplab_lfov.training.data_set import Readers
+from deeplab_lfov.training.assembly import Readers
 from deeplab_lfov.training.figures import ValPictures, save_curve
 from deeplab_lfov.training.folders import clear_leftovers
 from deeplab_lfov.training.history import History

@@ -126,8 +126,9 @@ class TrainSettings(CropSettings, NetworkSettings, SolverSettings, RecordSetting
         settings = cls(**values)
         if "epochs" in flags:
             num_samples = len(parse_list(settings.data_dir, settings.data_list))
-            num_steps = math.ceil(flags["epochs"] * num_samples / settings.crops_per_step)
-            settings = dataclasses.replace(settings, num_steps=max(1, num_steps))
+            per_epoch = num_samples / settings.crops_per_step
+            num_steps = max(1, math.ceil(flags["epochs"] * per_epoch))
+            settings = dataclasses.replace(settings, num_steps=num_steps)
         _check_effect(given, settings)
         if start.run and not flags.keys().isdisjoint({"num_steps", "epochs"}):
             done = int(start.tensors["global_step"])

@@ -127,7 +127,7 @@ def test_every_size_has_its_mask(reference_model, size):
         ({"scales": [0.04]}, "scales"),
         ({"scales": [1, 9]}, "scales"),
         ({"scales": [float("nan")]}, "scales"),
-        ({"scales": "1"}, "scales must be .* from 0.05 to 8 .*, got '1'"),
+        ({"scales": "1"}, r"scales must be .* from 0.05 to 8 .*, got \('1',\)"),
         ({"scales": None}, "scales must be"),
         ({"scales": [1, True]}, "scales must be"),
         ({"flip": "no"}, "flip must be True or False, got 'no'"),
