@@ -35,12 +35,8 @@ class PredictionSettings(Settings):
     Raises UserError for those that exclude each other, too.
     """
 
-    scales: tuple[float, ...] = setting(
-        (1.0,), SCALES, "sizes to look at each picture in, times its own"
-    )
-    flip: bool = setting(
-        False, SWITCH, "look at each picture mirrored too; probabilities are averaged"
-    )
+    scales: tuple[float, ...] = setting((1.0,), SCALES, "sizes to see a picture in, times its own")
+    flip: bool = setting(False, SWITCH, "see each picture mirrored too; probabilities are averaged")
     input_size: tuple[int, int] | None = setting(
         None,
         SIZE,
@@ -95,18 +91,14 @@ class InferenceSettings(PredictionSettings):
         "also <picture>_overlay.png, the picture under that much of the colours",
         metavar="SHARE",
     )
-    legend: bool = setting(
-        False, SWITCH, "name the colours below the overlay, which is 0.5 if not given"
-    )
+    legend: bool = setting(False, SWITCH, "name the colours below the overlay (0.5 if not given)")
     min_confidence: float | None = setting(
         None,
         SHARE,
         "write void where the most probable class is less probable than that, such as 0.9",
         metavar="SHARE",
     )
-    json: str | None = setting(
-        None, PATH, "file for each picture's shares of classes", metavar="FILE"
-    )
+    json: str | None = setting(None, PATH, "file for pictures' shares of classes", metavar="FILE")
     save_scores: bool = setting(False, SWITCH, "also <picture>_scores.npy, float32 [H, W, C]")
 
     @property

@@ -33,9 +33,7 @@ class CropSettings(DataSettings):
     input_size: tuple[int, int] = setting((321, 321), SIZE, "height,width of crops in pixels")
     batch_size: int = setting(MISSING, COUNT, "crops in a pass, over all devices; see --recipe")
     random_scale: bool = setting(True, SWITCH, "resize each picture by a random factor")
-    scale_range: tuple[float, float] = setting(
-        (0.75, 1.25), SCALE_RANGE, "smallest and largest factor"
-    )
+    scale_range: tuple[float, float] = setting((0.75, 1.25), SCALE_RANGE, "its least and most")
     random_mirror: bool = setting(
         MISSING, SWITCH, "swap left and right of every second picture; see --recipe"
     )
@@ -69,18 +67,14 @@ class NetworkSettings(Settings):
         names=("--weights_path",),
         metavar="CKPT",
     )
-    not_restore_last: bool = setting(
-        False, SWITCH, "start the last layer afresh, for other classes"
-    )
+    not_restore_last: bool = setting(False, SWITCH, "start the last layer afresh for other classes")
     freeze: str | None = setting(
         None,
         one_of(*layers_to("conv5_3"), "none"),
         "keep the weights of the layers up to this one, such as conv2_2; none trains all",
         metavar="LAYER",
     )
-    width: float = setting(
-        MISSING, WIDTH, "share of VGG-16's channels; default: the weights', else 1"
-    )
+    width: float = setting(MISSING, WIDTH, "share of VGG-16's channels; default: weights', else 1")
     dropout: float = setting(0.5, SHARE_BELOW_1, "share of fc6's and fc7's outputs dropped")
     precision: str = setting(
         "tensorfloat32",

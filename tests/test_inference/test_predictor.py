@@ -245,7 +245,7 @@ def test_unsure_pixels_are_void(reference_model, image, crf):
 
 @pytest.mark.parametrize("share", [-0.1, 90, "0.9", float("nan"), True])
 def test_a_confidence_is_a_share(reference_model, image, share):
-    with pytest.raises(UserError, match="min_confidence must be a number from 0 to 1"):
+    with pytest.raises(UserError, match="min_confidence must be a share from 0 to 1"):
         Predictor(reference_model)(image, min_confidence=share)
 
 
