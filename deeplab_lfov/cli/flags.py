@@ -6,7 +6,7 @@ from dataclasses import Field, fields
 
 from deeplab_lfov.cli.command import Parser
 from deeplab_lfov.crf.dense_crf import DenseCRF, flag_of
-from deeplab_lfov.data.layout import DataSettings
+from deeplab_lfov.data.settings import DataSettings
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.inference.settings import PredictionSettings
 from deeplab_lfov.settings import (  # noqa: F401 - the kinds that the flags of util/ are of

@@ -4,7 +4,7 @@ from dataclasses import fields
 
 from deeplab_lfov.cli import flags
 from deeplab_lfov.cli.command import Parser
-from deeplab_lfov.data.layout import DataSettings
+from deeplab_lfov.data.settings import DataSettings
 from deeplab_lfov.settings import ABOVE_0
 from deeplab_lfov.solver.settings import SolverSettings
 from deeplab_lfov.training.parts import CropSettings, NetworkSettings, RecordSettings

@@ -5,7 +5,7 @@ Those of the solver are `solver.settings`. Sizes are (height, width) in pixels.
 
 from dataclasses import MISSING, dataclass
 
-from deeplab_lfov.data.layout import DataSettings
+from deeplab_lfov.data.settings import DataSettings
 from deeplab_lfov.network.layers import layers_to
 from deeplab_lfov.settings import (
     COUNT,
