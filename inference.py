@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deeplab_lfov.cli.command import leave, run
+from deeplab_lfov.cli.command import run
 from deeplab_lfov.cli.inference_flags import parser, settings_of
 from deeplab_lfov.console import print_error, progress
 from deeplab_lfov.data.class_files import read_classes
@@ -22,7 +22,7 @@ from deeplab_lfov.files import whole_file, writable_json
 from deeplab_lfov.inference.find_images import find_images
 from deeplab_lfov.inference.outputs import Outputs, check_scores_replaceable, plan_outputs
 from deeplab_lfov.overlap import overlapped
-from deeplab_lfov.startup import start_tensorflow, warm_up
+from deeplab_lfov.startup import start_tensorflow
 from deeplab_lfov.voc import VOID
 
 if TYPE_CHECKING:
@@ -48,9 +48,8 @@ def segment(settings: InferenceSettings) -> None:
         writable_json(settings.json, "pictures")
     outputs = plan_outputs(settings, images)
     device = start_tensorflow(autotune=False)
-    warm_up()
     predictor = _predictor(settings)
-    from deeplab_lfov.inference.plan import print_network
+    from deeplab_lfov.inference.predictor import print_network
 
     for output in filter(lambda output: output.scores, outputs):
         check_scores_replaceable(output.scores, predictor.model.num_classes)
@@ -95,9 +94,7 @@ def _segment(
         path, outputs = picture
         with _naming(path):
             labels = segmentation.labels(settings.min_confidence)
-            outputs.write(
-                segmentation, labels, settings.overlay, predictor.classes, settings.legend
-            )
+            outputs.write(segmentation, labels, predictor.classes, settings)
         return _shares(labels, predictor.class_names)
 
     results, many = [], len(pictures) > _FEW
@@ -150,4 +147,3 @@ def _line(path: Path, outputs: Outputs, shares: dict[str, float]) -> str:
 
 if __name__ == "__main__":
     run(main, parser())
-    leave()

@@ -46,27 +46,28 @@ def _train(settings: TrainSettings, start: Start, cluster: Cluster) -> None:
     # These load TensorFlow, which --help need not wait for.
     from deeplab_lfov.distributed.devices import compute_deterministically
     from deeplab_lfov.distributed.replicas import Replicas
-    from deeplab_lfov.training import assembly, data_set
+    from deeplab_lfov.solver.solver import Solver
+    from deeplab_lfov.training import assembly
     from deeplab_lfov.training.folders import output_folders
-    from deeplab_lfov.training.record import NoRecord, make_record
+    from deeplab_lfov.training.record import NoRecord, Record
     from deeplab_lfov.training.snapshots import Snapshots
     from deeplab_lfov.training.trainer import Trainer
 
     replicas = Replicas(cluster, settings.devices)
     chief = replicas.is_chief
     replicas.check_batch(settings.batch_size)
-    data_set.check_memory(settings, replicas.num_workers)
+    assembly.check_memory(settings, replicas.num_workers)
     if settings.deterministic:
         compute_deterministically()
     classes = assembly.find_classes(settings, start)
     assembly.check_weights(settings, start)
 
-    readers = data_set.make_readers(settings)
+    readers = assembly.make_readers(settings)
     snapshot_dir, save_dir = output_folders(settings, chief)
     summary = None
     if settings.check_data and not start.run:
-        summary = data_set.first_look(settings, readers, classes, show=chief)
-    class_weights = data_set.find_class_weights(settings, readers, classes, summary, show=chief)
+        summary = assembly.first_look(settings, readers, classes, show=chief)
+    class_weights = assembly.find_class_weights(settings, readers, classes, summary, show=chief)
     stored = settings.as_stored(readers.train.fingerprint, class_weights)
     if start.run:
         settings.check_contents(start.run.settings, stored)
@@ -77,7 +78,7 @@ def _train(settings: TrainSettings, start: Start, cluster: Cluster) -> None:
 
     with replicas.strategy.scope():
         model = assembly.make_network(settings, start)
-        solver = assembly.make_solver(settings, model, class_weights)
+        solver = Solver(model, settings, class_weights)
     variables = model.parameters | solver.variables
     snapshots = Snapshots(snapshot_dir, variables, classes, settings.max_to_keep, stored)
     if start.run:
@@ -85,7 +86,7 @@ def _train(settings: TrainSettings, start: Start, cluster: Cluster) -> None:
 
     record = NoRecord(snapshot_dir)
     if chief:
-        record = make_record(settings, solver, snapshots, classes, save_dir, readers)
+        record = Record(settings, solver, snapshots, classes, save_dir, readers)
         epoch = len(readers.train.samples) / settings.crops_per_step
         plan = _plan(settings, start, solver, replicas, epoch)
         print("\n".join(map(printable, plan)), flush=True)

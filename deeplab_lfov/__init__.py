@@ -1,6 +1,6 @@
 """DeepLab-LargeFOV in TensorFlow 2: semantic segmentation of pictures (arXiv 1412.7062).
 
-ground       voc, errors, limits, files, seeds, preprocess, overlap, console, startup, version
+ground       voc, errors, settings, files, seeds, preprocess, overlap, console, startup, version
 data         lists, picture and mask files -> training batches, or pictures one by one
 network      the table of layers, the walk over it, its grid and its loss
 crf          the dense CRF
@@ -26,6 +26,7 @@ _HOME = {
     "ImageReader": "data.image_reader",
     "Predictor": "inference.predictor",
     "Solver": "solver.solver",
+    "SolverSettings": "solver.settings",
     "UserError": "errors",
     "decode_labels": "inference.visualize",
     "load_model": "weights.checkpoints",
@@ -33,7 +34,7 @@ _HOME = {
 }
 
 _WITHOUT_TENSORFLOW = {"classes", "crf.dense_crf", "errors", "evaluation.metrics", "voc"}
-_WITHOUT_TENSORFLOW |= {"inference.visualize", "version"}
+_WITHOUT_TENSORFLOW |= {"inference.visualize", "solver.settings", "version"}
 
 __all__ = sorted(_HOME)
 

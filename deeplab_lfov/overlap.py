@@ -46,22 +46,13 @@ def overlapped(
     with ThreadPoolExecutor(max_workers=1) as thread:
         running = None
         for item in items:
-            begun = _outcome(begin, item)
-            done, running = running, thread.submit(_finish, finish, item, begun)
-            if done:
-                yield done
+            try:
+                begun = thread.submit(finish, item, begin(item))
+            except Exception as error:  # raised where the result is asked for
+                begun = Future()
+                begun.set_exception(error)
+            if running:
+                yield running
+            running = begun
         if running:
             yield running
-
-
-def _outcome(begin: Callable[[Item], Begun], item: Item) -> Future:
-    outcome: Future = Future()
-    try:
-        outcome.set_result(begin(item))
-    except Exception as error:  # raised where the result is asked for
-        outcome.set_exception(error)
-    return outcome
-
-
-def _finish(finish: Callable[[Item, Begun], Result], item: Item, begun: Future) -> Result:
-    return finish(item, begun.result())

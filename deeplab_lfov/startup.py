@@ -1,16 +1,14 @@
-"""The start of TensorFlow: quick, and without its chatter."""
+"""The start of TensorFlow: without its chatter, and without Keras until somebody asks for it."""
 
-import gc
 import importlib.util
 import os
 import re
 import shutil
 import sys
 import tempfile
-import threading
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from deeplab_lfov.console import quiet_stderr, wants_chatter
@@ -18,10 +16,6 @@ from deeplab_lfov.files import writable_folder
 
 DRIVER = Path("/proc/driver/nvidia/version")
 """What NVIDIA's driver for Linux shows of itself; under WSL2 there is nvidia-smi only."""
-
-OPTIONAL = ("h5py", "scipy", "jax")
-"""What TensorFlow imports where it is installed: for its own old copy of Keras, which is not
-tf.keras, and to convert JAX's models. The first two take 20 MB and 0.1 s."""
 
 
 def start_tensorflow(alone: bool = True, autotune: bool = True) -> str:
@@ -34,11 +28,7 @@ def start_tensorflow(alone: bool = True, autotune: bool = True) -> str:
     """
     if not autotune:
         os.environ.setdefault("TF_CUDNN_USE_AUTOTUNE", "0")
-    with _without_garbage_collection():
-        hidden = () if "tensorflow" in sys.modules else OPTIONAL
-        load_tensorflow("2" if alone else "3", hidden)
-        gc.freeze()  # what an import makes stays, and scans of it cost time
-
+    load_tensorflow("2" if alone else "3")
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")
@@ -47,37 +37,20 @@ def start_tensorflow(alone: bool = True, autotune: bool = True) -> str:
     return f"CPU, {os.cpu_count()} cores"
 
 
-def warm_up() -> None:
-    """Multiply in a thread, so that devices and the kernel of products are there when needed.
-
-    To make them takes 50 ms on a CPU. Not for a process that has yet to choose its devices.
-    """
-    import tensorflow as tf
-
-    def multiply() -> None:
-        with suppress(tf.errors.OpError):  # which the program's first operation meets, too
-            tf.matmul(tf.ones([2, 2]), tf.ones([2, 2]))
-
-    threading.Thread(target=multiply).start()
-
-
-def load_tensorflow(log_level: str = "2", hidden: Sequence[str] = ()) -> None:
+def load_tensorflow(log_level: str = "2") -> None:
     """Load TensorFlow, and look for GPUs, without its chatter, and with oneDNN where it pays.
 
     TF_CPP_MIN_LOG_LEVEL=0 in the environment brings the chatter back, log_level is what it is
-    otherwise. hidden: packages to hide from it, if Keras stays out, which might want them. Raises
-    UserError where there is no room for temporary files: TensorFlow writes code there, and goes
-    wrong without a word where it cannot.
+    otherwise. Raises UserError where there is no room for temporary files: TensorFlow writes code
+    there, and goes wrong without a word where it cannot.
     """
     writable_folder(tempfile.gettempdir(), "TMPDIR names another")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # off by default on older x86: 4x slower
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # else it takes all of the memory
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", log_level)
-    with quiet_stderr(), _without_garbage_collection(), _without_keras(hidden):
+    with quiet_stderr(), _without_keras():
         import tensorflow as tf
 
-        for module in (tf, tf.compat.v1):  # which list a Keras that is missing as None
-            module.__path__[:] = filter(None, module.__path__)
         tf.config.list_physical_devices("GPU")  # the first look says what it found
     if not wants_chatter():
         tf.get_logger().setLevel("ERROR")
@@ -115,34 +88,18 @@ def _has_driver() -> bool:
 
 
 @contextmanager
-def _without_keras(hidden: Sequence[str] = ()) -> Iterator[None]:
+def _without_keras() -> Iterator[None]:
     """Let an import of TensorFlow leave Keras, 0.4 s and 50 MB, until somebody asks for tf.keras.
 
-    TensorFlow loads Keras at once but for one thing: told to take the old one, tf_keras, it goes on
-    without where that is not installed. hidden: packages that it is to leave, too.
+    TensorFlow loads Keras at once, but where it is told to take the old one, tf_keras, and that is
+    not installed.
     """
     name = "TF_USE_LEGACY_KERAS"
-    if name in os.environ or importlib.util.find_spec("tf_keras"):
-        yield
-        return
-    os.environ[name] = "1"
-    hidden = [package for package in hidden if package not in sys.modules]
-    sys.modules.update(dict.fromkeys(hidden))  # None: as if they were not installed
+    is_chosen = name in os.environ or importlib.util.find_spec("tf_keras")
+    if not is_chosen:
+        os.environ[name] = "1"
     try:
         yield
     finally:
-        del os.environ[name]
-        for package in hidden:
-            sys.modules.pop(package, None)
-
-
-@contextmanager
-def _without_garbage_collection() -> Iterator[None]:
-    """Turn garbage collection off for an import, whose many objects all stay."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
+        if not is_chosen:
+            del os.environ[name]

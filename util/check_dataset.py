@@ -16,6 +16,7 @@ from deeplab_lfov.data.class_files import classes_from, classes_in
 from deeplab_lfov.data.dataset_check import DatasetSummary, check_sense, doubts, in_both, look_at
 from deeplab_lfov.data.image_files import read_mask
 from deeplab_lfov.data.list_files import list_of, parse_list
+from deeplab_lfov.data.settings import DataSettings
 from deeplab_lfov.errors import UserError, few, printable
 
 DEFAULTS = {"data_dir": "."}
@@ -31,7 +32,7 @@ def parser() -> Parser:
     )
     p.add_argument("--data_dir", type=flags.PATH, help="folder that the list's lines start from")
     p.add_argument("--num_classes", type=flags.NUM_CLASSES, help="default: the names', else 21")
-    flags.add_label_flags(p)
+    flags.add_flags(p, DataSettings)
     p.add_argument(
         "--against",
         type=flags.PATH,

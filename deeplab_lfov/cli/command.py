@@ -1,10 +1,8 @@
 """What the commands share when they run: how flags are parsed, and errors become one line."""
 
 import argparse
-import atexit
 import difflib
 import functools
-import inspect
 import os
 import sys
 import warnings
@@ -139,19 +137,3 @@ def _open_closed_streams() -> None:
         if getattr(sys, name) is None:
             nowhere = Path(os.devnull).open("w", encoding="utf-8", errors="replace")  # noqa: SIM115
             setattr(sys, name, nowhere)
-
-
-def leave() -> None:
-    """End a process that has done its work, 0.06 s sooner than by returning.
-
-    For the last line of a script. What is registered with Python's atexit is done, threads are not
-    waited for, and the memory of Python and TensorFlow is left to the system instead of being freed
-    piece by piece. Returns where the script is not all that runs: to a notebook, a debugger, a
-    profiler or an interactive Python.
-    """
-    script = inspect.currentframe().f_back
-    if script.f_back or sys.flags.inspect:
-        return
-    atexit._run_exitfuncs()
-    _write_out()
-    os._exit(0)

@@ -5,31 +5,22 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from deeplab_lfov.limits import ITERATIONS, KERNEL_WEIGHT, KERNEL_WIDTH
+from deeplab_lfov.settings import ITERATIONS, KERNEL_WEIGHT, KERNEL_WIDTH, Settings, setting
 
 
 @dataclass(frozen=True, kw_only=True)
-class DenseCRF:
+class DenseCRF(Settings):
     """A callable (image, probabilities) -> probabilities; the defaults are VGG LargeFOV's.
 
-    bi_w, bi_xy_std, bi_rgb_std: weight of the bilateral kernel, its width in pixels and in grey
-    levels; pos_w, pos_xy_std: of the kernel of position. Kernels are normalized symmetrically.
-    Raises ValueError for parameters beyond the `limits`.
+    Kernels are normalized symmetrically. Raises UserError for parameters beyond their bounds.
     """
 
-    num_iterations: int = 10
-    bi_w: float = 4.0
-    bi_xy_std: float = 121.0
-    bi_rgb_std: float = 5.0
-    pos_w: float = 3.0
-    pos_xy_std: float = 3.0
-
-    def __post_init__(self):
-        others = {"num_iterations": ITERATIONS, "bi_w": KERNEL_WEIGHT, "pos_w": KERNEL_WEIGHT}
-        for name, value in vars(self).items():
-            least, most = others.get(name, KERNEL_WIDTH)
-            if not least <= value <= most:
-                raise ValueError(f"{name} must be from {least:g} to {most:g}, got {value:g}")
+    num_iterations: int = setting(10, ITERATIONS, "iterations of mean field")
+    bi_w: float = setting(4.0, KERNEL_WEIGHT, "weight of the bilateral kernel")
+    bi_xy_std: float = setting(121.0, KERNEL_WIDTH, "its width in pixels")
+    bi_rgb_std: float = setting(5.0, KERNEL_WIDTH, "its width in grey levels")
+    pos_w: float = setting(3.0, KERNEL_WEIGHT, "weight of the smoothness kernel")
+    pos_xy_std: float = setting(3.0, KERNEL_WIDTH, "its width in pixels")
 
     def __call__(self, image: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
         """Refine probabilities float32 [H, W, C] of an image uint8 RGB [H, W, 3].

@@ -21,7 +21,7 @@ class CRFSearch:
     """The mean IoU of 27 CRFs: each parameter of `center` divided by, left, or times factor.
 
     Repeated around the best with a smaller factor, it goes from coarse to fine as in the paper.
-    Raises UserError for a single class and for parameters beyond the `limits`.
+    Raises UserError for a single class and for parameters beyond their bounds.
     """
 
     def __init__(self, center: DenseCRF, factor: float, class_names: Sequence[str]):
@@ -30,7 +30,7 @@ class CRFSearch:
         steps = itertools.product((1 / factor, 1.0, factor), repeat=len(SEARCHED))
         try:
             crfs = [_scaled(center, by) for by in steps]
-        except ValueError as error:
+        except UserError as error:
             raise UserError(f"{error}; search with a smaller --crf_search") from error
         self.without = ConfusionMatrix(class_names)
         self.matrices = {crf: ConfusionMatrix(class_names) for crf in crfs}

@@ -1,74 +1,94 @@
 """The settings of evaluate.py: the flags that each of its four tasks has, by name."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 
 from deeplab_lfov.data.list_files import list_of
+from deeplab_lfov.data.settings import DataSettings, ListSettings
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.inference.settings import PredictionSettings
+from deeplab_lfov.settings import COUNT, FACTOR, PATH, PIXELS, SWITCH, setting
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluationSettings(PredictionSettings):
-    """What all tasks have: which pictures are segmented, and with which weights.
+class EvaluationSettings(PredictionSettings, ListSettings):
+    """What all tasks have: which pictures are segmented, and with which weights."""
 
-    num_steps: how many pictures of the list to take, None for all.
-    """
-
-    data_dir: str = "."
-    data_list: str
-    restore_from: str
-    num_steps: int | None = None
-    deterministic: bool = False
+    restore_from: str = setting(
+        MISSING,
+        PATH,
+        "weights to measure, or a run's folder; default: the network that comes along",
+        names=("--weights_path",),
+        metavar="CKPT",
+    )
+    num_steps: int | None = setting(None, COUNT, "pictures to take; default: the whole list")
 
 
 @dataclass(frozen=True, kw_only=True)
-class TruthSettings(EvaluationSettings):
-    """How masks hold labels, for tasks that need them.
-
-    ignore_label: None stands for 255 that nobody has spoken of.
-    """
-
-    ignore_label: int | None = None
-    palette: str | None = None
-    class_names: str | None = None
+class TruthSettings(EvaluationSettings, DataSettings):
+    """What tasks have that need the masks of the pictures."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MeasureSettings(TruthSettings):
-    """The metric of one network, and what is written of it.
+    """The metric of one network, and what is written of it."""
 
-    compare: what --json wrote, or other weights.
-    """
-
-    save_dir: str | None = None
-    json: str | None = None
-    report: str | None = None
-    trimap: tuple[int, ...] | None = None
-    bf: bool = False
-    compare: str | None = None
+    save_dir: str | None = setting(None, PATH, "folder for the masks, <picture>.png")
+    json: str | None = setting(None, PATH, "file for the numbers, as fractions", metavar="FILE")
+    report: str | None = setting(
+        None, PATH, "folder for index.html: numbers, pictures", metavar="DIR"
+    )
+    trimap: tuple[int, ...] | None = setting(
+        None,
+        PIXELS,
+        "also the mean IoU within so many pixels of a boundary, such as 1,2,4,8,16",
+        metavar="PIXELS",
+    )
+    bf: bool = setting(
+        False, SWITCH, "also BF, the F1 of boundaries within 0.75 %% of the diagonal"
+    )
+    compare: str | None = setting(
+        None,
+        PATH,
+        "also the change from what --json wrote (.json), or from other weights",
+        metavar="OTHER",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointsSettings(TruthSettings):
     """A table of the metric of all checkpoints in the folder `restore_from`."""
 
-    all_checkpoints: bool = True
+    all_checkpoints: bool = setting(
+        True, SWITCH, "instead: all checkpoints in the folder of weights"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class SearchSettings(TruthSettings):
     """A search among CRFs: a factor that parameters of `crf` are divided and multiplied by."""
 
-    crf_search: float
+    crf_search: float = setting(
+        MISSING,
+        FACTOR,
+        "instead: each bilateral parameter of the CRF divided by it (2), as is, and times it",
+        nargs="?",
+        const=2.0,
+        metavar="FACTOR",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class SubmissionSettings(EvaluationSettings):
     """Masks for VOC's test server, in a zip file."""
 
-    voc_submission: str
-    save_dir: str | None = None
+    voc_submission: str = setting(
+        MISSING,
+        PATH,
+        "instead: masks for VOC's test server, of a list without masks",
+        metavar="ZIP",
+    )
+    save_dir: str | None = setting(None, PATH, "folder for the masks, <picture>.png")
 
 
 TASKS = {

@@ -16,8 +16,7 @@ from deeplab_lfov.distributed.devices import make_visible
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.evaluation.settings import EvaluationSettings, TruthSettings
 from deeplab_lfov.files import distinct_stems, writable_folder
-from deeplab_lfov.inference.plan import print_network
-from deeplab_lfov.inference.predictor import Predictor
+from deeplab_lfov.inference.predictor import Predictor, print_network
 from deeplab_lfov.inference.segmentation import Segmentation
 from deeplab_lfov.overlap import overlapped
 from deeplab_lfov.weights.pretrained import PRETRAINED

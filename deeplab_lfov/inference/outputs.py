@@ -30,20 +30,19 @@ class Outputs(NamedTuple):
         self,
         segmentation: Segmentation,
         labels: np.ndarray,
-        share: float | None,
         classes: Classes,
-        legend: bool,
+        settings: InferenceSettings,
     ) -> None:
         """Write the files of a picture whose labels are uint8 [H, W].
 
-        share: of the colours in the overlay; legend: name the classes below it. Raises UserError
-        when a file cannot be written.
+        Raises UserError when a file cannot be written.
         """
         write_mask(self.mask, labels, colors=classes.table)
         if self.overlay:
             from deeplab_lfov.inference.visualize import save_overlay  # matplotlib takes a while
 
-            save_overlay(self.overlay, segmentation.image, labels, share, classes, legend)
+            look = settings.share_of_colors, classes, settings.legend
+            save_overlay(self.overlay, segmentation.image, labels, *look)
         if self.scores:
             write_scores(self.scores, segmentation)
 
@@ -54,7 +53,7 @@ def plan_outputs(settings: InferenceSettings, images: Sequence[Path]) -> list[Ou
     outputs = [
         Outputs(
             folder / f"{stem}_mask.png",
-            None if settings.overlay is None else folder / f"{stem}_overlay.png",
+            None if settings.share_of_colors is None else folder / f"{stem}_overlay.png",
             folder / f"{stem}_scores.npy" if settings.save_scores else None,
         )
         for stem in distinct_stems(images)
@@ -88,10 +87,7 @@ def check_scores_replaceable(path: str | Path, num_classes: int) -> None:
 def _holds_scores(path: Path, num_classes: int) -> bool:
     try:
         check_regular(path)
-        with path.open("rb") as file:
-            if np.lib.format.read_magic(file) != (1, 0):
-                return False
-            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        scores = np.load(path, mmap_mode="r", allow_pickle=False)
+        return scores.dtype == np.float32 and scores.ndim == 3 and scores.shape[2] == num_classes
     except Exception:  # numpy takes the head for Python and raises what its parser stumbles over
         return False
-    return dtype == np.float32 and len(shape) == 3 and shape[2] == num_classes

@@ -1,7 +1,8 @@
 """Predictor: pictures in; masks, probabilities and scores out."""
 
 import math
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,16 +10,22 @@ import tensorflow as tf
 
 from deeplab_lfov.classes import voc_classes
 from deeplab_lfov.distributed.devices import explaining_lack_of_memory
-from deeplab_lfov.errors import UserError
-from deeplab_lfov.inference.options import check_min_confidence, check_options, checked_scales
+from deeplab_lfov.errors import UserError, few, printable
 from deeplab_lfov.inference.pictures import Picture, batches, check_pictures, pixels
-from deeplab_lfov.inference.segmentation import Refine, Segmentation, View, memory_for
+from deeplab_lfov.inference.segmentation import Segmentation, View, memory_for
+from deeplab_lfov.inference.settings import PredictionSettings, Refine
 from deeplab_lfov.inference.tiles import tiles
 from deeplab_lfov.inference.traced_network import TracedNetwork
+from deeplab_lfov.network.arithmetic import device_lines
 from deeplab_lfov.network.large_fov import LargeFOV
 from deeplab_lfov.network.layers import num_cells
+from deeplab_lfov.settings import SHARE
 from deeplab_lfov.weights.checkpoints import load_prepared
+from deeplab_lfov.weights.formats import origin_of
 from deeplab_lfov.weights.pretrained import PRETRAINED
+
+BATCH = 2**18
+"""Pixels that several pictures together may have in the network: those of one of 512 x 512."""
 
 
 class Predictor:
@@ -35,9 +42,8 @@ class Predictor:
     own size again. tile: the side in pixels, a multiple of 8, of the pieces that the network takes
     a picture in, so that memory does not grow with it and scores do not change. crf: what refines
     the probabilities at the picture's own size, see `crf.DenseCRF`. precision: of a network that is
-    given by its path. `limits` bounds scales and tile.
-    Raises UserError for options that make no sense, alone or together, as `load_model` does, and
-    for lack of memory.
+    given by its path. Raises UserError for options that make no sense, alone or together, as
+    `load_model` does, and for lack of memory.
     """
 
     def __init__(
@@ -52,8 +58,8 @@ class Predictor:
         crf: Refine | None = None,
         precision: str = "float32",
     ):
-        scales = checked_scales(scales)
-        check_options(
+        settings = PredictionSettings(
+            scales=tuple(scales) if isinstance(scales, Iterable) else scales,
             flip=flip,
             input_size=input_size,
             max_side=max_side,
@@ -71,7 +77,8 @@ class Predictor:
             self._network = TracedNetwork(self.model)
         if crf and self.model.num_classes == 1:
             raise UserError("a CRF needs two classes or more and the network has one; leave it out")
-        self.views = [View(s, mirrored) for s in scales for mirrored in (False, True)[: 1 + flip]]
+        flips = (False, True)[: 1 + flip]
+        self.views = [View(scale, flip) for scale in settings.scales for flip in flips]
         self.input_size, self.max_side, self.tile, self.crf = input_size, max_side, tile, crf
 
     @property
@@ -86,7 +93,8 @@ class Predictor:
 
         min_confidence: as for `Segmentation.labels`.
         """
-        check_min_confidence(min_confidence)
+        if min_confidence is not None:
+            SHARE.check("min_confidence", min_confidence)
         return self._each(image, lambda segmentation: segmentation.labels(min_confidence))
 
     def probabilities(self, image: Picture | Sequence[Picture]) -> np.ndarray | list[np.ndarray]:
@@ -185,5 +193,15 @@ class Predictor:
         return grids
 
 
-BATCH = 2**18
-"""Pixels that several pictures together may have in the network: those of one of 512 x 512."""
+def print_network(predictor: Predictor, path: str | Path, device: str, precision: str) -> None:
+    """Print the network of a path, the options and the device; warn of one never trained."""
+    print(printable(f"network  {predictor.model}, from {origin_of(path)}"))
+    if predictor.about:
+        print(printable(f"         {predictor.about}"))
+    if str(predictor):
+        print(f"views    {predictor}")
+    print("\n".join(device_lines(device, precision)))
+    if predictor.untrained:
+        names = few(predictor.untrained)
+        line = f"warning: {names} of {path} are random, and so is what it finds: train it first"
+        print(printable(f"{line} (train.py --restore_from {path})"), file=sys.stderr)

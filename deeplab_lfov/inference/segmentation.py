@@ -1,6 +1,6 @@
 """From the network's scores on its grid to scores, probabilities and labels of every pixel."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 
@@ -9,6 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 from deeplab_lfov.distributed.devices import explaining_lack_of_memory
+from deeplab_lfov.inference.settings import Refine
 from deeplab_lfov.network.grid import interpolate, likeliest_labels
 from deeplab_lfov.network.layers import STRIDE
 from deeplab_lfov.voc import VOID
@@ -18,9 +19,6 @@ BAND = 2**18
 
 SMALLER = "take it in pieces with --tile 512, or shrink it with --max_side 1024"
 """What helps against a lack of memory."""
-
-Refine = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""(image uint8 RGB [H, W, 3], probabilities float32 [H, W, C]) -> probabilities, as a CRF is."""
 
 
 class View(NamedTuple):

@@ -20,7 +20,7 @@ _chosen: str | None = None  # float32 or tensorfloat32: what the switch was set 
 
 
 def dtype_of(precision: str) -> tf.DType:
-    """Return the type of a precision of `limits.PRECISIONS`."""
+    """Return the type of a precision of `settings.PRECISIONS`."""
     return tf.float32 if precision == TENSORFLOAT32 else tf.as_dtype(precision)
 
 

@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import tensorflow as tf
 
-from deeplab_lfov.limits import PRECISIONS
 from deeplab_lfov.network import arithmetic
 from deeplab_lfov.network.dropout import drop, mask_seeds
 from deeplab_lfov.network.engine import Convolutions, PreparedConvolutions, TensorLike
 from deeplab_lfov.network.grid import pad_to_grid
 from deeplab_lfov.network.layers import EARLY, HEAD, LATE, LAYERS, Layer, parameter_shapes
+from deeplab_lfov.settings import PRECISIONS
 
 
 class LargeFOV:

@@ -1,7 +1,7 @@
 """The scale of float16's loss, without which small gradients would vanish; other types need none.
 
-A scale is asked three times in a step: for the loss to differentiate, for the gradients of the
-loss itself, and, once they have been looked at, for what the step comes to.
+A step differentiates the loss times `scale`, divides the gradients by it and, once they have been
+looked at, asks what it comes to.
 """
 
 import tensorflow as tf
@@ -14,15 +14,8 @@ FIRST_SCALE, STEPS_TO_DOUBLE = 2.0**15, 1000
 class NoLossScale:
     """The scale of types whose exponent is float32's; a step that is not finite does not count."""
 
+    scale = 1.0
     variables: dict[str, tf.Variable] = {}  # noqa: RUF012 - there are none, ever
-
-    def scaled(self, loss: tf.Tensor) -> tf.Tensor:
-        """Return the loss to differentiate."""
-        return loss
-
-    def unscaled(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
-        """Return the gradients of the loss itself."""
-        return gradients
 
     def finish_step(
         self, loss: tf.Tensor, finite: tf.Tensor, global_step: tf.Variable
@@ -43,14 +36,6 @@ class LossScale:
     def variables(self) -> dict[str, tf.Variable]:
         """The state, by its names in a checkpoint."""
         return {"loss_scale": self.scale, "loss_scale_steps": self.good_steps}
-
-    def scaled(self, loss: tf.Tensor) -> tf.Tensor:
-        """Return the loss to differentiate."""
-        return loss * self.scale
-
-    def unscaled(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
-        """Return the gradients of the loss itself."""
-        return [gradient / self.scale for gradient in gradients]
 
     def finish_step(
         self, loss: tf.Tensor, finite: tf.Tensor, global_step: tf.Variable

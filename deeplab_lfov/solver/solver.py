@@ -1,70 +1,42 @@
 """Solver: the training step, with the update rules and rate policies of Caffe's solvers."""
 
 import functools
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 import tensorflow as tf
 
 from deeplab_lfov.distributed.replicas import total
-from deeplab_lfov.network.layers import HEAD
 from deeplab_lfov.network.loss import total_weight
 from deeplab_lfov.network.model import DeepLabLFOVModel
 from deeplab_lfov.solver.loss_scale import LossScale, NoLossScale
 from deeplab_lfov.solver.passes import in_passes
 from deeplab_lfov.solver.rate_policy import RatePolicy
+from deeplab_lfov.solver.settings import SolverSettings
 from deeplab_lfov.solver.update_rules import update_rule
 
 
 class Solver:
     """Updates a model's parameters; `variables` by name are, with them, the whole state of a run.
 
-    optimizer "sgd" is Caffe's: v = momentum*v + rate*mult*(g + weight_decay*w), w -= v; "adam" is
-    the first TensorFlow version's. weight_decay applies to filters, not to biases; the rate is
-    multiplied by bias_lr_mult for biases and by head_lr_mult for `fresh_layers`. The model's frozen
-    layers stay as they are. lr_policy, num_steps, power, step_size, gamma and warmup_steps are
-    `RatePolicy`'s. iter_size splits every batch into passes that fit the memory, the update being
-    that of the whole. class_weights, one per class, weigh the cells in the loss. seed decides what
-    is dropped out. Raises ValueError for another optimizer or policy.
+    settings.optimizer "sgd" is Caffe's: v = momentum*v + rate*mult*(g + weight_decay*w), w -= v;
+    "adam" is the first TensorFlow version's. weight_decay applies to filters, not to biases; the
+    rate, see `RatePolicy`, is multiplied by bias_lr_mult for biases and by head_lr_mult for
+    fresh_layers. The model's frozen layers stay as they are. iter_size splits every batch into
+    passes that fit the memory, the update being that of the whole. seed decides what is dropped
+    out. class_weights, one per class, weigh the cells in the loss.
     """
 
     def __init__(
         self,
         model: DeepLabLFOVModel,
-        *,
-        optimizer: str = "adam",
-        learning_rate: float = 1e-4,
-        lr_policy: str = "fixed",
-        num_steps: int = 20000,
-        power: float = 0.9,
-        step_size: int = 2000,
-        gamma: float = 0.1,
-        warmup_steps: int = 0,
-        momentum: float = 0.9,
-        weight_decay: float = 0.0,
-        head_lr_mult: float = 1.0,
-        fresh_layers: Collection[str] = (HEAD,),
-        bias_lr_mult: float = 1.0,
-        iter_size: int = 1,
+        settings: SolverSettings = SolverSettings(),
         class_weights: Sequence[float] | None = None,
-        seed: int = 0,
     ):
-        self.rate_policy = RatePolicy(
-            name=lr_policy,
-            learning_rate=learning_rate,
-            num_steps=num_steps,
-            power=power,
-            step_size=step_size,
-            gamma=gamma,
-            warmup_steps=warmup_steps,
-        )
-        self.model, self.iter_size, self.seed = model, iter_size, seed
-        self.weight_decay = weight_decay
-        self.head_lr_mult, self.bias_lr_mult = head_lr_mult, bias_lr_mult
-        self.fresh_layers = fresh_layers
+        self.model, self.settings, self.rate_policy = model, settings, RatePolicy(settings)
         self.class_weights = class_weights and tf.constant(class_weights, tf.float32)
         self.global_step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.loss_scale = LossScale() if model.dtype == tf.float16 else NoLossScale()
-        self.rule = update_rule(optimizer, momentum)
+        self.rule = update_rule(settings.optimizer, settings.momentum)
         self.slots = {
             f"{name}/{slot}": tf.Variable(tf.zeros_like(parameter), trainable=False)
             for name, parameter in model.trained_parameters.items()
@@ -82,23 +54,23 @@ class Solver:
 
     def rate_groups(self) -> list[tuple[str, float, float]]:
         """Return (which parameters, rate multiplier, weight decay) of each group of its own."""
-        groups, fresh = {}, ", ".join(self.fresh_layers)
+        groups, fresh = {}, ", ".join(self.settings.fresh_layers)
         for name in self.model.trained_parameters:
             layer, kind = name.split("/")
-            words = f"{fresh} " if layer in self.fresh_layers else ""
+            words = f"{fresh} " if layer in self.settings.fresh_layers else ""
             words += "filters" if kind == "w" else "biases"
             groups[words] = words, self.rate_multiplier(name), self.decay_of(name)
         return list(groups.values())
 
     def rate_multiplier(self, name: str) -> float:
         """Return what the rate is multiplied by for a parameter such as `fc8_voc12/b`."""
-        layer, kind = name.split("/")
-        of_layer = self.head_lr_mult if layer in self.fresh_layers else 1.0
-        return of_layer * (self.bias_lr_mult if kind == "b" else 1.0)
+        (layer, kind), settings = name.split("/"), self.settings
+        of_layer = settings.head_lr_mult if layer in settings.fresh_layers else 1.0
+        return of_layer * (settings.bias_lr_mult if kind == "b" else 1.0)
 
     def decay_of(self, name: str) -> float:
         """Return the weight decay of a parameter: filters have it, biases do not."""
-        return self.weight_decay if name.endswith("/w") else 0.0
+        return self.settings.weight_decay if name.endswith("/w") else 0.0
 
     @tf.function(
         input_signature=[
@@ -127,7 +99,9 @@ class Solver:
         first_sample = self.global_step * batch_size + first_row
         compute = functools.partial(self._loss_and_gradients, weight=weight)
         parameters = list(self.model.trained_parameters.values())
-        shares = in_passes(compute, images, labels, first_sample, self.iter_size, parameters)
+        shares = in_passes(
+            compute, images, labels, first_sample, self.settings.iter_size, parameters
+        )
         loss, *gradients = total([shares[0], *shares[1]])
         finite = tf.math.is_finite(loss) & tf.math.is_finite(tf.linalg.global_norm(gradients))
         if finite:
@@ -138,12 +112,12 @@ class Solver:
         self, images: tf.Tensor, labels: tf.Tensor, first_sample: tf.Tensor, weight: tf.Tensor
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """Compute the share of some samples in the loss of a batch, and in its gradients."""
-        seed = [self.seed, first_sample]
+        seed = [self.settings.seed, first_sample]
         with tf.GradientTape() as tape:
             loss = self.model.loss(images, labels, True, seed, self.class_weights, weight)
-            scaled = self.loss_scale.scaled(loss)
+            scaled = loss * self.loss_scale.scale
         gradients = tape.gradient(scaled, list(self.model.trained_parameters.values()))
-        return loss, self.loss_scale.unscaled(gradients)
+        return loss, [gradient / self.loss_scale.scale for gradient in gradients]
 
     def _update(self, gradients: list[tf.Tensor]) -> None:
         rate = tf.cast(self.learning_rate_at(self.global_step), tf.float32)

@@ -1,15 +1,116 @@
-"""Makes of settings what trains: the classes, the network and the solver."""
+"""Makes of settings what trains: the readers of the data set, its classes, and the network."""
 
-from collections.abc import Sequence
+import os
+import sys
+from typing import NamedTuple
 
 from deeplab_lfov.classes import Classes, voc_classes
-from deeplab_lfov.data.class_files import classes_from, classes_in
+from deeplab_lfov.data.class_files import (
+    POWERS,
+    balanced,
+    classes_from,
+    classes_in,
+    read_class_weights,
+    read_palette,
+)
+from deeplab_lfov.data.dataset_check import DatasetSummary, doubts, summarize
+from deeplab_lfov.data.image_reader import ImageReader
+from deeplab_lfov.errors import UserError, printable
 from deeplab_lfov.network.layers import HEAD, layers_to
 from deeplab_lfov.network.model import DeepLabLFOVModel
-from deeplab_lfov.solver.solver import Solver
 from deeplab_lfov.training.settings import TrainSettings
 from deeplab_lfov.training.start import Start
 from deeplab_lfov.weights.checkpoints import check_fit, set_parameters
+
+_MANY = 20_000  # masks, whose check takes a minute or more
+
+
+class Readers(NamedTuple):
+    """The readers of a run's lists."""
+
+    train: ImageReader
+    """Scales and mirrors."""
+    val: ImageReader | None
+
+
+def make_readers(settings: TrainSettings) -> Readers:
+    """Make the readers of the lists that settings name; raises UserError as ImageReader does."""
+    masks = {
+        "num_classes": settings.num_classes,
+        "ignore_label": settings.ignore_label,
+        "palette": read_palette(settings.palette) if settings.palette else None,
+    }
+    train = ImageReader(
+        settings.data_dir,
+        settings.data_list,
+        scale_range=settings.scale_range if settings.random_scale else (1.0, 1.0),
+        random_mirror=settings.random_mirror,
+        seed=settings.seed,
+        **masks,
+    )
+    if not settings.val_list:
+        return Readers(train, None)
+    return Readers(train, ImageReader(settings.data_dir, settings.val_list, **masks))
+
+
+def check_memory(settings: TrainSettings, num_workers: int) -> None:
+    """Raise UserError where the crops of a pass alone are more than this machine's memory."""
+    height, width = settings.input_size
+    crops = settings.batch_size // num_workers * height * width * 3 * 4
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if crops > memory:
+        raise UserError(
+            f"--batch_size {settings.batch_size} is {crops / 1e9:,.0f} GB of crops alone, and this "
+            f"machine has {memory / 1e9:,.0f} GB of memory; lower it"
+        )
+
+
+def first_look(
+    settings: TrainSettings, readers: Readers, classes: Classes, show: bool
+) -> DatasetSummary:
+    """Look at all masks, and return a summary of the training list.
+
+    show: print bars, what was found, and what is in doubt. Raises UserError as `summarize` does.
+    """
+    lists = zip((settings.data_list, settings.val_list), readers, strict=True)
+    given = settings.ignore_label is not None
+    if show and len(readers.train.samples) > _MANY:
+        print(f"data     {len(readers.train.samples):,} masks to check; --no-check_data does not")
+    summaries = [
+        summarize(reader.samples, reader.labels_of, name, classes.names, given, show)
+        for name, reader in lists
+        if reader
+    ]
+    if show:
+        for line in "\n".join(each.short() for each in summaries).splitlines():
+            print(f"data     {line}")
+        for doubt in doubts(summaries[0], readers.train.samples):
+            print(printable(f"warning: {doubt}"), file=sys.stderr)
+    return summaries[0]
+
+
+def find_class_weights(
+    settings: TrainSettings,
+    readers: Readers,
+    classes: Classes,
+    summary: DatasetSummary | None,
+    show: bool,
+) -> list[float] | None:
+    """Return the weight of each class in the loss, or None where all weigh the same.
+
+    summary: of the training list, if it has been looked at. Raises UserError for a file of weights
+    that does not fit, and as `summarize` does.
+    """
+    if settings.class_weights in POWERS:
+        if not summary:
+            given = settings.ignore_label is not None
+            masks = readers.train.samples, readers.train.labels_of
+            summary = summarize(*masks, settings.data_list, classes.names, given, show)
+        power = POWERS[settings.class_weights]
+        return list(balanced(summary.label_counts, settings.num_classes, power))
+    if settings.class_weights not in (None, "none"):
+        return list(read_class_weights(settings.class_weights, settings.num_classes))
+    return None
 
 
 def find_classes(settings: TrainSettings, start: Start) -> Classes:
@@ -18,7 +119,9 @@ def find_classes(settings: TrainSettings, start: Start) -> Classes:
     Raises UserError for files that do not fit, and where weights whose last layer is kept call the
     classes otherwise.
     """
-    stored, own = _stored_classes(settings, start), _own_classes(settings, start)
+    stored, own = _stored_classes(settings, start), Classes()
+    if not start.is_of_version_1_0:  # which was not asked what the data set calls its classes
+        own = classes_in(settings.data_dir, settings.palette)
     where = settings.palette or settings.data_dir, start.path
     if start.run:
         if own.names and not settings.class_names:
@@ -28,13 +131,6 @@ def find_classes(settings: TrainSettings, start: Start) -> Classes:
     if classes.names and stored and stored.are_named and not settings.class_names:
         classes.check_same(stored, *where)
     return classes if classes.names else stored or voc_classes(settings.num_classes)
-
-
-def _own_classes(settings: TrainSettings, start: Start) -> Classes:
-    """Return what the data set calls its classes; runs of version 1.0 were not asked that."""
-    if start.is_of_version_1_0:
-        return Classes()
-    return classes_in(settings.data_dir, settings.palette)
 
 
 def _stored_classes(settings: TrainSettings, start: Start) -> Classes | None:
@@ -68,31 +164,6 @@ def make_network(settings: TrainSettings, start: Start) -> DeepLabLFOVModel:
         set_parameters(model, start.tensors, settings.restore_from, afresh)
         model.start_afresh(afresh, settings.seed)
     return model
-
-
-def make_solver(
-    settings: TrainSettings, model: DeepLabLFOVModel, class_weights: Sequence[float] | None
-) -> Solver:
-    """Make the solver of a network."""
-    return Solver(
-        model,
-        optimizer=settings.optimizer,
-        learning_rate=settings.learning_rate,
-        lr_policy=settings.lr_policy,
-        num_steps=settings.num_steps,
-        power=settings.power,
-        step_size=settings.step_size,
-        gamma=settings.gamma,
-        warmup_steps=settings.warmup_steps,
-        momentum=settings.momentum,
-        weight_decay=settings.weight_decay,
-        head_lr_mult=settings.head_lr_mult,
-        fresh_layers=settings.fresh_layers,
-        bias_lr_mult=settings.bias_lr_mult,
-        iter_size=settings.iter_size,
-        class_weights=class_weights,
-        seed=settings.seed,
-    )
 
 
 def _afresh(settings: TrainSettings, start: Start) -> tuple[str, ...]:

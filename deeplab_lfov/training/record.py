@@ -12,55 +12,55 @@ import tensorflow as tf
 
 from deeplab_lfov.classes import Classes
 from deeplab_lfov.console import progress
-from deeplab_lfov.data.image_reader import Batch, ImageReader
+from deeplab_lfov.data.image_reader import Batch
 from deeplab_lfov.evaluation.metrics import PerPicture
 from deeplab_lfov.inference.predictor import Predictor
 from deeplab_lfov.inference.visualize import save_rows
 from deeplab_lfov.network.grid import likeliest_labels, upsample_scores
-from deeplab_lfov.network.model import DeepLabLFOVModel
 from deeplab_lfov.preprocess import picture
 from deeplab_lfov.solver.solver import Solver
-from deeplab_lfov.training.curve import save_curve
-from deeplab_lfov.training.data_set import Readers
+from deeplab_lfov.training.assembly import Readers
+from deeplab_lfov.training.figures import ValPictures, save_curve
 from deeplab_lfov.training.folders import clear_leftovers
 from deeplab_lfov.training.history import History
 from deeplab_lfov.training.settings import TrainSettings
 from deeplab_lfov.training.snapshots import Snapshots
-from deeplab_lfov.training.val_pictures import ValPictures
 
 
 class Record:
     """Writes down a run whose state `snapshots` saves, with figures of batches in save_dir.
 
-    With a val_reader the mean IoU on its pictures decides which checkpoint is kept as the best, and
-    a figure shows three of them. title: what the curve is of. Raises UserError where something
-    cannot be written, as its methods do.
+    It goes on from the step of the solver, and what a killed process left is cleared. The mean IoU
+    on the val list, if there is one, decides which checkpoint is kept as the best, and a figure
+    shows three of its pictures. Raises UserError where something cannot be written, as its methods
+    do.
     """
 
     def __init__(
         self,
-        model: DeepLabLFOVModel,
+        settings: TrainSettings,
+        solver: Solver,
         snapshots: Snapshots,
-        history: History,
-        *,
         classes: Classes,
         save_dir: Path,
-        save_num_images: int = 2,
-        val_reader: ImageReader | None = None,
-        steps_per_epoch: float = 1.0,
-        title: str = "",
+        readers: Readers,
     ):
-        self.model, self.snapshots, self.history = model, snapshots, history
-        self.classes, self.val_reader = classes, val_reader
-        self.save_dir, self.save_num_images = save_dir, save_num_images
-        self._steps_per_epoch, self._title = steps_per_epoch, title
-        self._shown = ValPictures(save_dir, val_reader.samples) if val_reader else None
-        self._predictor = Predictor(model)
-
-    @property
-    def folder(self) -> Path:
-        """The folder of the run's checkpoints."""
-        return self.snapshots.folder
+        self.model, self.snapshots, self.classes = solver.model, snapshots, classes
+        self.folder, self.save_dir, self.val_reader = snapshots.folder, save_dir, readers.val
+        self.save_num_images = settings.save_num_images
+        first_step = int(solver.global_step.numpy())
+        snapshots.clear()
+        clear_leftovers(self.folder, save_dir, first_step)
+        self.history = History(self.folder, first_step, classes.names if readers.val else ())
+        given = {name: value for name, value in vars(settings).items() if value is not None}
+        lines = [f"    --{name} {value}" for name, value in given.items()]
+        self.history.add_text("settings", "\n".join(lines), first_step)
+        self._steps_per_epoch = len(readers.train.samples) / settings.crops_per_step
+        self._title = (
+            f"{settings.data_list}; {self.model}; {settings.optimizer}, {solver.rate_policy}"
+        )
+        self._shown = ValPictures(save_dir, readers.val.samples) if readers.val else None
+        self._predictor = Predictor(self.model)
 
     def note(self, step: int, **values: float) -> None:
         """Note values of a step, named as the columns of the history."""
@@ -164,35 +164,3 @@ class NoRecord:
     def lacks_validation(self, step: int) -> bool:
         """Leave validation to the chief."""
         return False
-
-
-def make_record(
-    settings: TrainSettings,
-    solver: Solver,
-    snapshots: Snapshots,
-    classes: Classes,
-    save_dir: Path,
-    readers: Readers,
-) -> Record:
-    """Make the record of a run at the step of its solver, and clear what a killed process left.
-
-    Raises UserError as History does.
-    """
-    snapshots.clear()
-    first_step = int(solver.global_step.numpy())
-    clear_leftovers(snapshots.folder, save_dir, first_step)
-    history = History(snapshots.folder, first_step, classes.names if readers.val else ())
-    stored = {name: value for name, value in vars(settings).items() if value is not None}
-    lines = [f"    --{name} {value}" for name, value in stored.items()]
-    history.add_text("settings", "\n".join(lines), first_step)
-    return Record(
-        solver.model,
-        snapshots,
-        history,
-        classes=classes,
-        save_dir=save_dir,
-        save_num_images=settings.save_num_images,
-        val_reader=readers.val,
-        steps_per_epoch=len(readers.train.samples) / settings.crops_per_step,
-        title=f"{settings.data_list}; {solver.model}; {settings.optimizer}, {solver.rate_policy}",
-    )

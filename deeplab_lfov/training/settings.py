@@ -17,6 +17,9 @@ from deeplab_lfov.data.class_files import classes_from, classes_in
 from deeplab_lfov.data.list_files import list_of, own_list, parse_list
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.network.layers import HEAD
+from deeplab_lfov.settings import one_of, setting
+from deeplab_lfov.solver.settings import SolverSettings
+from deeplab_lfov.training.parts import CropSettings, NetworkSettings, RecordSettings
 
 if TYPE_CHECKING:
     from deeplab_lfov.training.start import Start
@@ -85,62 +88,21 @@ NOT_STORED = {"devices"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainSettings:
+class TrainSettings(CropSettings, NetworkSettings, SolverSettings, RecordSettings):
     """Everything that decides a run, one field for each flag of train.py, under the same name.
 
-    `complete` makes one of the flags that were given. Those without a default here come from the
-    recipe, the lists from the data set's folder, and num_classes and width from the weights. Sizes
-    are (height, width) in pixels. ignore_label None stands for 255 that nobody has spoken of.
-    freeze is None where all layers are trained. fresh_layers, which no flag sets,
-    are those that head_lr_mult is for.
+    `complete` makes one of the flags that were given. What the recipes name comes from one of them,
+    the lists from the data set's folder, and num_classes and width from the weights.
     """
 
-    data_dir: str = "."
-    data_list: str
-    ignore_label: int | None = None
-    palette: str | None = None
-    class_names: str | None = None
-    num_classes: int
-    check_data: bool = True
-    input_size: tuple[int, int] = (321, 321)
-    random_scale: bool = True
-    scale_range: tuple[float, float] = (0.75, 1.25)
-    random_mirror: bool
-    val_list: str | None = None
-    val_every: int = 1000
-    patience: int | None = None
-    restore_from: str | None = None
-    not_restore_last: bool = False
-    freeze: str | None = None
-    fresh_layers: tuple[str, ...] = (HEAD,)
-    width: float
-    dropout: float = 0.5
-    precision: str = "tensorfloat32"
-    recipe: str = "adam"
-    optimizer: str
-    learning_rate: float
-    lr_policy: str
-    num_steps: int
-    batch_size: int
-    iter_size: int = 1
-    power: float = 0.9
-    step_size: int = 2000
-    gamma: float = 0.1
-    warmup_steps: int = 0
-    momentum: float = 0.9
-    weight_decay: float
-    head_lr_mult: float
-    bias_lr_mult: float
-    class_weights: str | None = None
-    seed: int = 0
-    devices: tuple[str, ...] | None = None
-    deterministic: bool = False
-    snapshot_dir: str = "snapshots"
-    resume: bool = False
-    save_pred_every: int = 500
-    max_to_keep: int = 5
-    save_dir: str | None = None
-    save_num_images: int = 2
+    recipe: str = setting(
+        "adam",
+        one_of(*RECIPES),
+        "defaults for the flags below, --batch_size and --random_mirror: the first TensorFlow "
+        "version's, arXiv 1412.7062's, arXiv 1606.00915's; scratch is for random filters, finetune "
+        "for an ImageNet VGG-16 (and sets --freeze, --val_every, --save_pred_every), and few "
+        "pictures",
+    )
 
     @classmethod
     def complete(cls, flags: Mapping[str, object], start: Start) -> TrainSettings:
@@ -162,20 +124,18 @@ class TrainSettings:
             values = recipe | _lists(given) | given | _of_network(given, start)
         settings = cls(**values)
         if "epochs" in flags:
-            settings = settings.lasting(flags["epochs"])
+            num_samples = len(parse_list(settings.data_dir, settings.data_list))
+            per_epoch = num_samples / settings.crops_per_step
+            num_steps = max(1, math.ceil(flags["epochs"] * per_epoch))
+            settings = dataclasses.replace(settings, num_steps=num_steps)
         _check_effect(given, settings)
         if start.run and not flags.keys().isdisjoint({"num_steps", "epochs"}):
-            _check_longer(settings.num_steps, int(start.tensors["global_step"]))
+            done = int(start.tensors["global_step"])
+            if settings.num_steps < done:
+                raise UserError(
+                    f"the run has done {done} steps; it cannot end after {settings.num_steps}"
+                )
         return settings
-
-    def lasting(self, epochs: float) -> TrainSettings:
-        """Return the settings with the num_steps that go through the training list so often."""
-        return dataclasses.replace(self, num_steps=max(1, math.ceil(epochs * self.steps_per_epoch)))
-
-    @property
-    def steps_per_epoch(self) -> float:
-        """How many updates go once through the training list; raises UserError without one."""
-        return len(parse_list(self.data_dir, self.data_list)) / self.crops_per_step
 
     @property
     def crops_per_step(self) -> int:
@@ -253,12 +213,6 @@ def _check_effect(flags: Mapping[str, object], settings: TrainSettings) -> None:
             f"layers to {settings.freeze} are frozen, and without --restore_from they are random; "
             "add that (a seed that util/extract_params.py makes, or a checkpoint), or --freeze none"
         )
-
-
-def _check_longer(num_steps: int, done: int) -> None:
-    """Raise UserError where a run has done more steps than it is told to."""
-    if num_steps < done:
-        raise UserError(f"the run has done {done} steps; it cannot end after {num_steps}")
 
 
 def _lists(flags: Mapping[str, object]) -> dict[str, object]:

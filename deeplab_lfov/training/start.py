@@ -5,7 +5,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
-from deeplab_lfov.training.run_lock import locked
+from deeplab_lfov.training.folders import locked
 from deeplab_lfov.training.snapshots import Run, find_run
 from deeplab_lfov.weights.checkpoints import Fit, fit_of
 from deeplab_lfov.weights.formats import Tensors, locate, read_weights

@@ -1,4 +1,3 @@
-import functools
 import os
 import shlex
 import subprocess
@@ -44,7 +43,7 @@ def test_faults_of_the_program_keep_their_traceback(monkeypatch):
 
 def test_unknown_and_shortened_flags_are_errors():
     parser = Parser("test")
-    parser.add_argument("--learning_rate", type=flags.RATE)
+    parser.add_argument("--learning_rate", type=flags.COUNT)
     for arguments in (["--learning"], ["--no_such"], ["--learning_rate", "fast"]):
         with pytest.raises(UserError):
             parser.parse_args(arguments)
@@ -184,22 +183,3 @@ def _write_script(folder, work):
         "from deeplab_lfov.console import progress, quiet_stderr\n"
         f"def main(given):\n{textwrap.indent(work, '    ')}\nrun(main, Parser('Nothing.'))\n"
     )
-
-
-LEAVING = (
-    "import atexit\nfrom deeplab_lfov.cli.command import leave\n"
-    "atexit.register(print, 'registered')\nprint('printed')\nleave()\nprint('after')\n"
-)
-
-
-def test_leaving_writes_what_was_printed_and_does_what_was_registered(tmp_path):
-    (tmp_path / "script.py").write_text(LEAVING)
-    environment = environment_with_package()
-    run_python = functools.partial(
-        subprocess.run, cwd=tmp_path, env=environment, capture_output=True, text=True
-    )
-    done = run_python([sys.executable, "script.py"])
-    assert (done.returncode, done.stdout, done.stderr) == (0, "printed\nregistered\n", "")
-    profiled = run_python([sys.executable, "-m", "cProfile", "-o", "profile", "script.py"])
-    assert (profiled.returncode, profiled.stdout) == (0, "printed\nafter\nregistered\n")
-    assert (tmp_path / "profile").exists()

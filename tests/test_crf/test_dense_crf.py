@@ -4,6 +4,7 @@ from PIL import Image
 
 from deeplab_lfov.crf import mean_field as module
 from deeplab_lfov.crf.dense_crf import DenseCRF
+from deeplab_lfov.errors import UserError
 from helpers import DATA
 
 
@@ -119,13 +120,13 @@ def test_agrees_with_pydensecrf2(num_classes, seed):
 @pytest.mark.parametrize("wrong", [-1, 1e7, float("nan"), float("inf")])
 @pytest.mark.parametrize("name", vars(DenseCRF()))
 def test_parameters_that_make_no_sense_are_refused(name, wrong):
-    with pytest.raises(ValueError, match=name):
+    with pytest.raises(UserError, match=name):
         DenseCRF(**{name: wrong})
 
 
 @pytest.mark.parametrize("name", ["bi_xy_std", "bi_rgb_std", "pos_xy_std"])
 def test_widths_that_are_hardly_any_are_refused(name):
-    with pytest.raises(ValueError, match=f"{name} must be from 0.01 to 1e"):
+    with pytest.raises(UserError, match=f"{name} must be a number from 0.01 to 1000000"):
         DenseCRF(**{name: 0.009})
 
 

@@ -12,12 +12,12 @@ import tensorflow as tf
 from tensorflow.python.framework import config, op_def_registry
 from tensorflow.python.framework.kernels import get_registered_kernels_for_op
 
-from deeplab_lfov import DeepLabLFOVModel, Solver
+from deeplab_lfov import DeepLabLFOVModel, Solver, SolverSettings
 from deeplab_lfov.inference import segmentation
 from deeplab_lfov.inference.export import Segmenter
 from deeplab_lfov.inference.traced_network import TracedNetwork
-from deeplab_lfov.limits import PRECISIONS
 from deeplab_lfov.network import arithmetic, grid
+from deeplab_lfov.settings import PRECISIONS
 from helpers import prepared_from
 
 pytestmark = pytest.mark.skipif(
@@ -144,14 +144,9 @@ def network(request):
 @pytest.fixture
 def traced_step(network, request):
     """The training step of a solver, which has to live as long."""
-    solver = Solver(
-        network,
-        optimizer=request.param[0],
-        iter_size=request.param[1],
-        lr_policy="poly",
-        weight_decay=5e-4,
-        class_weights=[1, 2, 3],
-    )
+    rule = dict(zip(("optimizer", "iter_size"), request.param, strict=True))
+    settings = SolverSettings(lr_policy="poly", weight_decay=5e-4, **rule)
+    solver = Solver(network, settings, class_weights=[1, 2, 3])
     yield solver.step.get_concrete_function()
     del solver
 

@@ -15,7 +15,7 @@ from helpers import ROOT
 
 
 def test_public_names_come_from_their_modules():
-    assert len(deeplab_lfov.__all__) == 12
+    assert len(deeplab_lfov.__all__) == 13
     for name in deeplab_lfov.__all__:
         assert getattr(deeplab_lfov, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'trainer'"):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab_lfov import DeepLabLFOVModel, Predictor, Solver
+from deeplab_lfov import DeepLabLFOVModel, Predictor, Solver, SolverSettings
 from deeplab_lfov.inference.tiles import STRIP, STRIP_MARGIN
 from deeplab_lfov.inference.traced_network import TracedNetwork, padded
 from deeplab_lfov.network import arithmetic
@@ -61,7 +61,7 @@ def test_training_does_not_reach_what_is_prepared():
 def test_nor_do_the_steps_of_a_solver(optimizer):
     """Which write into the variables' own memory."""
     model = DeepLabLFOVModel(3, 1 / 64, seed=0)
-    solver = Solver(model, optimizer=optimizer, learning_rate=0.1)
+    solver = Solver(model, SolverSettings(optimizer=optimizer, learning_rate=0.1))
     prepared, images = traced(model), pictures(20, 20)
     before = prepared(images, [1, 1])
     solver.step(np.ones((1, 17, 17, 3), np.float32), np.ones((1, 17, 17, 1), np.uint8))

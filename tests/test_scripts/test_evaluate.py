@@ -142,7 +142,7 @@ def test_masks_for_the_test_server(evaluate, shapes, tmp_path):
         (["--voc_submission", "masks.tar"], ".zip"),
         (["--voc_submission", "a.zip", "--json", "b"], "--json"),
         (["--crf_search", "1"], "--crf_search"),
-        (["--crf_search", "--bi_xy_std", "0.015"], "search with a smaller --crf_search"),
+        (["--crf_search", "--bi_xy_std", "0.015"], "bi_xy_std must be a number from 0.01"),
         (["--crf_search", "--tile", "64"], "--max_side"),
         (["--crf", "--tile", "64"], "--max_side"),
         (["--pos_w", "1"], "add --crf"),

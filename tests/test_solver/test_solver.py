@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab_lfov import DeepLabLFOVModel, Solver, load_weights
+from deeplab_lfov import DeepLabLFOVModel, Solver, SolverSettings, UserError, load_weights
+from deeplab_lfov.solver.rate_policy import RatePolicy
 from helpers import DATA, NARROW
 
 
@@ -15,7 +16,10 @@ def batch():
 
 def test_adam_follows_the_paper_on_one_parameter(batch):
     model = DeepLabLFOVModel(num_classes=3, width=NARROW, dropout=0, seed=0)
-    solver, bias = Solver(model, learning_rate=0.01), model.parameters["fc8_voc12/b"]
+    solver, bias = (
+        Solver(model, SolverSettings(learning_rate=0.01)),
+        model.parameters["fc8_voc12/b"],
+    )
     moment = second = np.zeros(3)
     for step in (1, 2, 3):
         with tf.GradientTape() as tape:
@@ -32,7 +36,7 @@ def test_adam_follows_the_paper_on_one_parameter(batch):
 
 def test_a_network_learns_one_batch_by_heart(batch):
     model = DeepLabLFOVModel(num_classes=3, width=0.125, dropout=0, seed=0)
-    solver = Solver(model, learning_rate=1e-3)
+    solver = Solver(model, SolverSettings(learning_rate=1e-3))
     images, labels = batch
     labels = np.broadcast_to([[[[2]]], [[[1]]]], labels.shape).astype(np.uint8)
     losses = [float(solver.step(images, labels)) for _ in range(60)]
@@ -42,7 +46,7 @@ def test_a_network_learns_one_batch_by_heart(batch):
 def test_steps_repeat_with_the_seed_and_not_without(batch):
     def train(seed):
         model = DeepLabLFOVModel(num_classes=3, width=NARROW, seed=0)
-        solver = Solver(model, seed=seed)
+        solver = Solver(model, SolverSettings(seed=seed))
         return [float(solver.step(*batch)) for _ in range(3)]
 
     np.testing.assert_allclose(train(1), train(1), rtol=1e-5)
@@ -70,16 +74,17 @@ def test_sgd_is_caffes(lr_policy):
     model = DeepLabLFOVModel(width=NARROW, dropout=0)
     load_weights(model, DATA / "caffe_narrow.caffemodel")
     model.parameters["fc8_voc12/w"].assign(model.parameters["fc8_voc12/w"] * 0.02)
-    sizes = {"num_steps": 6, "step_size": 3, "weight_decay": 5e-4}
-    solver = Solver(
-        model,
+    settings = SolverSettings(
         optimizer="sgd",
         learning_rate=1e-5,
         lr_policy=lr_policy,
+        num_steps=6,
+        step_size=3,
+        weight_decay=5e-4,
         head_lr_mult=10,
         bias_lr_mult=2,
-        **sizes,
     )
+    solver = Solver(model, settings)
     images, labels = trace["data"].transpose(0, 2, 3, 1), np.full((2, 65, 97, 1), 255, np.uint8)
     labels[:, ::8, ::8, 0] = trace["label"][:, 0]
     losses = [float(solver.step(images, labels)) for _ in range(6)]
@@ -109,18 +114,18 @@ def test_sgd_is_caffes(lr_policy):
     ],
 )
 def test_rate_policies(flags, step, rate):
-    solver = Solver(DeepLabLFOVModel(width=NARROW), learning_rate=0.1, **flags)
-    assert float(solver.learning_rate_at(step)) == pytest.approx(rate)
+    policy = RatePolicy(SolverSettings(learning_rate=0.1, **flags))
+    assert float(policy.rate_at(step)) == pytest.approx(rate)
+
+
+def test_settings_that_no_solver_has_are_refused():
+    with pytest.raises(UserError, match="optimizer must be one of adam, sgd, got 'lion'"):
+        SolverSettings(optimizer="lion")
 
 
 def test_multipliers_and_decay_of_the_recipe():
-    solver = Solver(
-        DeepLabLFOVModel(width=NARROW),
-        optimizer="sgd",
-        weight_decay=5e-4,
-        head_lr_mult=10,
-        bias_lr_mult=2,
-    )
+    sgd = {"optimizer": "sgd", "weight_decay": 5e-4, "head_lr_mult": 10, "bias_lr_mult": 2}
+    solver = Solver(DeepLabLFOVModel(width=NARROW), SolverSettings(**sgd))
     assert [group[1:] for group in solver.rate_groups()] == [
         (1, 5e-4),
         (2, 0),
@@ -139,13 +144,8 @@ def test_several_passes_make_the_update_of_the_whole_batch(optimizer):
 
     def train(iter_size):
         model = DeepLabLFOVModel(num_classes=3, width=NARROW, seed=0)
-        solver = Solver(
-            model,
-            optimizer=optimizer,
-            learning_rate=1e-3,
-            iter_size=iter_size,
-            weight_decay=5e-4,
-        )
+        rates = {"optimizer": optimizer, "learning_rate": 1e-3, "weight_decay": 5e-4}
+        solver = Solver(model, SolverSettings(iter_size=iter_size, **rates))
         return [float(solver.step(images, labels)) for _ in range(3)], model
 
     (losses, model), (losses_4, model_4) = train(1), train(4)
@@ -159,7 +159,7 @@ def test_passes_follow_each_other_to_save_memory():
     images, labels = tf.zeros([8, 161, 161, 3]), tf.zeros([8, 161, 161, 1], tf.uint8)
 
     def peak(iter_size):
-        solver = Solver(model, iter_size=iter_size)
+        solver = Solver(model, SolverSettings(iter_size=iter_size))
         solver.step(images, labels)
         tf.config.experimental.reset_memory_stats("CPU:0")
         before = tf.config.experimental.get_memory_info("CPU:0")["current"]

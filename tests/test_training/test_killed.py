@@ -113,7 +113,7 @@ def test_leftovers_of_a_killed_process_go(train, tmp_path):
 
 HOLD = """
 import sys
-from deeplab_lfov.training.run_lock import locked
+from deeplab_lfov.training.folders import locked
 with locked(sys.argv[1]):
     print("held", flush=True)
     sys.stdin.read()

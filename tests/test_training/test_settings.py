@@ -1,0 +1,81 @@
+"""How the flags that were given become the settings of a run."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from deeplab_lfov import UserError
+from deeplab_lfov.training.settings import RECIPES, TrainSettings, decisive
+from deeplab_lfov.training.snapshots import Run
+from deeplab_lfov.training.start import Start
+
+LIST = {"data_list": "list.txt"}
+
+
+def complete(start=Start(), **flags):  # noqa: B008 - it is a value
+    return TrainSettings.complete(LIST | flags, start)
+
+
+def resumed(settings, **flags):
+    """Complete flags that resume a run of those settings after 5 steps."""
+    stored = {"settings": np.array(json.dumps(settings.as_stored("list", None)), object)}
+    tensors = stored | {"global_step": np.int64(5), "class_colors": np.zeros([21, 3], np.uint8)}
+    run = Run("model.ckpt-5", tensors)
+    return TrainSettings.complete({"resume": True, **flags}, Start(tensors, run.path, run))
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_gives_what_no_flag_says(recipe):
+    flags = {"freeze": "none", "num_steps": 7}
+    settings = complete(recipe=recipe, weight_decay=0.25, **flags)
+    expected = RECIPES[recipe] | flags | {"weight_decay": 0.25, "freeze": None}
+    expected.pop("epochs", None)
+    assert {name: getattr(settings, name) for name in expected} == expected
+
+
+def test_epochs_are_steps_through_the_list(tmp_path):
+    (tmp_path / "train.txt").write_text("a.jpg a.png\n" * 5)
+    flags = {"data_dir": str(tmp_path), "batch_size": 2, "data_list": "train.txt"}
+    assert complete(epochs=1.5, **flags).num_steps == 4
+    assert complete(epochs=0.01, **flags).num_steps == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ({"gamma": 0.5}, "--gamma does nothing without --lr_policy step"),
+        ({"momentum": 0.5}, "--optimizer sgd"),
+        ({"patience": 2}, "--val_list"),
+        ({"freeze": "conv2_2"}, "without --restore_from they are random"),
+        ({"batch_size": 0}, "batch_size must be a whole number from 1"),
+        ({"freeze": "conv9"}, "freeze must be one of conv1_1, "),
+        ({"width": 0.3}, "width must be a multiple of 1/64"),
+    ],
+)
+def test_flags_without_effect_and_values_that_are_none_are_refused(flags, words):
+    with pytest.raises(UserError, match=words):
+        complete(**flags)
+
+
+def test_a_run_goes_on_with_its_settings_but_for_those_that_may_change():
+    before = complete(recipe="poly", scale_range=(0.5, 1.0), devices=("cpu:0",), seed=3)
+    after = resumed(before, num_steps=30000, max_to_keep=2)
+    changes = {"num_steps": 30000, "max_to_keep": 2, "resume": True, "devices": None}
+    assert after == dataclasses.replace(before, **changes)
+    with pytest.raises(UserError, match="--seed is 3 and not 4; leave"):
+        resumed(before, seed=4)
+    with pytest.raises(UserError, match="has done 5 steps; it cannot end after 4"):
+        resumed(before, num_steps=4)
+
+
+def test_what_decides_a_run_is_stored_and_compared():
+    settings = complete()
+    stored = settings.as_stored("list", [1.0, 2.0])
+    assert json.loads(json.dumps(stored)) == stored and "devices" not in stored
+    assert {"learning_rate", "contents"} < decisive(stored).keys()
+    assert not {"data_dir", "resume"} & decisive(stored).keys()
+    settings.check_contents(stored, settings.as_stored("list", [1.0, 2.0]))
+    with pytest.raises(UserError, match="contents of class_weights are not those"):
+        settings.check_contents(stored, settings.as_stored("list", None))
