@@ -65,6 +65,7 @@ RECIPES["finetune"] = RECIPES["scratch"] | {  # docs/results.md
     "epochs": 40.0,
     "batch_size": 4,
     "head_lr_mult": 4.0,
+    "warmup_steps": 50,
     "freeze": "conv2_2",
     "class_weights": None,
     "val_every": 250,
