@@ -27,13 +27,15 @@ class CRFSearch:
     def __init__(self, center: DenseCRF, factor: float, class_names: Sequence[str]):
         if len(class_names) < 2:
             raise UserError("a CRF needs two classes or more and the network has one; leave it out")
-        steps = itertools.product((1 / factor, 1.0, factor), repeat=len(SEARCHED))
-        try:
-            crfs = [_scaled(center, by) for by in steps]
-        except UserError as error:
-            raise UserError(f"{error}; search with a smaller --crf_search") from error
         self.without = ConfusionMatrix(class_names)
-        self.matrices = {crf: ConfusionMatrix(class_names) for crf in crfs}
+        self.matrices: dict[DenseCRF, ConfusionMatrix] = {}
+        for steps in itertools.product((1 / factor, 1.0, factor), repeat=len(SEARCHED)):
+            scaled = {n: getattr(center, n) * step for n, step in zip(SEARCHED, steps, strict=True)}
+            try:
+                crf = dataclasses.replace(center, **scaled)
+            except UserError as error:
+                raise UserError(f"{error}; search with a smaller --crf_search") from error
+            self.matrices[crf] = ConfusionMatrix(class_names)
 
     def update(self, image: np.ndarray, truth: np.ndarray, probabilities: np.ndarray) -> None:
         """Refine float32 [H, W, C] by every CRF; image uint8 RGB [H, W, 3], truth uint8 [H, W]."""
@@ -46,10 +48,6 @@ class CRFSearch:
         """The CRF with the highest mean IoU; the first tried of equals."""
         return max(self.matrices, key=lambda crf: self.matrices[crf].mean_iou)
 
-    def verdict(self) -> str:
-        """Write the best CRF as evaluate.py and inference.py take it."""
-        return f"the best: {self.best.as_flags(always=SEARCHED)}"
-
     def __str__(self) -> str:
         rows = ["".join(f"{name:>11}" for name in SEARCHED) + f"{'mean IoU':>11}"]
         for crf in sorted(self.matrices, key=lambda crf: -self.matrices[crf].mean_iou):
@@ -59,13 +57,8 @@ class CRFSearch:
         return "\n".join(rows)
 
 
-def _scaled(center: DenseCRF, by: tuple[float, ...]) -> DenseCRF:
-    values = {n: getattr(center, n) * s for n, s in zip(SEARCHED, by, strict=True)}
-    return dataclasses.replace(center, **values)
-
-
 def search(settings: SearchSettings) -> None:
-    """Print the mean IoU of the CRFs around the one that the settings have, and the best.
+    """Print the mean IoU of the CRFs around the one that the settings have, and the best's flags.
 
     Raises UserError for tiles, of which no CRF can be made.
     """
@@ -83,4 +76,5 @@ def search(settings: SearchSettings) -> None:
         return crfs.matrices[crfs.best].mean_iou
 
     seconds = segment_all(predictor, reader.pictures(), len(reader.samples), finish)
-    print(f"\n{crfs}\n{len(reader.samples)} pictures in {seconds:.1f} s; {crfs.verdict()}")
+    print(f"\n{crfs}\n{len(reader.samples)} pictures in {seconds:.1f} s; ", end="")
+    print(f"the best: {crfs.best.as_flags(always=SEARCHED)}")
