@@ -44,13 +44,13 @@ class CRFSearch:
             matrix.update(truth, crf(image, probabilities).argmax(axis=-1))
 
     @property
-    def best(self) -> DenseCRF:
-        """The CRF with the highest mean IoU; the first tried of equals."""
-        return max(self.matrices, key=lambda crf: self.matrices[crf].mean_iou)
+    def ranked(self) -> list[DenseCRF]:
+        """The CRFs from the highest mean IoU to the lowest; of equals in the order of trial."""
+        return sorted(self.matrices, key=lambda crf: -self.matrices[crf].mean_iou)
 
     def __str__(self) -> str:
         rows = ["".join(f"{name:>11}" for name in SEARCHED) + f"{'mean IoU':>11}"]
-        for crf in sorted(self.matrices, key=lambda crf: -self.matrices[crf].mean_iou):
+        for crf in self.ranked:
             values = "".join(f"{getattr(crf, name):>11g}" for name in SEARCHED)
             rows.append(f"{values}{self.matrices[crf].mean_iou:>11.2%}")
         rows.append(f"{'without CRF':>33}{self.without.mean_iou:>11.2%}")
@@ -73,8 +73,8 @@ def search(settings: SearchSettings) -> None:
     def finish(picture: Picture, segmentation: Segmentation) -> float:
         _, image, truth = picture
         crfs.update(image, truth, segmentation.probabilities())
-        return crfs.matrices[crfs.best].mean_iou
+        return crfs.matrices[crfs.ranked[0]].mean_iou
 
     seconds = segment_all(predictor, reader.pictures(), len(reader.samples), finish)
     print(f"\n{crfs}\n{len(reader.samples)} pictures in {seconds:.1f} s; ", end="")
-    print(f"the best: {crfs.best.as_flags(always=SEARCHED)}")
+    print(f"the best: {crfs.ranked[0].as_flags(always=SEARCHED)}")

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from deeplab_lfov.classes import Classes
 from deeplab_lfov.data.decoding import check_regular
-from deeplab_lfov.data.image_files import check_replaceable, write_mask
+from deeplab_lfov.data.image_files import check_replaceable, write_mask, write_png
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.files import distinct_stems, whole_file, writable_folder
 
@@ -39,10 +40,13 @@ class Outputs(NamedTuple):
         """
         write_mask(self.mask, labels, colors=classes.table)
         if self.overlay:
-            from deeplab_lfov.inference.visualize import save_overlay  # matplotlib takes a while
+            from deeplab_lfov.inference.visualize import overlay, with_legend  # slow to import
 
-            look = settings.share_of_colors, classes, settings.legend
-            save_overlay(self.overlay, segmentation.image, labels, *look)
+            pixels = overlay(segmentation.image, labels, settings.share_of_colors, classes)
+            picture = Image.fromarray(pixels)
+            if settings.legend:
+                picture = with_legend(picture, np.unique(labels), classes)
+            write_png(self.overlay, picture)
         if self.scores:
             shape = (*labels.shape, int(segmentation.grids[0].shape[-1]))
             header = {"descr": "<f4", "fortran_order": False, "shape": shape}

@@ -11,7 +11,7 @@ import tensorflow as tf
 from deeplab_lfov.classes import voc_classes
 from deeplab_lfov.distributed.devices import explaining_lack_of_memory
 from deeplab_lfov.errors import UserError, few, printable
-from deeplab_lfov.inference.pictures import Picture, batches, check, pixels
+from deeplab_lfov.inference.pictures import Picture, batches, pixels
 from deeplab_lfov.inference.segmentation import Segmentation, View, memory_for
 from deeplab_lfov.inference.settings import PredictionSettings, Refine
 from deeplab_lfov.inference.tiles import tiles
@@ -129,8 +129,6 @@ class Predictor:
     ) -> np.ndarray | list[np.ndarray]:
         if not isinstance(image, list | tuple):
             return result(self.segment(image))
-        for each in image:  # before the first is begun
-            check(each)
         together = batches(image, self._most_together)
         return [result(each) for batch in together for each in self._segment(batch)]
 
@@ -181,12 +179,11 @@ class Predictor:
 
 def print_network(predictor: Predictor, path: str | Path, device: str, precision: str) -> None:
     """Print the network of a path, the options and the device; warn of one never trained."""
-    print(printable(f"network  {predictor.model}, from {origin_of(path)}"))
-    if predictor.about:
-        print(printable(f"         {predictor.about}"))
-    if str(predictor):
-        print(f"views    {predictor}")
-    print("\n".join(device_lines(device, precision)))
+    lines = [f"network  {predictor.model}, from {origin_of(path)}"]
+    lines += [f"         {predictor.about}"] if predictor.about else []
+    lines += [f"views    {predictor}"] if str(predictor) else []
+    for line in (*lines, *device_lines(device, precision)):
+        print(printable(line))
     if predictor.untrained:
         names = few(predictor.untrained)
         line = f"warning: {names} of {path} are random, and so is what it finds: train it first"

@@ -26,22 +26,6 @@ def decode_labels(labels: np.ndarray, colors: np.ndarray = PALETTE) -> np.ndarra
     return colors[labels[..., 0] if labels.ndim > 2 and labels.shape[-1] == 1 else labels]
 
 
-def save_overlay(
-    path: str | Path,
-    image: np.ndarray,
-    labels: np.ndarray,
-    share: float,
-    classes: Classes,
-    legend: bool = False,
-) -> None:
-    """Write the `overlay` of a picture as a PNG; raises UserError when it cannot be written.
-
-    legend: name the classes that occur below.
-    """
-    picture = Image.fromarray(overlay(image, labels, share, classes))
-    write_png(path, with_legend(picture, np.unique(labels), classes) if legend else picture)
-
-
 def overlay(image: np.ndarray, labels: np.ndarray, share: float, classes: Classes) -> np.ndarray:
     """Lay colours over a picture, uint8 RGB [H, W, 3], but over its background.
 

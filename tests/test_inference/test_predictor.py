@@ -166,7 +166,6 @@ def test_several_pictures_have_the_results_of_each(reference_model, image, optio
             expected = predictor.scores(one)
             np.testing.assert_allclose(score, expected, atol=1e-5 * np.ptp(expected))
     assert predictor([]) == predictor.probabilities([]) == []
-    predictor._network = None  # none is begun if one is no picture
     with pytest.raises(TypeError, match="got NoneType"):
         predictor([image, None])
     with pytest.raises(TypeError, match="got generator"):

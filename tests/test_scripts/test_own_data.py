@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from deeplab_lfov import load_model
-from deeplab_lfov.data.image_files import read_mask, write_mask
+from deeplab_lfov.data.image_files import write_mask
 
 SMALL = ["--width", 1 / 16, "--input_size", "17,17", "--batch_size", 2, "--num_steps", 1]
 
@@ -138,7 +138,7 @@ def test_rgb_masks_without_colors_are_an_error_outside_vocs_layout(script, folde
     assert not (tmp_path / "run/history.csv").exists()
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".webp", ".tiff"])
+@pytest.mark.parametrize("suffix", [".jpg", ".tiff"])
 def test_picture_formats_spaces_and_non_ascii_names(run, add, tmp_path, suffix):
     numbers, _ = run([add("ein schönes Bild", [0, 1], suffix)], "--num_classes", 2)
     assert numbers["num_images"] == 1
@@ -161,8 +161,3 @@ def test_weak_labels_train_where_all_is_void(run, add, tmp_path):
     run(lines, "--num_classes", 2, "--num_steps", 6, "--save_pred_every", 6)
     model, _ = load_model(tmp_path / "run")
     assert all(np.isfinite(parameter).all() for parameter in model.parameters.values())
-
-
-def test_masks_are_written_with_the_labels_of_the_data_set(run, add, tmp_path):
-    run([add("a", [0, 1])], "--num_classes", 2)
-    assert read_mask(tmp_path / "o/a_mask.png", 2).max() <= 1

@@ -25,9 +25,11 @@ def page(
     bf: BoundaryF1 | None = None,
 ) -> str:
     """Return the whole page; pictures is what its script knows of them, facts are shown as text."""
-    absent, colors = int(np.isnan(matrix.iou).sum()), classes.table.tolist()
-    labels = [*range(len(classes.names)), VOID]
+    absent, labels = int(np.isnan(matrix.iou).sum()), [*range(len(classes.names)), VOID]
+    colors = classes.table.tolist()
     named = [{"name": name, "color": colors[label]} for label, name in enumerate(classes.names)]
+    data = pictures | {"classes": named, "counts": matrix.counts.tolist()}
+    data = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
     return string.Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         mean_iou=_percent(matrix.mean_iou),
         absent_note=f", {absent} absent classes left out" if absent else "",
@@ -37,15 +39,9 @@ def page(
         trimap=_trimap(trimap) if trimap else "",
         heat=_heat(matrix, classes),
         legend="".join(f"<span>{_chip(label, classes)}</span>" for label in labels),
-        data=_json(pictures | {"classes": named, "counts": matrix.counts.tolist()}),
+        data=data,  # in which no name can end the script's element
         script=SCRIPT.read_text(encoding="utf-8"),
     )
-
-
-def _json(data: dict[str, object]) -> str:
-    return json.dumps(data, separators=(",", ":")).replace(
-        "<", "\\u003c"
-    )  # no name may end the script
 
 
 def _text(value: object) -> str:

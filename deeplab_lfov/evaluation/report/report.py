@@ -35,7 +35,8 @@ class Report:
     def __init__(self, folder: str | Path, classes: Classes):
         self.classes = classes
         self.path = writable_folder(folder) / "index.html"
-        if self.path.exists() and not _is_report(self.path):
+        is_file = self.path.is_file()
+        if self.path.exists() and not (is_file and GENERATOR in self.path.read_bytes()):
             raise UserError(f"{self.path} exists and is no earlier report; choose another folder")
         numbers = (int(path.name.removeprefix("pictures-")) for path in self._folders())
         self.folder = self.path.with_name(f"pictures-{max(numbers, default=0) + 1}")
@@ -97,27 +98,18 @@ class Report:
         return [path for path in folders if re.fullmatch(r"pictures-\d+", path.name)]
 
 
-def _is_report(path: Path) -> bool:
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return GENERATOR in file.read(1000)
-
-
 def _remove_copies(folder: Path) -> None:
     for file in folder.iterdir():
-        if _FILE.fullmatch(file.name) and _is_copy(file):
+        if _FILE.fullmatch(file.name) and (is_output(file) or _is_copy(file)):
             file.unlink()
     if not any(folder.iterdir()):
         folder.rmdir()
 
 
 def _is_copy(file: Path) -> bool:
-    if file.suffix == ".png":
-        return is_output(file)
     try:
         with opened(file) as picture:
-            return picture.info.get("comment") == SOFTWARE.encode()
+            return picture.info.get("comment") == SOFTWARE.encode()  # of a JPEG
     except UserError:
         return False
 
@@ -129,7 +121,7 @@ def _small(labels: np.ndarray) -> np.ndarray:
 
 
 def _errors(truth: np.ndarray, prediction: np.ndarray) -> Image.Image:
-    """Draw wrong pixels red and void striped, the rest transparent, to lie over the picture."""
+    """Draw wrong pixels red, void striped and the rest transparent."""
     rows, columns = np.indices(truth.shape)
     striped = (truth == VOID) & ((rows + columns) // 3 % 2 == 0)
     wrong = (truth != prediction) & (truth != VOID)
