@@ -19,7 +19,7 @@ from deeplab_lfov.evaluation.setup import (
     print_plan,
     segment_all,
 )
-from deeplab_lfov.files import clear_partials, whole_file, writable_folder
+from deeplab_lfov.files import whole_file, writable_folder
 from deeplab_lfov.inference.predictor import Predictor
 from deeplab_lfov.inference.segmentation import Segmentation
 from deeplab_lfov.voc import CLASS_NAMES, PALETTE
@@ -57,17 +57,13 @@ def submit(settings: SubmissionSettings) -> None:
 
 
 def writable_submission(path: str | Path) -> Path:
-    """Prove that an archive can be written, and clear what a killed process left of one.
-
-    Raises UserError where it cannot, and where there is anything but an earlier submission.
-    """
+    """Raise UserError unless an archive can be written, if need be over an earlier submission."""
     path = Path(path)
     if path.suffix.lower() != ".zip":
         raise UserError(f"{path} does not end in .zip; the test server takes zip files")
     if path.exists() and not (path.is_file() and _is_submission(path)):
         raise UserError(f"{path} exists and is no earlier submission; save elsewhere")
     writable_folder(path.parent)
-    clear_partials(path.resolve().parent, path.resolve().name)
     return path
 
 

@@ -47,8 +47,7 @@ def find_images(patterns: Sequence[str]) -> list[Path]:
     """
     found: dict[Path, None] = {}
     for pattern in patterns:
-        here = _pictures(pattern)
-        if not here:
+        if not (here := _pictures(pattern)):
             raise UserError(f"there is no picture {pattern}")
         found.update(dict.fromkeys(here))
     return list(found)

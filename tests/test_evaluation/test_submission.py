@@ -28,14 +28,6 @@ def test_masks_lie_where_the_server_looks_and_hold_indices(tmp_path):
     np.testing.assert_array_equal(np.asarray(mask), labels)
 
 
-def test_what_a_killed_run_left_is_removed(tmp_path):
-    left, foreign = (tmp_path / f".{name}.2147483647.partial.zip" for name in ("out", "other"))
-    left.touch()
-    foreign.touch()
-    writable_submission(tmp_path / "out.zip")
-    assert list(tmp_path.iterdir()) == [foreign]
-
-
 def test_foreign_files_and_unwritable_places_are_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "mine.zip", "w") as archive:
         archive.writestr("precious.txt", "x")
