@@ -21,12 +21,10 @@ class CRFSearch:
     """The mean IoU of 27 CRFs: each parameter of `center` divided by, left, or times factor.
 
     Repeated around the best with a smaller factor, it goes from coarse to fine as in the paper.
-    Raises UserError for a single class and for parameters beyond their bounds.
+    Raises UserError for parameters beyond their bounds.
     """
 
     def __init__(self, center: DenseCRF, factor: float, class_names: Sequence[str]):
-        if len(class_names) < 2:
-            raise UserError("a CRF needs two classes or more and the network has one; leave it out")
         self.without = ConfusionMatrix(class_names)
         self.matrices: dict[DenseCRF, ConfusionMatrix] = {}
         for steps in itertools.product((1 / factor, 1.0, factor), repeat=len(SEARCHED)):
@@ -58,13 +56,9 @@ class CRFSearch:
 
 
 def search(settings: SearchSettings) -> None:
-    """Print the mean IoU of the CRFs around the one that the settings have, and the best's flags.
-
-    Raises UserError for tiles, of which no CRF can be made.
-    """
-    if settings.tile:
-        raise UserError("--crf_search takes whole pictures; leave out --tile, or use --max_side")
-    predictor = make_predictor(settings, crf=None)
+    """Print the mean IoU of the CRFs around the settings' own, and the flags of the best."""
+    predictor = make_predictor(settings)
+    predictor.crf = None  # the search refines what the network alone gives
     reader = reader_of(settings, predictor)
     crfs = CRFSearch(settings.crf, settings.crf_search, predictor.class_names)
     begin(settings, reader, predictor)

@@ -25,12 +25,12 @@ Picture = tuple[Sample, np.ndarray, np.ndarray | None]
 """(sample, image uint8 RGB [H, W, 3], labels uint8 [H, W], where a task needs them)"""
 
 
-def make_predictor(settings: TruthSettings, **options: object) -> Predictor:
+def make_predictor(settings: TruthSettings) -> Predictor:
     """Load the network, with the classes of the settings or the data set, if these name them.
 
-    options: in place of the settings'. Raises UserError where the data set has other classes.
+    Raises UserError where the data set has other classes.
     """
-    predictor = Predictor(settings.restore_from, **settings.options() | options)
+    predictor = Predictor(settings.restore_from, **settings.options())
     known, stored = classes_in(settings.data_dir, settings.palette), predictor.classes
     classes = classes_from(settings.class_names, known, predictor.model.num_classes)
     are_known = classes.names or known.colors  # VOC's layout has its colours
