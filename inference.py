@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,11 +14,10 @@ from deeplab_lfov.cli.command import run
 from deeplab_lfov.cli.inference_flags import parser, settings_of
 from deeplab_lfov.console import print_error, progress
 from deeplab_lfov.data.class_files import read_classes
-from deeplab_lfov.data.image_files import read_image
 from deeplab_lfov.errors import UserError, printable
 from deeplab_lfov.files import whole_file, writable_json
 from deeplab_lfov.inference.find_images import find_images
-from deeplab_lfov.inference.outputs import Outputs, check_scores_replaceable, plan_outputs
+from deeplab_lfov.inference.outputs import Outputs, plan_outputs
 from deeplab_lfov.overlap import overlapped
 from deeplab_lfov.startup import start_tensorflow
 from deeplab_lfov.voc import VOID
@@ -48,11 +45,16 @@ def segment(settings: InferenceSettings) -> None:
         writable_json(settings.json, "pictures")
     outputs = plan_outputs(settings, images)
     device = start_tensorflow(autotune=False)
-    predictor = _predictor(settings)
-    from deeplab_lfov.inference.predictor import print_network
+    # These load TensorFlow, which --help need not wait for.
+    from deeplab_lfov.distributed.devices import compute_deterministically
+    from deeplab_lfov.inference.predictor import Predictor, print_network
 
-    for output in filter(lambda output: output.scores, outputs):
-        check_scores_replaceable(output.scores, predictor.model.num_classes)
+    if settings.deterministic:
+        compute_deterministically()
+    predictor = Predictor(settings.ckpt, **settings.options())
+    if settings.class_names:
+        num_classes, stored = predictor.model.num_classes, predictor.classes
+        predictor.classes = read_classes(settings.class_names, num_classes, stored)
     print_network(predictor, settings.ckpt, device, settings.precision)
     results = _segment(settings, predictor, list(zip(images, outputs, strict=True)))
     if settings.json:
@@ -61,20 +63,6 @@ def segment(settings: InferenceSettings) -> None:
     if failed := sum("error" in result for result in results):
         print(f"{failed} of {len(images)} pictures failed")
         sys.exit(1)
-
-
-def _predictor(settings: InferenceSettings) -> Predictor:
-    # These load TensorFlow, which --help need not wait for.
-    from deeplab_lfov.distributed.devices import compute_deterministically
-    from deeplab_lfov.inference.predictor import Predictor
-
-    if settings.deterministic:
-        compute_deterministically()
-    predictor = Predictor(settings.ckpt, **settings.options())
-    if settings.class_names:
-        num_classes, stored = predictor.model.num_classes, predictor.classes
-        predictor.classes = read_classes(settings.class_names, num_classes, stored)
-    return predictor
 
 
 def _segment(
@@ -86,15 +74,11 @@ def _segment(
     """
 
     def begin(picture: tuple[Path, Outputs]) -> Segmentation:
-        path, _ = picture
-        with _naming(path):
-            return predictor.segment(read_image(path))
+        return predictor.segment(picture[0])
 
     def finish(picture: tuple[Path, Outputs], segmentation: Segmentation) -> dict[str, float]:
-        path, outputs = picture
-        with _naming(path):
-            labels = segmentation.labels(settings.min_confidence)
-            outputs.write(segmentation, labels, predictor.classes, settings)
+        labels = segmentation.labels(settings.min_confidence)
+        picture[1].write(segmentation, labels, predictor.classes, settings)
         return _shares(labels, predictor.class_names)
 
     results, many = [], len(pictures) > _FEW
@@ -104,31 +88,26 @@ def _segment(
             results.append({"picture": str(path)})
             try:
                 shares = picture.result()
-            except UserError as error:
+            except (UserError, MemoryError) as error:
+                named = _naming(path, error)
                 if len(pictures) == 1:
-                    raise
-                results[-1]["error"] = str(error)
+                    raise named from error
+                results[-1]["error"] = str(named)
                 with bar.external_write_mode():
-                    print_error(error)
+                    print_error(named)
                 continue
             results[-1] |= {"mask": str(outputs.mask), "shares": shares}
             bar.write(_line(path, outputs, shares))
     return results
 
 
-@contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Make every UserError one about the picture at `path`, and of a lack of memory too."""
-    try:
-        yield
-    except MemoryError as error:
+def _naming(path: Path, error: UserError | MemoryError) -> UserError:
+    """Make an error one about the picture at `path`."""
+    if isinstance(error, MemoryError):
         from deeplab_lfov.inference.segmentation import SMALLER
 
-        raise UserError(f"{path}: out of memory; {SMALLER}", path) from error
-    except UserError as error:
-        if error.path == path:
-            raise
-        raise UserError(f"{path}: {error}", path) from error
+        error = UserError(f"out of memory; {SMALLER}")
+    return error if error.path == path else UserError(f"{path}: {error}", path)
 
 
 def _shares(labels: np.ndarray, class_names: tuple[str, ...]) -> dict[str, float]:

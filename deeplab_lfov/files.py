@@ -48,15 +48,15 @@ def flush_to_disk(path: str | Path) -> None:
         os.close(descriptor)
 
 
-def clear_partials(folder: Path, name: str | None = None) -> None:
-    """Remove the partial files that killed processes left in a folder, or those of `name` alone.
+def clear_partials(folder: Path) -> None:
+    """Remove the partial files that killed processes left in a folder.
 
     `whole_file` left them; those of other processes of this machine that still run are kept. Where
     this process's number is on one, an earlier process had it: in a container they come again.
     """
     for path in folder.glob(".*.partial*"):
-        match = re.fullmatch(r"\.(.+)\.(\d+)\.partial(\.\w+)?", path.name)
-        if match and name in (None, match[1] + (match[3] or "")) and not _is_running(int(match[2])):
+        match = re.fullmatch(r"\..+\.(\d+)\.partial(\.\w+)?", path.name)
+        if match and not _is_running(int(match[1])):
             path.unlink(missing_ok=True)
 
 

@@ -21,9 +21,8 @@ TOLERANCE = 0.0075
 class BoundaryF1:
     """The F1 of boundaries of each class in each picture whose truth has the class.
 
-    A picture's BF is the mean over its classes, and the last of `means` that over the pictures. A
-    boundary is the pixels of a class with one of the 4 neighbours in another class; void has none,
-    and counts on neither side.
+    A picture's BF is the mean over its classes. A boundary is the pixels of a class with one of the
+    4 neighbours in another class; void has none, and counts on neither side.
     """
 
     def __init__(self, class_names: Sequence[str]):
@@ -33,26 +32,20 @@ class BoundaryF1:
 
     def add(self, truth: np.ndarray, prediction: np.ndarray) -> None:
         """Add labels uint8 [H, W] of a picture."""
-        counted = truth != VOID
-        scores = {
-            label: boundary_f1(truth == label, prediction == label, counted)
-            for label in np.unique(truth[counted]).tolist()
-        }
-        for label, score in scores.items():
-            self.sums[label] += score, 1
+        counted, scores = truth != VOID, []
+        for label in np.unique(truth[counted]):
+            scores.append(boundary_f1(truth == label, prediction == label, counted))
+            self.sums[label] += scores[-1], 1
         if scores:
-            self.sums[-1] += np.mean(list(scores.values())), 1
+            self.sums[-1] += np.mean(scores), 1
 
     @property
     def means(self) -> list[float]:
-        """The mean of each class over the pictures that have it, and the last: over all pictures.
-
-        They are nan without any.
-        """
+        """Each class's mean over the pictures that have it, and last over all; nan without any."""
         return [float(total / count) if count else math.nan for total, count in self.sums]
 
     def as_dict(self) -> dict[str, float | None]:
-        """Return the mean and those of the classes as fractions; None for classes without any."""
+        """Return the `means` as fractions by class name and `mean`; None without any."""
         means = map(none_if_nan, self.means)
         return dict(zip((*self.class_names, "mean"), means, strict=True))
 
@@ -74,20 +67,15 @@ def boundary_f1(truth: np.ndarray, prediction: np.ndarray, counted: np.ndarray) 
 
 
 def _boundary(mask: np.ndarray, counted: np.ndarray) -> np.ndarray:
-    """Return the pixels of a mask that touch, at one of 4 sides, a pixel of another class."""
     return mask & ndimage.binary_dilation(counted & ~mask)
 
 
 class TrimapMatrices:
     """A ConfusionMatrix per width, over the pixels at most so many steps from a boundary.
 
-    A pixel's distance is the number of steps to the nearest pixel of another label in the truth,
-    where a step goes to one of the 8 neighbors and void is a label: 1 for the pixels that touch a
-    boundary. On VOC, where void runs between all objects, these are the authors' bands around void
-    (MyVOCevalsegBoundary.m: dilation by a square of 2 * width + 1). Void pixels never count, and
-    pictures of one label have no boundary.
-
-    widths: in pixels. `matrices` are by width; `shares` are of the `num_pixels` that are not void.
+    The steps are those of `boundary_distance`, for which void is a label. On VOC, where void runs
+    between all objects, these are the authors' bands around void (MyVOCevalsegBoundary.m: dilation
+    by a square of 2 * width + 1). Void pixels never count. widths: in pixels.
     """
 
     def __init__(self, class_names: Sequence[str], widths: Sequence[int]):
@@ -99,13 +87,12 @@ class TrimapMatrices:
         self.num_pixels += np.count_nonzero(truth != VOID)
         distance = boundary_distance(truth)
         for width, matrix in self.matrices.items():
-            band = np.where(distance <= width, truth, VOID)
-            matrix.update(band, prediction)
+            matrix.update(np.where(distance <= width, truth, VOID), prediction)
 
     @property
     def shares(self) -> dict[int, float]:
-        """The share of pixels in the band, by width; nan where every pixel was void."""
-        whole = self.num_pixels or float("nan")
+        """The share of the pixels that are not void in the band, by width; nan without any."""
+        whole = self.num_pixels or math.nan
         return {width: float(m.counts.sum() / whole) for width, m in self.matrices.items()}
 
     def as_dict(self) -> dict[str, float | None]:
@@ -114,15 +101,17 @@ class TrimapMatrices:
 
     def __str__(self) -> str:
         rows = [f"{'pixels to the boundary':<25}{'mean IoU':>8}  share of pixels"]
-        for (width, matrix), share in zip(self.matrices.items(), self.shares.values(), strict=True):
-            rows.append(f"{f'at most {width}':<25}{matrix.mean_iou:8.2%}{share:17.2%}")
+        for width, share in self.shares.items():
+            mean_iou = self.matrices[width].mean_iou
+            rows.append(f"{f'at most {width}':<25}{mean_iou:8.2%}{share:17.2%}")
         return "\n".join(rows)
 
 
 def boundary_distance(labels: np.ndarray) -> np.ndarray:
     """Count the steps to the nearest pixel of another label: [H, W] -> int32 [H, W].
 
-    Where all labels are the same they are larger than any width.
+    A step goes to one of the 8 neighbors. Where all labels are the same they are more than any
+    width.
     """
     at_boundary = ndimage.maximum_filter(labels, 3) != ndimage.minimum_filter(labels, 3)
     if not at_boundary.any():

@@ -1,6 +1,5 @@
 """Comparison: two evaluations of one list, class by class and picture by picture."""
 
-import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,6 @@ from deeplab_lfov.evaluation.metrics import PerPicture, iou, none_if_nan, percen
 RESAMPLES = 2000
 """How often the bootstrap draws as many pictures as there are, with replacement."""
 
-_SEED = 0
 _DAMAGE = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 _SHOWN = 5  # pictures that changed most, each way
 
@@ -45,19 +43,17 @@ def read_evaluated(path: str | Path) -> PerPicture:
 class Comparison:
     """Ours against theirs; `str()` of it is the table. Differences are ours minus theirs.
 
-    Both have the same classes and pictures, which `check_comparable` checks; where: where theirs
-    come from.
+    Both have the same classes and pictures, see `check_comparable`; where: where theirs come from.
     """
 
     def __init__(self, ours: PerPicture, theirs: PerPicture, where: str):
         self.class_names, self.names, self.where = ours.class_names, ours.names, where
-        shape = len(ours.names), 3, len(ours.class_names)
         sums = [[matrix.sums() for matrix in each.matrices()] for each in (ours, theirs)]
-        self.sums = [np.reshape(np.array(each, np.int64), shape) for each in sums]
-        self.ious = [iou(sums.sum(axis=0)) for sums in self.sums]
-        self.difference = float(np.subtract(*map(_mean, self.ious)))
+        self.sums = np.array(sums)  # [2, pictures, 3, C]
+        self.ious = iou(self.sums.sum(axis=1))
+        self.difference = float(np.subtract(*_mean(self.ious)))
         self.interval = self._interval()
-        self.of_pictures = np.subtract(*(_mean(iou(sums)) for sums in self.sums))
+        self.of_pictures = np.subtract(*_mean(iou(self.sums)))
 
     def as_dict(self) -> dict:
         """Return the numbers as fractions; None where a class or picture has none."""
@@ -83,17 +79,17 @@ class Comparison:
 
     def _pictures(self) -> list[str]:
         change = np.nan_to_num(self.of_pictures)
-        counts = [int((np.sign(change) == sign).sum()) for sign in (1, -1, 0)]
-        lines = ["{} pictures better, {} worse, {} the same".format(*counts)]
+        better, worse, same = ((np.sign(change) == sign).sum() for sign in (1, -1, 0))
         order = np.argsort(-change, kind="stable")
         most = [n for n in order[:_SHOWN] if change[n] > 0]
         most += [n for n in order[::-1][:_SHOWN] if change[n] < 0]
+        lines = [f"{better} pictures better, {worse} worse, {same} the same"]
         return lines + [f"{_points(change[n]):>9}  {printable(self.names[n])}" for n in most]
 
     def _interval(self) -> tuple[float, float]:
         """Bootstrap the mean IoU's difference over the pictures, the same for both."""
-        draw, size = np.random.default_rng(_SEED), len(self.names)
-        both = np.stack(self.sums, axis=1, dtype=np.float64)
+        draw, size = np.random.default_rng(0), len(self.names)
+        both = np.moveaxis(self.sums, 0, 1).astype(np.float64)
         differences = np.empty(RESAMPLES)
         for number in range(RESAMPLES):
             times = np.bincount(draw.integers(size, size=size), minlength=size)
@@ -114,15 +110,10 @@ def check_comparable(
     class_names: Sequence[str], names: Sequence[str], theirs: PerPicture, where: str
 ) -> None:
     """Raise UserError unless an evaluation has these classes and pictures, in this order."""
-    pairs = {"class": (class_names, theirs.class_names), "picture": (names, theirs.names)}
+    pairs = {"classes": (class_names, theirs.class_names), "pictures": (names, theirs.names)}
     for what, (ours, others) in pairs.items():
-        for number, (one, other) in enumerate(itertools.zip_longest(ours, others)):
-            if one != other:
-                one, other = (repr(name) if name else "missing" for name in (one, other))
-                raise UserError(
-                    f"{what} {number} is {other} in {where} and {one} here; compare "
-                    "evaluations of one list and the same classes"
-                )
+        if tuple(ours) != tuple(others):
+            raise UserError(f"{where} is of other {what}; compare what is of one list")
 
 
 def _points(share: float) -> str:

@@ -21,19 +21,19 @@ class CRFSearch:
     """The mean IoU of 27 CRFs: each parameter of `center` divided by, left, or times factor.
 
     Repeated around the best with a smaller factor, it goes from coarse to fine as in the paper.
-    Raises UserError for a single class and for parameters beyond their bounds.
+    Raises UserError for parameters beyond their bounds.
     """
 
     def __init__(self, center: DenseCRF, factor: float, class_names: Sequence[str]):
-        if len(class_names) < 2:
-            raise UserError("a CRF needs two classes or more and the network has one; leave it out")
-        steps = itertools.product((1 / factor, 1.0, factor), repeat=len(SEARCHED))
-        try:
-            crfs = [_scaled(center, by) for by in steps]
-        except UserError as error:
-            raise UserError(f"{error}; search with a smaller --crf_search") from error
         self.without = ConfusionMatrix(class_names)
-        self.matrices = {crf: ConfusionMatrix(class_names) for crf in crfs}
+        self.matrices: dict[DenseCRF, ConfusionMatrix] = {}
+        for steps in itertools.product((1 / factor, 1.0, factor), repeat=len(SEARCHED)):
+            scaled = {n: getattr(center, n) * step for n, step in zip(SEARCHED, steps, strict=True)}
+            try:
+                crf = dataclasses.replace(center, **scaled)
+            except UserError as error:
+                raise UserError(f"{error}; search with a smaller --crf_search") from error
+            self.matrices[crf] = ConfusionMatrix(class_names)
 
     def update(self, image: np.ndarray, truth: np.ndarray, probabilities: np.ndarray) -> None:
         """Refine float32 [H, W, C] by every CRF; image uint8 RGB [H, W, 3], truth uint8 [H, W]."""
@@ -42,36 +42,23 @@ class CRFSearch:
             matrix.update(truth, crf(image, probabilities).argmax(axis=-1))
 
     @property
-    def best(self) -> DenseCRF:
-        """The CRF with the highest mean IoU; the first tried of equals."""
-        return max(self.matrices, key=lambda crf: self.matrices[crf].mean_iou)
-
-    def verdict(self) -> str:
-        """Write the best CRF as evaluate.py and inference.py take it."""
-        return f"the best: {self.best.as_flags(always=SEARCHED)}"
+    def ranked(self) -> list[DenseCRF]:
+        """The CRFs from the highest mean IoU to the lowest; of equals in the order of trial."""
+        return sorted(self.matrices, key=lambda crf: -self.matrices[crf].mean_iou)
 
     def __str__(self) -> str:
         rows = ["".join(f"{name:>11}" for name in SEARCHED) + f"{'mean IoU':>11}"]
-        for crf in sorted(self.matrices, key=lambda crf: -self.matrices[crf].mean_iou):
+        for crf in self.ranked:
             values = "".join(f"{getattr(crf, name):>11g}" for name in SEARCHED)
             rows.append(f"{values}{self.matrices[crf].mean_iou:>11.2%}")
         rows.append(f"{'without CRF':>33}{self.without.mean_iou:>11.2%}")
         return "\n".join(rows)
 
 
-def _scaled(center: DenseCRF, by: tuple[float, ...]) -> DenseCRF:
-    values = {n: getattr(center, n) * s for n, s in zip(SEARCHED, by, strict=True)}
-    return dataclasses.replace(center, **values)
-
-
 def search(settings: SearchSettings) -> None:
-    """Print the mean IoU of the CRFs around the one that the settings have, and the best.
-
-    Raises UserError for tiles, of which no CRF can be made.
-    """
-    if settings.tile:
-        raise UserError("--crf_search takes whole pictures; leave out --tile, or use --max_side")
-    predictor = make_predictor(settings, crf=None)
+    """Print the mean IoU of the CRFs around the settings' own, and the flags of the best."""
+    predictor = make_predictor(settings)
+    predictor.crf = None  # the search refines what the network alone gives
     reader = reader_of(settings, predictor)
     crfs = CRFSearch(settings.crf, settings.crf_search, predictor.class_names)
     begin(settings, reader, predictor)
@@ -80,7 +67,8 @@ def search(settings: SearchSettings) -> None:
     def finish(picture: Picture, segmentation: Segmentation) -> float:
         _, image, truth = picture
         crfs.update(image, truth, segmentation.probabilities())
-        return crfs.matrices[crfs.best].mean_iou
+        return crfs.matrices[crfs.ranked[0]].mean_iou
 
     seconds = segment_all(predictor, reader.pictures(), len(reader.samples), finish)
-    print(f"\n{crfs}\n{len(reader.samples)} pictures in {seconds:.1f} s; {crfs.verdict()}")
+    print(f"\n{crfs}\n{len(reader.samples)} pictures in {seconds:.1f} s; ", end="")
+    print(f"the best: {crfs.ranked[0].as_flags(always=SEARCHED)}")

@@ -2,20 +2,19 @@
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 
-from deeplab_lfov.classes import Classes
 from deeplab_lfov.data.image_files import write_mask
 from deeplab_lfov.data.image_reader import ImageReader
 from deeplab_lfov.data.list_files import Sample
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.evaluation.boundaries import BoundaryF1, TrimapMatrices
 from deeplab_lfov.evaluation.comparison import Comparison, check_comparable, read_evaluated
-from deeplab_lfov.evaluation.metrics import ConfusionMatrix, PerPicture
+from deeplab_lfov.evaluation.metrics import PerPicture
 from deeplab_lfov.evaluation.report.report import Report
 from deeplab_lfov.evaluation.settings import CheckpointsSettings, MeasureSettings
 from deeplab_lfov.evaluation.setup import (
@@ -33,73 +32,68 @@ from deeplab_lfov.weights.formats import locate
 from deeplab_lfov.weights.tf_checkpoint import checkpoints_in
 
 
-class Evaluation:
-    """The `matrix` of predictions, and where wanted `trimap`, `bf` and a `report`.
-
-    trimap_widths: in pixels; bf: whether to look at boundaries; report: a folder. Raises UserError
-    as `Report` does.
-    """
-
-    def __init__(
-        self,
-        classes: Classes,
-        trimap_widths: Sequence[int] | None = None,
-        report: str | Path | None = None,
-        bf: bool = False,
-    ):
-        self.per_picture = PerPicture(classes.names)
-        self.trimap = TrimapMatrices(classes.names, trimap_widths) if trimap_widths else None
-        self.bf = BoundaryF1(classes.names) if bf else None
-        self.report = Report(report, classes) if report else None
-
-    @property
-    def matrix(self) -> ConfusionMatrix:
-        """The confusion matrix of all pictures."""
-        return self.per_picture.whole
-
-    def add(self, sample: Sample, truth: np.ndarray, prediction: np.ndarray) -> None:
-        """Add labels uint8 [H, W]; raises ValueError as `ConfusionMatrix.update` does."""
-        self.per_picture.add(sample.name, truth, prediction)
-        for part in filter(None, (self.trimap, self.bf)):
-            part.add(truth, prediction)
-        if self.report:
-            self.report.add(sample.image, truth, prediction)
-
-    def write_report(self, facts: dict[str, str]) -> Path:
-        """Write the page of the report, and return its path; raises UserError as `Report` does."""
-        return self.report.write(self.per_picture, facts, self.trimap, self.bf)
-
-    def as_dict(self) -> dict:
-        """Return the numbers of the matrix, and of trimap and bf if there are, as fractions."""
-        more = {"trimap": self.trimap, "bf": self.bf}
-        return self.matrix.as_dict() | {n: part.as_dict() for n, part in more.items() if part}
-
-    def __str__(self) -> str:
-        return "\n\n".join(str(part) for part in (self.matrix, self.trimap, self.bf) if part)
-
-
 def measure(settings: MeasureSettings) -> None:
     """Print the mean IoU, and write the numbers, the masks and the report that were asked for."""
     predictor = make_predictor(settings)
-    reader = reader_of(settings, predictor)
-    masks = mask_paths(settings.save_dir, reader.samples)
+    reader, classes = reader_of(settings, predictor), predictor.classes
+    masks = iter(mask_paths(settings.save_dir, reader.samples))
     if settings.json:
         writable_json(settings.json, "mean_iou")
-    evaluation = Evaluation(predictor.classes, settings.trimap, settings.report, settings.bf)
+    trimap = TrimapMatrices(classes.names, settings.trimap) if settings.trimap else None
+    bf = BoundaryF1(classes.names) if settings.bf else None
+    report = Report(settings.report, classes) if settings.report else None
     other = _other(settings, predictor, [sample.name for sample in reader.samples])
     begin(settings, reader, predictor)
-    seconds = _label(predictor, reader, evaluation, masks)
-    comparison = None
+
+    def add(sample: Sample, truth: np.ndarray, prediction: np.ndarray) -> None:
+        for part in filter(None, (trimap, bf)):
+            part.add(truth, prediction)
+        if report:
+            report.add(sample.image, truth, prediction)
+        if mask := next(masks, None):
+            write_mask(mask, prediction, colors=classes.table)
+
+    pictures, seconds = _label(predictor, reader, add)
     if isinstance(other, Predictor):
-        evaluation_of_other = Evaluation(other.classes)
-        _label(other, reader, evaluation_of_other)
-        other = evaluation_of_other.per_picture
-    if other:
-        comparison = Comparison(evaluation.per_picture, other, settings.compare)
-    print(f"\n{evaluation}\n\n{len(reader.samples)} pictures in {seconds:.1f} s")
+        other, _ = _label(other, reader)
+    comparison = Comparison(pictures, other, settings.compare) if other else None
+    for part in filter(None, (pictures.whole, trimap, bf)):
+        print(f"\n{part}")
+    print(f"\n{len(reader.samples)} pictures in {seconds:.1f} s")
     if comparison:
         print(f"\n{comparison}")
-    _write(settings, predictor, evaluation, comparison, seconds)
+    facts = {
+        "num_images": len(reader.samples),
+        "seconds": seconds,
+        "checkpoint": str(locate(settings.restore_from)),
+        "data_list": settings.data_list,
+        "date": datetime.now().isoformat(" ", "seconds"),
+        "views": str(predictor),
+        "precision": settings.precision,
+    }
+    if report:
+        told = _for_readers(facts, settings, predictor)
+        print(f"report   {report.write(pictures, told, trimap, bf)}")
+    if settings.json:
+        numbers = pictures.whole.as_dict()
+        numbers |= {"trimap": trimap.as_dict()} if trimap else {}
+        numbers |= {"bf": bf.as_dict()} if bf else {}
+        numbers |= facts | {"pictures": pictures.as_list()}
+        numbers |= {"compared": comparison.as_dict()} if comparison else {}
+        with whole_file(settings.json) as partial:
+            partial.write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
+
+
+def _for_readers(
+    facts: dict[str, object], settings: MeasureSettings, predictor: Predictor
+) -> dict[str, str]:
+    return {
+        "checkpoint": facts["checkpoint"],
+        "network": str(predictor.model),
+        "pictures": f"{facts['num_images']} of {settings.data_list} in {settings.data_dir}",
+        "test time": facts["views"] or "one view of each picture",
+        "written": f"{facts['date']}, after {facts['seconds']:.0f} s",
+    }
 
 
 def measure_all(settings: CheckpointsSettings) -> None:
@@ -113,11 +107,10 @@ def measure_all(settings: CheckpointsSettings) -> None:
     rows, pad = {}, max(len(path.name) for path in paths)
     for path in paths:
         predictor = make_predictor(dataclasses.replace(settings, restore_from=str(path)))
-        reader, evaluation = reader_of(settings, predictor), Evaluation(predictor.classes)
+        reader = reader_of(settings, predictor)
         if path == paths[0]:
             begin(settings, reader, predictor)
-        _label(predictor, reader, evaluation)
-        rows[path.name] = evaluation.matrix
+        rows[path.name] = _label(predictor, reader)[0].whole
     best = max(rows.values(), key=lambda matrix: np.nan_to_num(matrix.mean_iou))
     print(f"\n{'checkpoint':<{pad}}{'mean IoU':>10}{'pixels':>9}")
     for name, matrix in rows.items():
@@ -126,26 +119,22 @@ def measure_all(settings: CheckpointsSettings) -> None:
 
 
 def _label(
-    predictor: Predictor,
-    reader: ImageReader,
-    evaluation: Evaluation,
-    masks: Sequence[Path] = (),
-) -> float:
-    """Label the reader's pictures, add them to the evaluation, and write their masks.
+    predictor: Predictor, reader: ImageReader, add: Callable[..., None] | None = None
+) -> tuple[PerPicture, float]:
+    """Label the reader's pictures, and return what became of them and the seconds it took.
 
-    Returns the seconds it took.
+    add: is called with each sample, truth and prediction.
     """
-
-    masks = iter(masks)
+    pictures = PerPicture(predictor.class_names)
 
     def finish(picture: Picture, segmentation: Segmentation) -> float:
         (sample, _, truth), prediction = picture, segmentation.labels()
-        evaluation.add(sample, truth, prediction)
-        if mask := next(masks, None):
-            write_mask(mask, prediction, colors=predictor.classes.table)
-        return evaluation.matrix.mean_iou
+        pictures.add(sample.name, truth, prediction)
+        if add:
+            add(sample, truth, prediction)
+        return pictures.whole.mean_iou
 
-    return segment_all(predictor, reader.pictures(), len(reader.samples), finish)
+    return pictures, segment_all(predictor, reader.pictures(), len(reader.samples), finish)
 
 
 def _other(
@@ -164,38 +153,3 @@ def _other(
     other = make_predictor(dataclasses.replace(settings, restore_from=settings.compare))
     predictor.classes.check_same(other.classes, settings.restore_from, settings.compare)
     return other
-
-
-def _write(
-    settings: MeasureSettings,
-    predictor: Predictor,
-    evaluation: Evaluation,
-    comparison: Comparison | None,
-    seconds: float,
-) -> None:
-    """Write the report and the numbers, where they were asked for."""
-    number = len(evaluation.per_picture.names)
-    date, place = datetime.now().isoformat(" ", "seconds"), str(locate(settings.restore_from))
-    if settings.report:
-        facts = {
-            "checkpoint": place,
-            "network": str(predictor.model),
-            "pictures": f"{number} of {settings.data_list} in {settings.data_dir}",
-            "test time": str(predictor) or "one view of each picture",
-            "written": f"{date}, after {seconds:.0f} s",
-        }
-        print(f"report   {evaluation.write_report(facts)}")
-    if settings.json:
-        numbers = evaluation.as_dict() | {
-            "num_images": number,
-            "seconds": seconds,
-            "checkpoint": place,
-            "data_list": settings.data_list,
-            "date": date,
-            "views": str(predictor),
-            "precision": settings.precision,
-            "pictures": evaluation.per_picture.as_list(),
-        }
-        numbers |= {"compared": comparison.as_dict()} if comparison else {}
-        with whole_file(settings.json) as partial:
-            partial.write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")

@@ -44,44 +44,22 @@ class ConfusionMatrix:
         return _mean(self.iou)
 
     @property
-    def precision(self) -> np.ndarray:
-        """The share of each class's predictions that is right, float64 [C]."""
-        hits, _, predictions = self.sums()
-        return _ratio(hits, predictions)
-
-    @property
-    def recall(self) -> np.ndarray:
-        """The share of each class in the truth that is found, float64 [C]."""
-        hits, truths, _ = self.sums()
-        return _ratio(hits, truths)
-
-    @property
-    def shares(self) -> np.ndarray:
-        """The share of each class in the truth's pixels, float64 [C]."""
-        return _ratio(self.sums()[1], self.counts.sum())
-
-    @property
     def pixel_accuracy(self) -> float:
         """The share of pixels labelled right."""
-        return float(_ratio(self.counts.trace(), self.counts.sum()))
-
-    @property
-    def mean_accuracy(self) -> float:
-        """The mean over the classes in the truth of their share of pixels labelled right."""
-        return _mean(self.recall)
-
-    @property
-    def frequency_weighted_iou(self) -> float:
-        """The mean of `iou` weighted by the classes' shares of the truth."""
-        return float(_ratio(np.nansum(self.iou * self.sums()[1]), self.counts.sum()))
+        return float(ratio(self.counts.trace(), self.counts.sum()))
 
     def numbers(self) -> dict[str, float]:
-        """Return the numbers over all classes by their names in words."""
+        """Return the numbers over all classes by their names in words.
+
+        The mean accuracy is over the classes in the truth, of their share of pixels labelled right;
+        the frequency weighted IoU by the classes' shares of the truth.
+        """
+        hits, truths, _ = self.sums()
         return {
             "mean IoU": self.mean_iou,
             "pixel accuracy": self.pixel_accuracy,
-            "mean accuracy": self.mean_accuracy,
-            "frequency weighted IoU": self.frequency_weighted_iou,
+            "mean accuracy": _mean(ratio(hits, truths)),
+            "frequency weighted IoU": float(ratio(np.nansum(self.iou * truths), truths.sum())),
         }
 
     def as_dict(self) -> dict:
@@ -107,10 +85,11 @@ class ConfusionMatrix:
 def iou(sums: np.ndarray) -> np.ndarray:
     """Compute the IoU of each class from sums [..., 3, C]: float64 [..., C], nan for 0/0."""
     hits, truths, predictions = np.moveaxis(sums, -2, 0)
-    return _ratio(hits, truths + predictions - hits)
+    return ratio(hits, truths + predictions - hits)
 
 
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Divide counts; nan for 0/0."""
     with np.errstate(invalid="ignore"):
         return np.true_divide(part, whole)
 

@@ -25,13 +25,12 @@ Picture = tuple[Sample, np.ndarray, np.ndarray | None]
 """(sample, image uint8 RGB [H, W, 3], labels uint8 [H, W], where a task needs them)"""
 
 
-def make_predictor(settings: TruthSettings, **options: object) -> Predictor:
+def make_predictor(settings: TruthSettings) -> Predictor:
     """Load the network, with the classes of the settings or the data set, if these name them.
 
-    options: in place of those of the settings. Raises UserError as `Predictor` does, and where the
-    data set has other classes than the network.
+    Raises UserError where the data set has other classes.
     """
-    predictor = Predictor(settings.restore_from, **settings.options() | options)
+    predictor = Predictor(settings.restore_from, **settings.options())
     known, stored = classes_in(settings.data_dir, settings.palette), predictor.classes
     classes = classes_from(settings.class_names, known, predictor.model.num_classes)
     are_known = classes.names or known.colors  # VOC's layout has its colours
@@ -61,15 +60,13 @@ def reader_of(settings: TruthSettings, predictor: Predictor) -> ImageReader:
         palette=known if known.colors else predictor.classes,
     )
     reader.samples = reader.samples[: settings.num_steps]
-    check_sizes_of(settings, predictor, reader.samples)
+    check_sizes_of(predictor, reader.samples)
     return reader
 
 
-def check_sizes_of(
-    settings: EvaluationSettings, predictor: Predictor, samples: Sequence[Sample]
-) -> None:
+def check_sizes_of(predictor: Predictor, samples: Sequence[Sample]) -> None:
     """Raise UserError for a picture that is larger than what pictures are padded to."""
-    for sample in samples if settings.input_size else ():
+    for sample in samples if predictor.input_size else ():
         try:
             predictor.check_size(*image_size(sample.image))
         except UserError as error:
@@ -77,10 +74,7 @@ def check_sizes_of(
 
 
 def mask_paths(save_dir: str | None, samples: Sequence[Sample]) -> list[Path]:
-    """Return where each sample's mask goes, if anywhere.
-
-    Raises UserError where something else has its place.
-    """
+    """Return where each sample's mask goes, if anywhere; raises UserError for a taken place."""
     if save_dir is None:
         return []
     folder = writable_folder(save_dir)
@@ -91,10 +85,7 @@ def mask_paths(save_dir: str | None, samples: Sequence[Sample]) -> list[Path]:
 
 
 def begin(settings: TruthSettings, reader: ImageReader, predictor: Predictor) -> None:
-    """Look at all masks, and print what will be done.
-
-    Raises UserError for masks that cannot be read or make no sense.
-    """
+    """Look at all masks, and print what will be done; raises UserError for masks at fault."""
     names, given = range(reader.num_classes), settings.ignore_label is not None
     summarize(reader.samples, reader.labels_of, settings.data_list, names, given)
     print_plan(settings, f"{len(reader.samples)} pictures with masks", predictor)
@@ -113,10 +104,9 @@ def segment_all(
     number: int,
     finish: Callable[[Picture, Segmentation], float | None],
 ) -> float:
-    """Segment so many pictures, finish each in a thread, and return the seconds it took.
+    """Segment so many pictures, finish each in a thread, in order, and return the seconds it took.
 
-    finish: returns the mean IoU so far, if there is one, for the bar; it is called for one picture
-    at a time, in their order.
+    finish: returns the mean IoU so far, if there is one, for the bar.
     """
     start = time.perf_counter()
     finished = overlapped(pictures, lambda picture: predictor.segment(picture[1]), finish)

@@ -10,8 +10,6 @@ from deeplab_lfov.data.list_files import MASK_FOLDERS, SUFFIXES, pictures_in
 from deeplab_lfov.errors import UserError
 
 _FOLDERS_OF_MASKS = {*MASK_FOLDERS, "SegmentationObject"}
-
-
 _OF_WEIGHTS = {".index", ".npz", ".caffemodel", ".pth", ".pt", ".safetensors", ".h5", ".ckpt"}
 
 
@@ -23,26 +21,23 @@ def split_weights(paths: Sequence[str]) -> tuple[Sequence[str], str | None]:
     *images, last = paths
     if images and not _are_pictures(Path(last)):
         return images, last
-    for path in map(Path, paths):
-        is_other_file = path.is_file() and path.suffix.lower() not in SUFFIXES
-        if is_other_file or _holds_weights(path):
-            raise UserError(
-                f"{path} is no picture; the weights come last: inference.py PICTURE... CKPT"
-            )
+    if weights := next(filter(_are_weights, map(Path, paths)), None):
+        raise UserError(
+            f"{weights} is no picture; the weights come last: inference.py PICTURE... CKPT"
+        )
     return paths, None
 
 
 def _are_pictures(path: Path) -> bool:
     if path.is_dir():
-        return not _holds_weights(path) and bool(pictures_in(path))
+        return not _are_weights(path) and bool(pictures_in(path))
     return path.suffix.lower() in SUFFIXES
 
 
-def _holds_weights(path: Path) -> bool:
-    """Tell whether a path is a checkpoint, or the folder of one, or of a run."""
-    here = path.iterdir() if path.is_dir() else ()
-    found = any(file.suffix in _OF_WEIGHTS or file.name == "history.csv" for file in here)
-    return found or Path(f"{path}.index").is_file()
+def _are_weights(path: Path) -> bool:
+    """Tell whether there is a checkpoint at a path, or the folder of one, or of a run."""
+    here = path.iterdir() if path.is_dir() else filter(Path.exists, (path, Path(f"{path}.index")))
+    return any(file.suffix in _OF_WEIGHTS or file.name == "history.csv" for file in here)
 
 
 def find_images(patterns: Sequence[str]) -> list[Path]:
@@ -52,8 +47,7 @@ def find_images(patterns: Sequence[str]) -> list[Path]:
     """
     found: dict[Path, None] = {}
     for pattern in patterns:
-        here = _pictures(pattern)
-        if not here:
+        if not (here := _pictures(pattern)):
             raise UserError(f"there is no picture {pattern}")
         found.update(dict.fromkeys(here))
     return list(found)

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from deeplab_lfov.classes import Classes
 from deeplab_lfov.data.decoding import check_regular
-from deeplab_lfov.data.image_files import check_replaceable, write_mask
+from deeplab_lfov.data.image_files import check_replaceable, write_mask, write_png
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.files import distinct_stems, whole_file, writable_folder
 
@@ -39,12 +40,20 @@ class Outputs(NamedTuple):
         """
         write_mask(self.mask, labels, colors=classes.table)
         if self.overlay:
-            from deeplab_lfov.inference.visualize import save_overlay  # matplotlib takes a while
+            from deeplab_lfov.inference.visualize import overlay, with_legend  # slow to import
 
-            look = settings.share_of_colors, classes, settings.legend
-            save_overlay(self.overlay, segmentation.image, labels, *look)
+            pixels = overlay(segmentation.image, labels, settings.share_of_colors, classes)
+            picture = Image.fromarray(pixels)
+            if settings.legend:
+                picture = with_legend(picture, np.unique(labels), classes)
+            write_png(self.overlay, picture)
         if self.scores:
-            write_scores(self.scores, segmentation)
+            shape = (*labels.shape, int(segmentation.grids[0].shape[-1]))
+            header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+            with whole_file(self.scores) as partial, partial.open("wb") as file:
+                np.lib.format.write_array_header_1_0(file, header)
+                for band in segmentation.score_bands():  # never all of them in memory
+                    file.write(band.astype("<f4").tobytes())
 
 
 def plan_outputs(settings: InferenceSettings, images: Sequence[Path]) -> list[Outputs]:
@@ -61,33 +70,15 @@ def plan_outputs(settings: InferenceSettings, images: Sequence[Path]) -> list[Ou
     for output in outputs:
         for file in filter(None, (output.mask, output.overlay)):
             check_replaceable(file)
+        if output.scores and output.scores.exists() and not _holds_scores(output.scores):
+            raise UserError(f"{output.scores} exists and holds no scores; save elsewhere")
     return outputs
 
 
-def write_scores(path: str | Path, segmentation: Segmentation) -> None:
-    """Write the scores before softmax as float32 [H, W, C] for numpy.load, band by band.
-
-    Raises UserError when the file cannot be written.
-    """
-    shape = (*segmentation.image.shape[:2], segmentation.grids[0].shape[-1])
-    header = {"descr": "<f4", "fortran_order": False, "shape": tuple(map(int, shape))}
-    with whole_file(path) as partial, partial.open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, header)
-        for band in segmentation.score_bands():
-            file.write(band.astype("<f4").tobytes())
-
-
-def check_scores_replaceable(path: str | Path, num_classes: int) -> None:
-    """Raise UserError unless `path` is free or holds scores of that many classes."""
-    path = Path(path)
-    if path.exists() and not _holds_scores(path, num_classes):
-        raise UserError(f"{path} exists and holds no scores of this network; save elsewhere")
-
-
-def _holds_scores(path: Path, num_classes: int) -> bool:
+def _holds_scores(path: Path) -> bool:
     try:
         check_regular(path)
         scores = np.load(path, mmap_mode="r", allow_pickle=False)
-        return scores.dtype == np.float32 and scores.ndim == 3 and scores.shape[2] == num_classes
+        return scores.dtype == np.float32 and scores.ndim == 3
     except Exception:  # numpy takes the head for Python and raises what its parser stumbles over
         return False

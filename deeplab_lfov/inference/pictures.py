@@ -11,12 +11,6 @@ from deeplab_lfov.data.image_files import pixels_of, read_image
 Picture = str | Path | Image.Image | np.ndarray
 
 
-def check_pictures(pictures: Sequence[Picture]) -> None:
-    """Raise for what `pixels` would raise TypeError and ValueError for, and say where it is."""
-    for position, picture in enumerate(pictures):
-        _check(picture, f" at [{position}]")
-
-
 def pixels(picture: Picture) -> np.ndarray:
     """Return a picture's pixels, uint8 RGB [H, W, 3]; arrays are that already.
 
@@ -24,12 +18,19 @@ def pixels(picture: Picture) -> np.ndarray:
     Raises TypeError for what is no picture, ValueError for an array of another type or shape, and
     UserError for a picture that cannot be decoded.
     """
-    _check(picture)
-    if isinstance(picture, np.ndarray):
-        return picture
-    image = pixels_of(picture) if isinstance(picture, Image.Image) else read_image(picture)
-    _check(image)
-    return image
+    if isinstance(picture, str | Path):
+        picture = read_image(picture)
+    elif isinstance(picture, Image.Image):
+        picture = pixels_of(picture)
+    if not isinstance(picture, np.ndarray):
+        raise TypeError(
+            "a picture is a path, a picture of Pillow's or an array uint8 RGB [H, W, 3]; several "
+            f"are a list or tuple, which list(...) makes; got {type(picture).__name__}"
+        )
+    shape, dtype = picture.shape, picture.dtype
+    if dtype != np.uint8 or len(shape) != 3 or shape[2] != 3 or not picture.size:
+        raise ValueError(f"an image is uint8 RGB [H, W, 3], got {dtype} {shape}")
+    return picture
 
 
 def batches(
@@ -47,15 +48,3 @@ def batches(
         batch.append(image)
     if batch:
         yield batch
-
-
-def _check(picture: object, place: str = "") -> None:
-    if not isinstance(picture, Picture):
-        raise TypeError(
-            "a picture is a path, a picture of Pillow's or an array uint8 RGB [H, W, 3]; several "
-            f"are a list or tuple, which list(...) makes; got {type(picture).__name__}{place}"
-        )
-    if isinstance(picture, np.ndarray):
-        shape, dtype = picture.shape, picture.dtype
-        if dtype != np.uint8 or len(shape) != 3 or shape[2] != 3 or not picture.size:
-            raise ValueError(f"an image is uint8 RGB [H, W, 3], got {dtype} {shape}{place}")

@@ -11,7 +11,7 @@ import tensorflow as tf
 from deeplab_lfov.classes import voc_classes
 from deeplab_lfov.distributed.devices import explaining_lack_of_memory
 from deeplab_lfov.errors import UserError, few, printable
-from deeplab_lfov.inference.pictures import Picture, batches, check_pictures, pixels
+from deeplab_lfov.inference.pictures import Picture, batches, pixels
 from deeplab_lfov.inference.segmentation import Segmentation, View, memory_for
 from deeplab_lfov.inference.settings import PredictionSettings, Refine
 from deeplab_lfov.inference.tiles import tiles
@@ -32,18 +32,15 @@ class Predictor:
     """A network for pictures of any size: `Predictor("model.ckpt-20000")(image)` is the mask.
 
     An image is a path, a picture of Pillow's or an array, uint8 RGB [H, W, 3]; a list or tuple of
-    them gives a list of results.
-    network: a path to weights in any known format, a `DeepLabLFOVModel`, whose training it follows,
-    or another predictor's `model`, which of a path's weights keeps what inference needs; without
-    one it is the network that comes along, trained on a part of VOC 2012. scales and
-    flip: the views whose probabilities are averaged, a mirrored one for each scale with flip.
-    input_size: (height, width) in pixels that every picture is padded to with the mean, times the
-    view's scale. max_side: a larger picture is shrunk to this for the network, and its mask has its
-    own size again. tile: the side in pixels, a multiple of 8, of the pieces that the network takes
+    them gives a list of results. network: a path to weights in any known format, a
+    `DeepLabLFOVModel`, whose training it follows, or another predictor's `model`; without one, the
+    network that comes along. scales and flip: the views whose probabilities are averaged, a
+    mirrored one for each scale with flip. input_size: (height, width) in pixels that every picture
+    is padded to with the mean, times the view's scale. max_side: a larger picture is shrunk to this
+    for the network. tile: the side in pixels, a multiple of 8, of the pieces that the network takes
     a picture in, so that memory does not grow with it and scores do not change. crf: what refines
-    the probabilities at the picture's own size, see `crf.DenseCRF`. precision: of a network that is
-    given by its path. Raises UserError for options that make no sense, alone or together, as
-    `load_model` does, and for lack of memory.
+    the probabilities, such as a `DenseCRF`. precision: of a network that is given by its path.
+    Raises UserError for options that make no sense, as `load_model` does, and for lack of memory.
     """
 
     def __init__(
@@ -58,15 +55,9 @@ class Predictor:
         crf: Refine | None = None,
         precision: str = "float32",
     ):
-        settings = PredictionSettings(
-            scales=tuple(scales) if isinstance(scales, Iterable) else scales,
-            flip=flip,
-            input_size=input_size,
-            max_side=max_side,
-            tile=tile,
-            crf=crf,
-            precision=precision,
-        )
+        scales = tuple(scales) if isinstance(scales, Iterable) else scales
+        how = {"input_size": input_size, "max_side": max_side, "tile": tile, "crf": crf}
+        PredictionSettings(scales=scales, flip=flip, precision=precision, **how)  # checks them
         if isinstance(network, LargeFOV):
             self.model, self.classes = network, voc_classes(network.num_classes)
             self.untrained, self.about = (), ""
@@ -78,7 +69,7 @@ class Predictor:
         if crf and self.model.num_classes == 1:
             raise UserError("a CRF needs two classes or more and the network has one; leave it out")
         flips = (False, True)[: 1 + flip]
-        self.views = [View(scale, flip) for scale in settings.scales for flip in flips]
+        self.views = [View(scale, flip) for scale in scales for flip in flips]
         self.input_size, self.max_side, self.tile, self.crf = input_size, max_side, tile, crf
 
     @property
@@ -114,14 +105,12 @@ class Predictor:
 
     def check_size(self, height: int, width: int) -> None:
         """Raise UserError for a picture that does not fit into input_size."""
-        sides = (side * self._shrink(height, width) for side in (height, width))
-        if self.input_size and any(
-            s > most for s, most in zip(sides, self.input_size, strict=True)
-        ):
+        shrink, most = self._shrink(height, width), self.input_size
+        if most and (height * shrink > most[0] or width * shrink > most[1]):
             raise UserError(
                 f"a picture of {width} x {height} pixels does not fit into --input_size "
-                f"{self.input_size[0]},{self.input_size[1]} (height,width); enlarge it, or shrink "
-                "pictures with --max_side"
+                f"{most[0]},{most[1]} (height,width); enlarge it, or shrink pictures with "
+                "--max_side"
             )
 
     def __str__(self) -> str:
@@ -138,15 +127,12 @@ class Predictor:
     def _each(
         self, image: Picture | Sequence[Picture], result: Callable[[Segmentation], np.ndarray]
     ) -> np.ndarray | list[np.ndarray]:
-        """Return a result of the segmentation of a picture, or those of several in a list."""
         if not isinstance(image, list | tuple):
             return result(self.segment(image))
-        check_pictures(image)
         together = batches(image, self._most_together)
         return [result(each) for batch in together for each in self._segment(batch)]
 
     def _segment(self, images: Sequence[np.ndarray]) -> list[Segmentation]:
-        """Run the network on pictures of one size, each uint8 RGB [H, W, 3], together."""
         height, width = images[0].shape[:2]
         self.check_size(height, width)
         views = self._views(height, width)
@@ -156,7 +142,6 @@ class Predictor:
         return [Segmentation(image, views, grid, self.crf) for image, grid in each]
 
     def _most_together(self, height: int, width: int) -> int:
-        """Return how many pictures of a height and width the network takes at a time."""
         areas = [
             math.prod(map(max, map(view.length, (height, width)), self._padded(view)))
             for view in self._views(height, width)
@@ -167,7 +152,6 @@ class Predictor:
         return min(1.0, self.max_side / max(height, width)) if self.max_side else 1.0
 
     def _views(self, height: int, width: int) -> list[View]:
-        """Return the views of a picture, scaled down if it is larger than max_side."""
         shrink = self._shrink(height, width)
         return [view._replace(scale=view.scale * shrink) for view in self.views]
 
@@ -195,12 +179,11 @@ class Predictor:
 
 def print_network(predictor: Predictor, path: str | Path, device: str, precision: str) -> None:
     """Print the network of a path, the options and the device; warn of one never trained."""
-    print(printable(f"network  {predictor.model}, from {origin_of(path)}"))
-    if predictor.about:
-        print(printable(f"         {predictor.about}"))
-    if str(predictor):
-        print(f"views    {predictor}")
-    print("\n".join(device_lines(device, precision)))
+    lines = [f"network  {predictor.model}, from {origin_of(path)}"]
+    lines += [f"         {predictor.about}"] if predictor.about else []
+    lines += [f"views    {predictor}"] if str(predictor) else []
+    for line in (*lines, *device_lines(device, precision)):
+        print(printable(line))
     if predictor.untrained:
         names = few(predictor.untrained)
         line = f"warning: {names} of {path} are random, and so is what it finds: train it first"

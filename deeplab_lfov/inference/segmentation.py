@@ -96,7 +96,7 @@ class Segmentation:
                 yield band.numpy()
 
     def _labels(self, part: np.ndarray | tf.Tensor, min_confidence: float | None) -> np.ndarray:
-        """Label rows that are given as probabilities after the CRF, without it as scores."""
+        # part: some rows' probabilities after the CRF, without it their scores
         labels = likeliest_labels(part).numpy()
         if min_confidence is not None:
             probabilities = part if self.refine else tf.nn.softmax(part).numpy()

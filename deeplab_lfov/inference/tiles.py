@@ -27,47 +27,38 @@ STRIP_MARGIN = -(-(EARLY_FIELD // 2) // EARLY_STRIDE)
 """Rows of pool2 above and below a strip that are thrown away: 3, of 12 pixels."""
 
 
-class Tile(NamedTuple):
-    """A piece of a picture, as index pairs (rows, columns)."""
+class Piece(NamedTuple):
+    """A piece of one side of a picture; of both sides, each is a pair (rows, columns)."""
 
-    pixels: tuple[slice, slice]  # of the picture, margin included
-    cells: tuple[slice, slice]  # of the picture's scores, without margin
-    inner: tuple[slice, slice]  # where those cells are in the piece's own scores
-
-
-class Span(NamedTuple):
-    """A piece of one side of a picture."""
-
-    pixels: slice  # of the side, margin included
-    cells: slice  # of the side's cells, without margin
+    pixels: slice  # of the picture, margin included
+    cells: slice  # of the picture's cells, without margin
     inner: slice  # where those cells are in the piece's own
 
 
-def tiles(height: int, width: int, side: int) -> Iterator[Tile]:
+def tiles(height: int, width: int, side: int) -> Iterator[Piece]:
     """Cut a picture of height x width pixels into tiles of side x side pixels and their margins.
 
     side is a multiple of 8, so that every tile begins on the network's grid.
     """
-    for rows in _spans(height, side // STRIDE, STRIDE, MARGIN):
-        for columns in _spans(width, side // STRIDE, STRIDE, MARGIN):
-            yield Tile(*zip(rows, columns, strict=True))
+    for rows in _pieces(height, side // STRIDE, STRIDE, MARGIN):
+        for columns in _pieces(width, side // STRIDE, STRIDE, MARGIN):
+            yield Piece(*zip(rows, columns, strict=True))
 
 
-def strips(height: int, itemsize: int = 4) -> Iterator[Span]:
+def strips(height: int, itemsize: int = 4) -> Iterator[Piece]:
     """Cut the rows of a picture for the early layers, height pixels, 8k+1; cells are pool2's.
 
     itemsize: bytes of a number in the network.
     """
-    return _spans(height, STRIP * 4 // itemsize, EARLY_STRIDE, STRIP_MARGIN)
+    return _pieces(height, STRIP * 4 // itemsize, EARLY_STRIDE, STRIP_MARGIN)
 
 
-def _spans(pixels: int, cells: int, stride: int, margin: int) -> Iterator[Span]:
-    """Cut a side of so many pixels into pieces of so many cells, and a margin of others."""
+def _pieces(pixels: int, cells: int, stride: int, margin: int) -> Iterator[Piece]:
     count = num_cells(pixels, stride)
     for start in range(0, count, cells):
         stop = min(start + cells, count)
         first, last = max(start - margin, 0), stop - 1 + margin
-        yield Span(
+        yield Piece(
             slice(first * stride, min(last * stride + 1, pixels)),
             slice(start, stop),
             slice(start - first, stop - first),

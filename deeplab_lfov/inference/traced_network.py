@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 
 import numpy as np
 import tensorflow as tf
@@ -28,8 +28,10 @@ class TracedNetwork:
         self._dtype = network.convolutions().dtype
         # AutoGraph has nothing to convert, and takes 0.1 s to start.
         traced = functools.partial(tf.function, autograph=False)
-        self.early = traced(network.early, input_signature=[_blob(3, tf.float32)])
-        self.late = traced(network.late, input_signature=[_blob(channels, self._dtype)])
+        images = tf.TensorSpec([None, None, None, 3], tf.float32)
+        pool2 = tf.TensorSpec([None, None, None, channels], self._dtype)
+        self.early = traced(network.early, input_signature=[images])
+        self.late = traced(network.late, input_signature=[pool2])
         # TensorFlow's passes over the graph pay in bfloat16; over prepared filters of float32 they
         # gain a few percent of a picture's time and cost the first one more than that. A live
         # network's graph has the filters' transforms too, and many steps to pay them back.
@@ -48,9 +50,16 @@ class TracedNetwork:
         with self._chosen_passes():
             return self.late(self._pool2(padded(pictures, size)))  # the rest is freed before
 
-    def _chosen_passes(self) -> AbstractContextManager:
+    @contextmanager
+    def _chosen_passes(self) -> Iterator[None]:
         """Enter to trace and to run: TensorFlow keeps an inner function's of when it was traced."""
-        return _without_graph_passes() if self._runs_as_traced else nullcontext()
+        name, options = "disable_meta_optimizer", tf.config.optimizer
+        before = options.get_experimental_options().get(name, False)
+        options.set_experimental_options({name: before or self._runs_as_traced})
+        try:
+            yield
+        finally:
+            options.set_experimental_options({name: before})
 
     def _pool2(self, images: np.ndarray) -> tf.Tensor:
         """Put pool2 together; on GPUs, where strips were not measured, at once."""
@@ -58,10 +67,6 @@ class TracedNetwork:
             return self.early(images)
         spans = strips(images.shape[1], self._dtype.size)
         return tf.concat([self.early(images[:, rows.pixels])[:, rows.inner] for rows in spans], 1)
-
-
-def _blob(channels: int, dtype: tf.DType) -> tf.TensorSpec:
-    return tf.TensorSpec([None, None, None, channels], dtype)
 
 
 def padded(pictures: np.ndarray, size: list[int]) -> np.ndarray:
@@ -74,14 +79,3 @@ def padded(pictures: np.ndarray, size: list[int]) -> np.ndarray:
         for side, least in zip(pictures.shape[1:3], size, strict=True)
     ]
     return padded_input(pictures, on_grid)
-
-
-@contextmanager
-def _without_graph_passes() -> Iterator[None]:
-    options = tf.config.optimizer.get_experimental_options()
-    before = options.get("disable_meta_optimizer", False)
-    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
-    try:
-        yield
-    finally:
-        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": before})

@@ -26,22 +26,6 @@ def decode_labels(labels: np.ndarray, colors: np.ndarray = PALETTE) -> np.ndarra
     return colors[labels[..., 0] if labels.ndim > 2 and labels.shape[-1] == 1 else labels]
 
 
-def save_overlay(
-    path: str | Path,
-    image: np.ndarray,
-    labels: np.ndarray,
-    share: float,
-    classes: Classes,
-    legend: bool = False,
-) -> None:
-    """Write the `overlay` of a picture as a PNG; raises UserError when it cannot be written.
-
-    legend: name the classes that occur below.
-    """
-    picture = Image.fromarray(overlay(image, labels, share, classes))
-    write_png(path, with_legend(picture, np.unique(labels), classes) if legend else picture)
-
-
 def overlay(image: np.ndarray, labels: np.ndarray, share: float, classes: Classes) -> np.ndarray:
     """Lay colours over a picture, uint8 RGB [H, W, 3], but over its background.
 
@@ -82,14 +66,13 @@ def save_rows(
         row[0].set_xlabel(shortened(printable(name), 48), parse_math=False, fontsize=8)
     for axis, title in zip(axes[0], ("picture", "mask", "prediction"), strict=True):
         axis.set_title(title)
-    _add_legend(figure, [*shown, VOID], classes)
-    write_figure(path, figure)
-
-
-def save_color_scheme(path: str | Path, classes: Classes) -> None:
-    """Write a PNG that shows the colour of every class and of void."""
-    figure = Figure(figsize=(9, 0.3 + 0.22 * (len(classes.names) // 6 + 1)), dpi=100)
-    _add_legend(figure, [*range(len(classes.names)), VOID], classes)
+    patches = [
+        Patch(facecolor=classes.table[label] / 255, edgecolor="grey", label=_name(label, classes))
+        for label in [*shown, VOID]
+    ]
+    legend = figure.legend(handles=patches, loc="outside lower center", ncols=6, frameon=False)
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # a class may have a $ in its name
     write_figure(path, figure)
 
 
@@ -123,16 +106,6 @@ def _name(label: int, classes: Classes) -> str:
 def font_file() -> str:
     """Find DejaVu Sans, which comes with matplotlib and has the letters of most alphabets."""
     return str(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf"))
-
-
-def _add_legend(figure: Figure, labels: Sequence[int], classes: Classes) -> None:
-    patches = [
-        Patch(facecolor=classes.table[label] / 255, edgecolor="grey", label=_name(label, classes))
-        for label in labels
-    ]
-    legend = figure.legend(handles=patches, loc="outside lower center", ncols=6, frameon=False)
-    for text in legend.get_texts():
-        text.set_parse_math(False)  # a class may have a $ in its name
 
 
 def write_figure(path: str | Path, figure: Figure) -> None:

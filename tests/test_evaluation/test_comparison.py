@@ -23,11 +23,6 @@ GOOD, BAD = (0, 0, 1, 1, 0), (0, 1, 1, 1, 0)
 """IoU 1 and 1; and 1/2 and 2/3, a mean of 7/12."""
 
 
-def test_counts_are_hits_truth_and_prediction():
-    (matrix,) = evaluation(BAD).matrices()
-    assert matrix.sums().tolist() == [[1, 2], [2, 2], [1, 3]]
-
-
 def test_the_change_of_classes_pictures_and_mean():
     found = Comparison(evaluation(GOOD, BAD, GOOD), evaluation(BAD, BAD, BAD), "where")
     # ours: road 5 of 6, sky 6 of 7; theirs: road 3 of 6, sky 6 of 9
@@ -69,9 +64,9 @@ def test_a_list_of_void_alone_has_no_numbers():
 @pytest.mark.parametrize(
     ("others", "words"),
     [
-        ({"names": ("one", "2")}, "picture 1 is '2' in where and 'two' here"),
-        ({"classes": ("road", "sea")}, "class 1 is 'sea'"),
-        ({"classes": ("road", "sky", "sea")}, "class 2 is 'sea' in where and missing here"),
+        ({"names": ("one", "2")}, "where is of other pictures"),
+        ({"classes": ("road", "sea")}, "where is of other classes"),
+        ({"classes": ("road", "sky", "sea")}, "where is of other classes"),
     ],
 )
 def test_what_cannot_be_compared(others, words):
@@ -101,7 +96,7 @@ def test_what_was_written_is_read(tmp_path):
     + [json.dumps(written(each)) for each in (None, [3], [{"name": "a"}])]
     + [
         json.dumps(written([{"name": "a", "confusion": cells}]))
-        for cells in ([[0, 5, 1]], [[0, 0, -1]], [[-1, 0, 1]], [[0, 0]], "x", [[0, 0, 1e30]])
+        for cells in ([[0, 5, 1]], [[0, 0, -1]], [[0, 0]], "x", [[0, 0, 1e30]])
     ],
 )
 def test_files_that_are_no_evaluation_are_one_line(tmp_path, content):

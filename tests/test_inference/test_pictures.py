@@ -3,16 +3,9 @@ import pytest
 from PIL import Image
 
 from deeplab_lfov import UserError
-from deeplab_lfov.inference.pictures import batches, check_pictures, pixels
+from deeplab_lfov.inference.pictures import batches, pixels
 
 RGB = np.array([[[250, 0, 0], [0, 250, 0], [9, 9, 9]], [[0, 0, 250], [90] * 3, [7] * 3]], np.uint8)
-
-
-def test_a_path_a_picture_and_its_array_are_the_same(tmp_path):
-    Image.fromarray(RGB).save(tmp_path / "a.png")
-    with Image.open(tmp_path / "a.png") as opened:
-        for picture in (tmp_path / "a.png", str(tmp_path / "a.png"), opened, opened.copy(), RGB):
-            np.testing.assert_array_equal(pixels(picture), RGB)
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "tif"])
@@ -57,14 +50,6 @@ def test_what_is_no_picture_is_told_what_would_be(other):
 def test_arrays_of_other_types_and_shapes_are_no_pictures(other):
     with pytest.raises(ValueError, match=r"uint8 RGB \[H, W, 3\], got"):
         pixels(other)
-
-
-def test_of_several_pictures_the_wrong_one_is_named():
-    check_pictures([RGB, "a.png"])
-    with pytest.raises(TypeError, match=r"got int at \[1\]"):
-        check_pictures(["a.png", 7])
-    with pytest.raises(ValueError, match=r"got float32 \(2, 3, 3\) at \[2\]"):
-        check_pictures((RGB, RGB, RGB.astype(np.float32)))
 
 
 def test_batches_are_neighbours_of_one_size_in_their_order():

@@ -48,18 +48,9 @@ def test_prepared_scores_by_winograd_are_the_models_without(reference_model, wid
     np.testing.assert_allclose(scores, expected, atol=1e-5 * np.ptp(expected))
 
 
-def test_training_does_not_reach_what_is_prepared():
-    model = DeepLabLFOVModel(3, 1 / 64, seed=0)
-    prepared, images = traced(model), pictures(20, 20)
-    before = prepared(images, [1, 1])
-    model.parameters["fc8_voc12/b"].assign_add([1.0, 2.0, 3.0])
-    np.testing.assert_array_equal(prepared(images, [1, 1]), before)
-    np.testing.assert_allclose(model.scores(padded(images, [1, 1])), before + [1, 2, 3], atol=1e-5)
-
-
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-def test_nor_do_the_steps_of_a_solver(optimizer):
-    """Which write into the variables' own memory."""
+def test_the_steps_of_a_solver_do_not_reach_what_is_prepared(optimizer):
+    """They write into the variables' own memory."""
     model = DeepLabLFOVModel(3, 1 / 64, seed=0)
     solver = Solver(model, SolverSettings(optimizer=optimizer, learning_rate=0.1))
     prepared, images = traced(model), pictures(20, 20)
@@ -81,7 +72,7 @@ def test_arrays_are_taken_and_may_be_written_to_after_they_were_prepared():
     np.testing.assert_array_equal(prepared(images, [1, 1]), before)
 
 
-@pytest.mark.parametrize("dtype", [np.float16, np.float64, np.longdouble])
+@pytest.mark.parametrize("dtype", [np.float16, np.float64])
 def test_weights_of_other_types_become_float32(tmp_path, dtype):
     model = DeepLabLFOVModel(3, 1 / 64, seed=0)
     arrays = {name: variable.numpy().astype(dtype) for name, variable in model.parameters.items()}

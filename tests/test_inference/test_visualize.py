@@ -3,13 +3,10 @@ import pytest
 from PIL import Image
 
 from deeplab_lfov import decode_labels
-from deeplab_lfov.classes import Classes, voc_classes
+from deeplab_lfov.classes import Classes
 from deeplab_lfov.data.image_files import read_image
 from deeplab_lfov.inference import visualize
-from deeplab_lfov.inference.visualize import save_overlay
 from deeplab_lfov.voc import PALETTE
-
-VOC = voc_classes(21)
 
 
 @pytest.mark.parametrize("shape", [(2, 3), (6, 1), (2, 3, 1), (6, 1, 1), (1, 2, 3, 1)])
@@ -20,86 +17,43 @@ def test_decode_labels_colors_masks(shape):
     np.testing.assert_array_equal(colors.reshape(-1, 3), PALETTE[labels])
 
 
-def test_rows_show_picture_mask_and_prediction(tmp_path):
-    images = np.zeros((2, 40, 40, 3), np.uint8) + [90, 180, 30]
-    labels = np.full((2, 40, 40), 15, np.uint8)
-    predictions = np.full((2, 40, 40), 7, np.uint8)
-    path = tmp_path / "rows.png"
-    visualize.save_rows(path, images.astype(np.uint8), labels, predictions, VOC, ["a", "$b$"])
-    pixels = np.asarray(Image.open(path).convert("RGB")).reshape(-1, 3)
-    for color in ((90, 180, 30), PALETTE[15], PALETTE[7]):
-        assert (pixels == color).all(axis=1).sum() > 10_000
+def test_rows_show_picture_mask_and_prediction_of_any_size_and_name(tmp_path):
+    images = [np.full((height, 40, 3), [90, 180, 30], np.uint8) for height in (60, 80)]
+    labels, predictions = ([np.full((h, 40), n, np.uint8) for h in (60, 80)] for n in (1, 0))
+    path, classes = tmp_path / "rows.png", Classes(("US$^$", "$"))
+    visualize.save_rows(path, images, labels, predictions, classes, ["a", "$b$"])
+    rows = read_image(path)
+    assert len(rows) > 1000  # and no row is squeezed
+    for color in ((90, 180, 30), PALETTE[0], PALETTE[1]):
+        assert (rows == color).all(axis=-1).sum() > 10_000
 
 
-def test_rows_may_be_of_different_sizes(tmp_path):
-    images = [np.full((height, 40, 3), 90, np.uint8) for height in (60, 80)]
-    labels = [np.full((height, 40), 15, np.uint8) for height in (60, 80)]
-    visualize.save_rows(tmp_path / "rows.png", images, labels, labels, VOC, ["a.jpg", "b.jpg"])
-    with Image.open(tmp_path / "rows.png") as rows:
-        assert rows.height > 1000  # and no row is squeezed
+def legend(side, names, labels=(0, 1)):
+    """The rows below a square picture, RGB [H, W, 3]."""
+    picture = Image.new("RGB", (side, side))
+    return np.asarray(visualize.with_legend(picture, labels, Classes(tuple(names))))[side:]
 
 
-def test_color_scheme_shows_every_class(tmp_path):
-    visualize.save_color_scheme(tmp_path / "scheme.png", VOC)
-    pixels = np.asarray(Image.open(tmp_path / "scheme.png").convert("RGB")).reshape(-1, 3)
-    colors = {tuple(color) for color in pixels.tolist()}
-    assert {tuple(color) for color in PALETTE[[*range(21), 255]].tolist()} <= colors
+def test_a_legend_lies_below_and_shows_the_colors():
+    shown = legend(300, "abc", [0, 2, 255]).reshape(-1, 3).tolist()
+    assert all(list(color) in shown for color in PALETTE[[0, 2, 255]])
+    assert [128, 0, 0] not in shown
 
 
-def test_a_class_may_have_any_name(tmp_path):
-    visualize.save_color_scheme(tmp_path / "scheme.png", Classes(("US$^$", "a_b", "$")))
-    with Image.open(tmp_path / "scheme.png") as scheme:
-        assert scheme.size[0] == 900
-
-
-def test_an_overlay_is_the_picture_under_the_colors(tmp_path):
-    image, labels = np.full((4, 30, 3), 100, np.uint8), np.zeros((4, 30), np.uint8)
-    labels[:, 15:] = 15  # person, (192, 128, 128)
-    save_overlay(tmp_path / "a.png", image, labels, 0.5, Classes(tuple("abcdefghijklmnop")))
-    pixels = read_image(tmp_path / "a.png")
-    assert pixels[0, 0].tolist() == [50, 50, 50] and pixels[0, 20].tolist() == [146, 114, 114]
-
-
-def test_a_legend_lies_below_and_shows_the_colors(tmp_path):
-    image, labels = np.full((4, 300, 3), 100, np.uint8), np.zeros((4, 300), np.uint8)
-    labels[:, 15:] = 15
-    save_overlay(tmp_path / "a.png", image, labels, 1, Classes(VOC.names[1:] + ("x",)), legend=True)
-    pixels = read_image(tmp_path / "a.png")
-    assert pixels.shape[1] == 300 and (pixels[:4, 20] == (192, 128, 128)).all()
-    legend = pixels[4:].reshape(-1, 3).tolist()
-    assert [192, 128, 128] in legend and [0, 0, 0] in legend and [128, 0, 0] not in legend
-
-
-def test_void_has_its_colour_and_its_place_in_the_legend(tmp_path):
-    image, labels = np.full((4, 300, 3), 100, np.uint8), np.full((4, 300), 255, np.uint8)
-    save_overlay(tmp_path / "a.png", image, labels, 1, Classes(("a", "b")), legend=True)
-    pixels = read_image(tmp_path / "a.png")
-    assert (pixels[:4] == (224, 224, 192)).all()
-    assert [224, 224, 192] in pixels[4:].reshape(-1, 3).tolist()
-
-
-def legend(path, side, names):
-    """The rows below a square picture of class 0 and 1, RGB [H, W, 3]."""
-    labels = np.arange(side * side, dtype=np.uint64).reshape(side, side) % 2
-    image = np.zeros((side, side, 3), np.uint8)
-    save_overlay(path, image, labels.astype(np.uint8), 1, Classes(tuple(names)), legend=True)
-    return read_image(path)[side:]
-
-
-def test_a_legend_grows_with_the_picture(tmp_path):
+def test_a_legend_grows_with_the_picture():
     """Type of 14 pixels at 500 x 500, and with it the squares of its colors."""
     for side, size in ((100, 14), (500, 14), (1000, 28)):
-        red = (legend(tmp_path / "a.png", side, ["a", "b"]) == (128, 0, 0)).all(axis=-1)
+        red = (legend(side, "ab") == (128, 0, 0)).all(axis=-1)
         assert red.any(axis=0).sum() == red.any(axis=1).sum() == size - 1  # within its outline
 
 
-def test_a_legend_has_letters_of_other_alphabets(tmp_path):
+def test_a_legend_has_letters_of_other_alphabets():
     """Letters that a font lacks would all be the same box."""
-    rows = [legend(tmp_path / "a.png", 500, [name, "b"]) for name in "\u0436\u03b1\u05d0"]
+    rows = [legend(500, [name, "b"]) for name in "\u0436\u03b1\u05d0"]
     assert len({row.tobytes() for row in rows}) == len(rows)
 
 
-def test_the_background_stays_clear_and_own_colors_are_used(tmp_path):
+def test_an_overlay_is_the_picture_under_own_colors_but_for_the_background():
     image, labels = np.full((1, 3, 3), 100, np.uint8), np.array([[0, 1, 255]], np.uint8)
     classes = Classes(("background", "road"), ((9, 9, 9), (200, 0, 100)))
     pixels = visualize.overlay(image, labels, 0.5, classes)

@@ -55,15 +55,6 @@ def test_training_continues_from_weights_with_another_number_of_classes(train, t
     assert model.num_classes == 25 and names[24] == "n24" and model.width == 1 / 16
 
 
-def test_the_same_command_gives_the_same_losses(train, tmp_path):
-    lines = []
-    for _ in range(2):
-        result = train("--num_steps", 2)
-        lines.append(re.search(r"loss [\d.]+", result.out).group())
-        (tmp_path / "run").rename(tmp_path / f"run{len(lines)}")
-    assert lines[0] == lines[1]
-
-
 def test_inference_takes_folders_and_globs_and_numbers_equal_names(script, checkpoint, tmp_path):
     for name in ("a/x.png", "a/y.jpg", "b/x.bmp", "b/notes.txt"):
         path = tmp_path / name
@@ -74,15 +65,6 @@ def test_inference_takes_folders_and_globs_and_numbers_equal_names(script, check
     assert result.status == 0, result.err
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {"x_mask.png", "y_mask.png", "x_2_mask.png"}
-
-
-def test_inference_repeats_but_writes_over_nothing_of_the_users(script, checkpoint, tmp_path):
-    Image.new("RGB", (20, 10)).save(tmp_path / "a.png")
-    command = ["inference", tmp_path / "a.png", checkpoint, "--save_dir", tmp_path]
-    assert script(*command).status == script(*command).status == 0
-    Image.new("L", (20, 10)).save(tmp_path / "a_mask.png")
-    result = script(*command)
-    assert result.status == 2 and "a_mask.png exists" in result.err
 
 
 def assert_error(result, *words):
@@ -104,11 +86,8 @@ def test_train_refuses_a_folder_that_holds_a_run(train, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "word"),
     [
-        (["--batch_size", "0"], "--batch_size"),
         (["--input_size", "321"], "--input_size"),
         (["--width", "0.3"], "multiple of 1/64"),
-        (["--learning_rate", "-1"], "--learning_rate"),
-        (["--num_classes", "0"], "--num_classes"),
         (["--data_list", "nowhere.txt"], "nowhere.txt"),
         (["--data_dir", "nowhere"], "nowhere"),
         (["--restore_from", "nowhere"], "nowhere"),
@@ -198,41 +177,26 @@ def test_evaluate_heeds_its_flags(script, shapes, checkpoint, tmp_path):
     assert_error_last_line(script(*evaluate, "--ignore_label", 0), "255")
 
 
-def test_inference_takes_a_folder_twice_and_not_its_own_masks(script, checkpoint, tmp_path):
-    Image.new("RGB", (20, 10)).save(tmp_path / "a.png")
-    command = ["inference", tmp_path, tmp_path / "*.png", checkpoint, "--save_dir", tmp_path]
-    for _ in range(2):
-        result = script(*command)
-        assert result.status == 0, result.err
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "a_mask.png"]
-
-
 def test_train_heeds_its_flags(train, tmp_path):
     """Its plan, the steps at which it saves, and the rows of the figures follow the flags."""
-    flags = ["--num_steps", 9, "--iter_size", 3, "--seed", 6, "--save_pred_every", 4]
-    for rows in (1, 3):
-        run = ["--snapshot_dir", tmp_path / f"run{rows}", "--save_num_images", rows]
-        result = train(*flags, *run)
-        assert result.status == 0, result.err
-        assert "steps    1 to 9 of 2 x 3 crops, 33 x 33 pixels, seed 6" in result.out
-        saved = [int(step) for step in re.findall(r"step (\d+): mean loss", result.out)]
-        assert saved == [4, 8, 9]
-    heights = []
-    for rows in (1, 3):
-        with Image.open(tmp_path / f"run{rows}/images/step-9.png") as figure:
-            heights.append(figure.height)
-    assert heights[1] > 2 * heights[0]
+    flags = ["--num_steps", 5, "--iter_size", 3, "--seed", 6, "--save_pred_every", 2]
+    result = train(*flags, "--save_num_images", 1)
+    assert result.status == 0, result.err
+    assert "steps    1 to 5 of 2 x 3 crops, 33 x 33 pixels, seed 6" in result.out
+    saved = [int(step) for step in re.findall(r"step (\d+): mean loss", result.out)]
+    assert saved == [2, 4, 5]
+    with Image.open(tmp_path / "run/images/step-5.png") as figure:
+        assert figure.width / figure.height > 2  # of a batch of two
 
 
-@pytest.mark.parametrize(
-    "flags", [["--seed", 6], ["--scale_range", "0.5,0.6"], ["--random_mirror"]]
-)
-def test_flags_of_the_reader_change_what_is_learnt(train, tmp_path, flags):
+def test_flags_of_the_reader_change_what_is_learnt(train, tmp_path):
     plain = ["--num_steps", 2, "--dropout", 0, "--restore_from", DATA / "tf012_narrow_v2.ckpt"]
-    for name, more in (("plain", []), ("other", flags)):
-        assert train(*plain, *more, "--snapshot_dir", tmp_path / name).status == 0
-    one, two = (load_model(tmp_path / name)[0].parameters["fc7/w"] for name in ("plain", "other"))
-    assert np.any(one.numpy() != two.numpy())
+    learnt = []
+    for flags in ([], ["--seed", 6], ["--scale_range", "0.5,0.6"], ["--random_mirror"]):
+        run = tmp_path / f"run{len(learnt)}"
+        assert train(*plain, *flags, "--snapshot_dir", run).status == 0
+        learnt.append(load_model(run)[0].parameters["fc7/w"].numpy())
+    assert all(np.any(each != learnt[0]) for each in learnt[1:])
 
 
 def test_training_from_a_notebook_with_a_settings_object(shapes, tmp_path):

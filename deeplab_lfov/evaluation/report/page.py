@@ -9,7 +9,7 @@ import numpy as np
 
 from deeplab_lfov.classes import Classes
 from deeplab_lfov.evaluation.boundaries import BoundaryF1, TrimapMatrices
-from deeplab_lfov.evaluation.metrics import ConfusionMatrix
+from deeplab_lfov.evaluation.metrics import ConfusionMatrix, ratio
 from deeplab_lfov.voc import VOID
 
 TEMPLATE = Path(__file__).with_name("template.html")
@@ -25,8 +25,11 @@ def page(
     bf: BoundaryF1 | None = None,
 ) -> str:
     """Return the whole page; pictures is what its script knows of them, facts are shown as text."""
-    absent, colors = int(np.isnan(matrix.iou).sum()), classes.table.tolist()
+    absent, labels = int(np.isnan(matrix.iou).sum()), [*range(len(classes.names)), VOID]
+    colors = classes.table.tolist()
     named = [{"name": name, "color": colors[label]} for label, name in enumerate(classes.names)]
+    data = pictures | {"classes": named, "counts": matrix.counts.tolist()}
+    data = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
     return string.Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         mean_iou=_percent(matrix.mean_iou),
         absent_note=f", {absent} absent classes left out" if absent else "",
@@ -35,15 +38,10 @@ def page(
         classes=_class_table(matrix, classes, bf),
         trimap=_trimap(trimap) if trimap else "",
         heat=_heat(matrix, classes),
-        legend="".join(map(_named_chip, [*range(len(classes.names)), VOID], [classes] * 256)),
-        data=_json(pictures | {"classes": named, "counts": matrix.counts.tolist()}),
+        legend="".join(f"<span>{_chip(label, classes)}</span>" for label in labels),
+        data=data,  # in which no name can end the script's element
         script=SCRIPT.read_text(encoding="utf-8"),
     )
-
-
-def _json(data: dict[str, object]) -> str:
-    """Write JSON that no name in it can end the script's element with."""
-    return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _text(value: object) -> str:
@@ -55,13 +53,10 @@ def _percent(share: float) -> str:
 
 
 def _chip(label: int, classes: Classes) -> str:
+    """Write a class's name with a square of its colour in front."""
     red, green, blue = classes.table[label]
-    return f'<span class="chip" style="background:rgb({red},{green},{blue})"></span>'
-
-
-def _named_chip(label: int, classes: Classes) -> str:
-    name = "void" if label == VOID else classes.names[label]
-    return f"<span>{_chip(label, classes)}{_text(name)}</span>"
+    name = _text("void" if label == VOID else classes.names[label])
+    return f'<span class="chip" style="background:rgb({red},{green},{blue})"></span>{name}'
 
 
 def _numbers(matrix: ConfusionMatrix, bf: BoundaryF1 | None) -> str:
@@ -73,27 +68,28 @@ def _numbers(matrix: ConfusionMatrix, bf: BoundaryF1 | None) -> str:
 
 
 def _class_table(matrix: ConfusionMatrix, classes: Classes, bf: BoundaryF1 | None) -> str:
-    columns = {"IoU": matrix.iou, "precision": matrix.precision, "recall": matrix.recall}
-    columns |= {"share": matrix.shares} | ({"BF": bf.means[:-1]} if bf else {})
-    first, *heads = (
-        f'<th scope="col"><button type="button">{name}</button></th>'
-        for name in ("class", *columns)
-    )
+    hits, truths, predictions = matrix.sums()
+    columns = {
+        "IoU": matrix.iou,
+        "precision": ratio(hits, predictions),
+        "recall": ratio(hits, truths),
+        "share": ratio(truths, truths.sum()),
+        **({"BF": bf.means[:-1]} if bf else {}),
+    }
+    button = '<th scope="col"><button type="button">{}</button></th>'
+    first, *heads = map(button.format, ("class", *columns))
     rows = []
     for label, iou in enumerate(matrix.iou):
-        chip = f"{_chip(label, classes)}{_text(classes.names[label])}"
-        width = 0 if np.isnan(iou) else 100 * iou
-        bar = f'<div class="track"><span style="width:{width:.2f}%"></span></div>'
+        head = f'<th scope="row" data-value="{-label}">{_chip(label, classes)}</th>'
+        width = 100 * np.nan_to_num(iou)
+        bar = f'<td><div class="track"><span style="width:{width:.2f}%"></span></div></td>'
         cells = "".join(_value(column[label]) for column in columns.values())
-        rows.append(
-            f'<tr><th scope="row" data-value="{-label}">{chip}</th><td>{bar}</td>{cells}</tr>'
-        )
+        rows.append(f"<tr>{head}{bar}{cells}</tr>")
     return f"<thead><tr>{first}<td></td>{''.join(heads)}</tr></thead><tbody>{''.join(rows)}</tbody>"
 
 
 def _value(share: float) -> str:
-    """Write a cell that is sorted by its number, and after all others without one."""
-    if np.isnan(share):
+    if np.isnan(share):  # sorted after all others
         return '<td data-value="-1" class="absent">absent</td>'
     return f'<td data-value="{share:.6f}">{_percent(share)}</td>'
 
@@ -101,17 +97,17 @@ def _value(share: float) -> str:
 def _heat(matrix: ConfusionMatrix, classes: Classes) -> str:
     """Write the confusion of the classes that occur, as shares of the truth."""
     occurs = np.flatnonzero(matrix.counts.sum(axis=0) + matrix.counts.sum(axis=1))
-    names = [_text(classes.names[label]) for label in occurs]
+    names = (_text(classes.names[label]) for label in occurs)
     head = "".join(f'<th scope="col"><span>{name}</span></th>' for name in names)
     rows = [f"<tr><td></td>{head}</tr>"]
-    for truth, name in zip(occurs, names, strict=True):
+    for truth in occurs:
         cells = ""
         for label in occurs:
             share = matrix.counts[truth, label] / max(int(matrix.counts[truth].sum()), 1)
             shown = f"{100 * share:.0f}" if share >= 0.005 else ""
             place = f'data-truth="{truth}" data-label="{label}" style="--share:{share:.3f}"'
             cells += f"<td {place}>{shown}</td>"
-        rows.append(f'<tr><th scope="row">{_chip(truth, classes)}{name}</th>{cells}</tr>')
+        rows.append(f'<tr><th scope="row">{_chip(truth, classes)}</th>{cells}</tr>')
     return "".join(rows)
 
 
