@@ -40,9 +40,11 @@ lint: $(VENV)/installed-tests
 images: demo
 	cp demo/snapshots/images/step-$(DEMO_STEPS).png images/train.png
 	cp demo/output/$(UNSEEN)_mask.png images/mask.png
-	$(BIN)/python -c 'from deeplab_lfov.inference.visualize import save_color_scheme; \
+	$(BIN)/python -c 'from PIL import Image; \
+	    from deeplab_lfov.inference.visualize import with_legend; \
 	    from deeplab_lfov.classes import voc_classes; \
-	    save_color_scheme("images/colour_scheme.png", voc_classes(21))'
+	    blank = Image.new("RGB", (500, 1), "white"); \
+	    with_legend(blank, [*range(21), 255], voc_classes(21)).save("images/colour_scheme.png")'
 
 clean:
 	rm -rf .venv .venv-lowest demo
