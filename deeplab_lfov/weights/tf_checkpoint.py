@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -63,9 +62,11 @@ class StoredTensor:
     That raises UserError where they are damaged, or the file is another one by now.
     """
 
-    def __init__(self, opened: "_Opened", name: str, shape: list[int], dtype: tf.DType):
-        self.shape, self.dtype = tuple(shape), np.dtype(dtype.as_numpy_dtype)
-        self._opened, self._name, self._stored = opened, name, dtype
+    def __init__(
+        self, path: Path, read: Callable, version: tuple, name: str, shape: tuple, dtype: tf.DType
+    ):
+        self._path, self._read, self._version, self._name = path, read, version, name
+        self.shape, self.dtype, self._stored = shape, np.dtype(dtype.as_numpy_dtype), dtype
 
     @property
     def size(self) -> int:
@@ -74,36 +75,28 @@ class StoredTensor:
 
     def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
         """Read the numbers by no operation, which would make devices before they are chosen."""
-        with self._opened.reading():
-            read = self._opened.get_tensor(self._name)
+        with self._reading():
+            read = self._read(self._name)
             return np.array(read, dtype)  # whose memory the system gets back, unlike TensorFlow's
 
     def __tf_tensor__(self, dtype: tf.DType | None = None, name: str | None = None) -> tf.Tensor:
         """Read the numbers straight into a tensor of the host's, without an array between."""
-        with self._opened.reading(), tf.device("CPU:0"):
+        with self._reading(), tf.device("CPU:0"):
             (tensor,) = tf.raw_ops.RestoreV2(
-                prefix=str(self._opened.path),
+                prefix=str(self._path),
                 tensor_names=[self._name],
                 shape_and_slices=[""],
                 dtypes=[self._stored],
             )
             return tensor if dtype is None else tf.cast(tensor, dtype)
 
-
-class _Opened(NamedTuple):
-    """A checkpoint's file, as it was when it was opened."""
-
-    path: Path
-    get_tensor: Callable[[str], np.ndarray]
-    version: tuple[int, int]
-
     @contextmanager
-    def reading(self) -> Iterator[None]:
-        with _damage_explained(self.path):
+    def _reading(self) -> Iterator[None]:
+        with _damage_explained(self._path):
             yield
-            version = _version(self.path)
-        if version != self.version:  # a run has put a better model.ckpt-best in its place
-            raise UserError(f"{self.path} has changed while it was read; run the command again")
+            version = _version(self._path)
+        if version != self._version:  # a run has put a better model.ckpt-best in its place
+            raise UserError(f"{self._path} has changed while it was read; run the command again")
 
 
 def _version(path: Path) -> tuple[int, int]:
@@ -128,8 +121,8 @@ def stored_tensors(path: Path) -> dict[str, StoredTensor]:
         reader = tf.train.load_checkpoint(str(path))
         types, shapes = reader.get_variable_to_dtype_map(), reader.get_variable_to_shape_map()
         _check_sizes(types, shapes, stored)
-    opened = _Opened(path, reader.get_tensor, version)
-    return {name: StoredTensor(opened, name, shapes[name], types[name]) for name in types}
+    read = reader.get_tensor
+    return {n: StoredTensor(path, read, version, n, tuple(shapes[n]), types[n]) for n in types}
 
 
 @contextmanager

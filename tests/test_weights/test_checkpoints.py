@@ -36,20 +36,6 @@ def assert_same(model, expected):
         np.testing.assert_array_equal(parameter, expected.parameters[name], name)
 
 
-@pytest.mark.parametrize("name", ["tf012_narrow_v1.ckpt", "tf012_narrow_v2.ckpt"])
-def test_checkpoints_of_the_first_version_give_caffes_scores(name, caffe_blobs):
-    model, class_names = load_model(DATA / name)
-    assert (model.num_classes, model.width, class_names[15]) == (21, NARROW, "person")
-    expected = caffe_blobs["fc8_voc12"]
-    scores = model.scores(caffe_blobs["data"])
-    np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-5 * np.ptp(expected))
-
-
-def test_npz(npz, reference_model):
-    model, _ = load_model(npz())
-    assert_same(model, reference_model)
-
-
 def test_saved_is_restored_after_an_overwrite(tmp_path, reference_model):
     model = DeepLabLFOVModel(width=NARROW, seed=0)
     load_weights(model, DATA / "tf012_narrow_v1.ckpt")
@@ -75,6 +61,7 @@ def test_an_optimizers_slots_are_not_read_for_weights(tmp_path, reference_model)
     everything = read_tensors(tmp_path)
     assert everything.keys() == variables.keys()
     assert read_weights(tmp_path).keys() == everything.keys() - slots.keys()
+    assert_same(load_model(tmp_path)[0], reference_model)  # the step is no misfit
 
 
 @pytest.fixture
@@ -145,32 +132,14 @@ def test_a_damaged_tensor_is_told_when_a_network_is_made(damaged, load):
         load(damaged)
 
 
-def test_slots_and_bookkeeping_are_no_misfits(tmp_path, reference_model):
-    slots = {f"{name}/Adam": tf.Variable(p) for name, p in reference_model.parameters.items()}
-    variables = reference_model.parameters | slots | {"global_step": tf.Variable(3, dtype=tf.int64)}
-    model, _ = load_model(Snapshots(tmp_path, variables, Classes(NAMES)).save(3))
-    assert_same(model, reference_model)
-
-
-def test_only_the_newest_are_kept_and_indexed(tmp_path, reference_model):
-    snapshots = Snapshots(tmp_path, reference_model.parameters, Classes(NAMES), max_to_keep=2)
-    paths = [snapshots.save(step) for step in (9, 10, 100)]
-    assert checkpoints_in(tmp_path) == paths[1:]
-    assert tf.train.latest_checkpoint(tmp_path) == str(paths[2])
-
-
 def test_misfits_are_named_and_nothing_is_loaded(npz):
     path = npz(drop=["conv1_2/b"], **{"fc9/w": np.zeros(3), "fc7/w": np.zeros((1, 1, 64, 65))})
     model = DeepLabLFOVModel(width=NARROW, seed=0)
     before = model.parameters["conv1_1/w"].numpy()
     with pytest.raises(UserError) as raised:
         load_weights(model, path)
-    for misfit in (
-        "conv1_2/b is missing",
-        "fc9/w is extra",
-        "fc7/w is 1x1x64x65 and not 1x1x64x64",
-    ):
-        assert misfit in str(raised.value)
+    told = "conv1_2/b is missing, fc7/w is 1x1x64x65 and not 1x1x64x64, fc9/w is extra"
+    assert str(raised.value).endswith(told)
     np.testing.assert_array_equal(model.parameters["conv1_1/w"], before)
 
 
@@ -219,19 +188,18 @@ def test_missing_foreign_and_empty_files(tmp_path, npz):
 def test_truncated_checkpoints_are_errors(tmp_path, checkpoint, suffix, share):
     for part in checkpoint.parent.glob(f"{checkpoint.name}.*"):
         content = part.read_bytes()
-        length = int(len(content) * share) if part.suffix == suffix or suffix in part.name else None
+        length = int(len(content) * share) if suffix in part.name else None
         (tmp_path / part.name).write_bytes(content[:length])
     with pytest.raises(UserError, match="damaged"):
         load_model(tmp_path / checkpoint.name)
 
 
-@pytest.mark.parametrize("name", ["tf012_narrow_v1.ckpt", "weights.npz"])
-def test_truncated_files_are_errors(tmp_path, npz, name):
-    whole = npz() if name == "weights.npz" else DATA / name
-    cut = tmp_path / f"cut-{name}"
-    cut.write_bytes(whole.read_bytes()[:200_000])
-    with pytest.raises(UserError, match=cut.name):
-        load_model(cut)
+def test_truncated_files_are_errors(tmp_path, npz):
+    for whole in (npz(), DATA / "tf012_narrow_v1.ckpt"):
+        cut = tmp_path / f"cut-{whole.name}"
+        cut.write_bytes(whole.read_bytes()[:200_000])
+        with pytest.raises(UserError, match=cut.name):
+            load_model(cut)
 
 
 SAVE_FOREVER = """
@@ -252,12 +220,11 @@ for step in itertools.count(1):
 """
 
 
-@pytest.mark.parametrize("saves", [3, 17])
-def test_a_kill_leaves_whole_checkpoints_only(tmp_path, saves):
+def test_a_kill_leaves_whole_checkpoints_only(tmp_path):
     environment = environment_with_package()
     command = [sys.executable, "-c", SAVE_FOREVER, str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
-        for _ in range(saves):
+        for _ in range(9):  # more than are kept
             process.stdout.readline()
         process.kill()
     assert checkpoints_in(tmp_path)
@@ -275,8 +242,10 @@ def test_sizes_that_no_network_has_are_refused_before_it_is_built(tmp_path):
             load_model(tmp_path / f"{name}.npz")
 
 
-def test_class_names_of_an_npz_may_be_text(npz):
-    assert load_model(npz(class_names=np.array(NAMES)))[1] == NAMES
+def test_an_npz_may_name_classes_in_text(npz, reference_model):
+    model, names = load_model(npz(class_names=np.array(NAMES)))
+    assert_same(model, reference_model)
+    assert names == NAMES
 
 
 def test_weights_of_another_width_are_one_line(reference_model):
