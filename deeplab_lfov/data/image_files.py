@@ -10,7 +10,7 @@ from deeplab_lfov.classes import VOC, Classes
 from deeplab_lfov.data.decoding import decoding, opened, orientation_of, within_memory
 from deeplab_lfov.errors import UserError, few
 from deeplab_lfov.files import whole_file
-from deeplab_lfov.voc import CLASS_NAMES, PALETTE, VOID
+from deeplab_lfov.voc import PALETTE, VOID
 
 SOFTWARE, DATA_SET = "deeplab_lfov", "deeplab_lfov data set"
 """What the PNGs written here name as their origin; each is only written over its own kind."""
@@ -113,9 +113,8 @@ def write_mask(
 ) -> None:
     """Write labels uint8 [H, W] as a palette PNG: indices inside, colours to look at.
 
-    colors: uint8 RGB [256, 3], of every label.
-    Masks of a data set have an origin of their own, so that no prediction takes their place.
-    Raises UserError as `write_png` does.
+    colors: uint8 RGB [256, 3], of every label. origin: DATA_SET for masks of a data set, so that
+    no prediction takes their place. Raises UserError as `write_png` does.
     """
     picture = Image.fromarray(labels)
     picture.putpalette(colors.tobytes())
@@ -150,7 +149,6 @@ def is_output(path: str | Path, origin: str = SOFTWARE) -> bool:
 
 
 def _rgb(picture: Image.Image, path: str | Path) -> Image.Image:
-    """Decode the pixels of an opened picture, for `read_picture`."""
     picture.load()
     if (orientation := orientation_of(picture)) in _TURNS:
         picture = picture.transpose(_TURNS[orientation])
@@ -173,9 +171,8 @@ def _labels(path: str | Path, palette: Classes) -> np.ndarray:
             return palette.labels_of(pixels[..., :3])
         except UserError as error:
             raise UserError(
-                f"{path} is an RGB mask with {error}; name its colours with --palette FILE"
-                f"{_hint_of_voc(pixels)}, or see util/prepare_data.py, which lists those of all "
-                "masks",
+                f"{path} is an RGB mask with {error}; name its colours with --palette FILE, or voc "
+                "for VOC's, or see util/prepare_data.py, which lists those of all masks",
                 path,
             ) from error
     if mode in ("LA", "PA"):
@@ -188,14 +185,6 @@ def _labels(path: str | Path, palette: Classes) -> np.ndarray:
             raise UserError(f"{path} holds labels from {labels.min()} to {labels.max()}", path)
         return labels
     raise UserError(f"{path} is a mask in mode {mode}; save it as a grey or palette PNG", path)
-
-
-def _hint_of_voc(pixels: np.ndarray) -> str:
-    try:
-        VOC._replace(colors=VOC.colors[: len(CLASS_NAMES)]).labels_of(pixels[..., :3])
-    except UserError:
-        return ""
-    return " or, as all of them are VOC's, --palette voc"
 
 
 def mask_colors(path: str | Path) -> np.ndarray | None:
