@@ -42,8 +42,8 @@ class Finding(NamedTuple):
 class DatasetSummary:
     """What there is to say about a list's findings, which it does not keep, as they may be many.
 
-    `faults`, what is wrong with lines that training would stop at, is empty where it would run;
-    `label_counts` are the pixels of each label in all masks that could be read, int64 [256].
+    faults: what training would stop at. label_counts: the pixels of each label in all masks that
+    could be read, int64 [256].
     """
 
     def __init__(self, class_names: Sequence[str], findings: Iterable[Finding]):
@@ -71,18 +71,17 @@ class DatasetSummary:
 
     def short(self) -> str:
         """Write two lines: the pictures and their sizes; the labels' shares, if there are any."""
-        sizes, counts = "of unknown sizes", self.label_counts
+        text, counts = f"{self.num_pictures} pictures with masks", self.label_counts
         if self._sizes:
             high, wide = map(_span, zip(*self._sizes, strict=True))
-            sizes = f"{high} pixels high and {wide} wide"
-        faulty = f"; {len(self.faults)} of them are faulty" if self.faults else ""
-        lines = [f"{self.num_pictures} pictures with masks, {sizes}{faulty}"]
+            text += f", {high} pixels high and {wide} wide"
+        if self.faults:
+            text += f"; {len(self.faults)} of them are faulty"
         if counts.any():
             present = np.count_nonzero(counts[: len(self.class_names)])
-            share = counts[VOID] / counts.sum()
-            classes = f"{present} of {len(self.class_names)} classes occur"
-            lines.append(f"{classes}, {share:.1%} of pixels are void")
-        return "\n".join(lines)
+            text += f"\n{present} of {len(self.class_names)} classes occur, "
+            text += f"{counts[VOID] / counts.sum():.1%} of pixels are void"
+        return text
 
     def __str__(self) -> str:
         lines = [self.short()]
@@ -109,8 +108,7 @@ def look_at(
 ) -> Iterator[Finding]:
     """Iterate over what each line of a list holds, in its order; all cores read.
 
-    labels_of reads a mask as training would. decode=False reads of the pictures only their heads,
-    which finds everything but damage further down.
+    labels_of reads a mask as training would. decode=False reads of the pictures only their heads.
     """
     return ahead(lambda sample: _look_at(sample, labels_of, decode), samples, os.cpu_count() or 1)
 

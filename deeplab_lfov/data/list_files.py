@@ -138,11 +138,6 @@ def _find(data_dir: Path, data_list: str | Path) -> Path:
     for path in (Path(data_list), data_dir / data_list):
         if is_file(path):
             return path
-        if path.is_dir():
-            raise UserError(
-                f"{path} is a folder; a list is a text file with a picture and its mask in each "
-                "line, and util/prepare_data.py makes one of folders"
-            )
     raise UserError(
         f"there is no list {data_list}, here or in {data_dir}; name one by --data_list, or let "
         "util/prepare_data.py make one"

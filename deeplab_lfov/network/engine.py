@@ -54,8 +54,10 @@ class Convolutions:
             )
         elif self._uses_products(filters, layer.dilation):
             x = filter_gradient.convolve(x, filters, layer.dilation)
+        elif layer.dilation == 1 or _dilated_gradients_work(x.dtype):
+            x = tf.nn.conv2d(x, filters, 1, "SAME", dilations=layer.dilation)
         else:
-            x = _convolve(x, filters, layer.dilation)
+            x = tf.nn.atrous_conv2d(x, filters, layer.dilation, "SAME")
         return self.rounded(tf.nn.bias_add(x, bias))
 
     def prepared(self, layer: Layer) -> tuple[tf.Tensor, tf.Tensor]:
@@ -144,12 +146,6 @@ def round_to_bfloat16(x: tf.Tensor) -> tf.Tensor:
     """
     scaled = x * (2.0**16 + 1)
     return scaled - (scaled - x)
-
-
-def _convolve(x: tf.Tensor, filters: tf.Tensor, dilation: int) -> tf.Tensor:
-    if dilation == 1 or _dilated_gradients_work(x.dtype):
-        return tf.nn.conv2d(x, filters, 1, "SAME", dilations=dilation)
-    return tf.nn.atrous_conv2d(x, filters, dilation, "SAME")
 
 
 @functools.cache

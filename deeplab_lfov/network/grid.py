@@ -51,8 +51,8 @@ def upsample_scores(
 def interpolate(scores: Array, rows: np.ndarray, columns: np.ndarray, first: int = 0) -> tf.Tensor:
     """Interpolate scores bilinearly: float32 [..., h, w, C] -> [..., R, S, C].
 
-    rows float32 [R] and columns float32 [S] are places on the grid, in cells. The scores given may
-    be a part of the grid: its rows from `first` on, as many as the places need.
+    rows float32 [R] and columns float32 [S] are places on the grid, in cells. The scores may be
+    those of its rows from `first` on.
     """
     scores, rows = _along(scores, columns, -2), rows - first
     if arithmetic.has_gpu():  # which would round a product; on CPUs that is faster than gathers

@@ -47,12 +47,9 @@ CACHED = 2**21
 class Tiling(NamedTuple):
     """Where the tiles of one or more pictures [N, H, W] are: see `tiling`."""
 
-    borders: tf.Tensor
-    """int32 [4, 2], the zeros around the pictures."""
-    index: tf.Tensor
-    """int32 [parts, 36, T / parts], where in `padded` the pixels of the tiles are."""
-    places: tf.Tensor
-    """int32 [N, H, W], where in outputs [parts, 16, T / parts] the pixels are."""
+    borders: tf.Tensor  # int32 [4, 2], the zeros around the pictures
+    index: tf.Tensor  # int32 [parts, 36, T / parts], where in `padded` the pixels of the tiles are
+    places: tf.Tensor  # int32 [N, H, W], where in outputs [parts, 16, T / parts] the pixels are
 
     def padded(self, x: tf.Tensor) -> tf.Tensor:
         """Flatten [N, H, W, C] -> [pixels, C], the zeros around the pictures included."""

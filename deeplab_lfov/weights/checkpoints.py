@@ -39,10 +39,8 @@ class Fit(NamedTuple):
     num_classes: int
     width: float
     classes: Classes
-    untrained: tuple[str, ...] = ()
-    """Layers whose parameters are random, as they never learned."""
-    about: str = ""
-    """What the file says of itself: what it was trained on, and its mean IoU."""
+    untrained: tuple[str, ...] = ()  # layers whose parameters are random
+    about: str = ""  # what the file says that it was trained on, and its mean IoU
 
 
 def export_weights(
@@ -111,12 +109,6 @@ def fit_of(tensors: StoredTensors, path: str | Path, whole: bool = False) -> Fit
     untrained = tuple(name for name in _texts(tensors, UNTRAINED) if name in DEVIATIONS)
     classes, about = _classes_of(tensors, num_classes), " ".join(_texts(tensors, "about"))
     return Fit(num_classes, width, classes, untrained, about)
-
-
-def check_trained(path: str | Path) -> None:
-    """Raise UserError for a seed, some of whose layers are random: there is nothing to hand on."""
-    if untrained := fit_of(stored_weights(path), path).untrained:
-        raise UserError(f"{few(untrained)} of {path} are random; train it before you export it")
 
 
 def _texts(tensors: StoredTensors, name: str) -> tuple[str, ...]:

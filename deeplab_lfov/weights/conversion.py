@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from deeplab_lfov.errors import UserError, few
-from deeplab_lfov.network.layers import CONVOLUTIONS, HEAD, LAYERS, Layer
+from deeplab_lfov.network.layers import CONVOLUTIONS, HEAD
 from deeplab_lfov.voc import CLASS_NAMES
 
 Blobs = dict[str, list[np.ndarray]]
@@ -156,22 +156,12 @@ def _hwio(blob: np.ndarray) -> np.ndarray:
 
 
 def deploy_prototxt() -> str:
-    """Return the prototxt of the network of 21 classes, for pycaffe to read a .caffemodel into."""
-    text, bottom = 'input: "data" input_shape { dim: 1 dim: 3 dim: 321 dim: 321 }\n', "data"
-    for layer in LAYERS:
-        if layer.kind != "dropout":
-            text += f'layer {{ name: "{layer.name}" bottom: "{bottom}" top: "{layer.name}" '
-            text += f"{_prototxt_of(layer)} }}\n"
-            bottom = layer.name
+    """Return a prototxt of the network's parameters, for pycaffe to read a .caffemodel into."""
+    text, bottom = 'input: "data" input_shape { dim: 1 dim: 3 dim: 9 dim: 9 }\n', "data"
+    for layer in CONVOLUTIONS:
+        name, channels = layer.name, layer.channels or len(CLASS_NAMES)
+        text += f'layer {{ name: "{name}" type: "Convolution" bottom: "{bottom}" top: "{name}" '
+        text += f"convolution_param {{ num_output: {channels} kernel_size: {layer.size} "
+        text += f"pad: {layer.size // 2} }} }}\n"
+        bottom = name
     return text
-
-
-def _prototxt_of(layer: Layer) -> str:
-    border = layer.size // 2 * layer.dilation
-    sizes = f"kernel_size: {layer.size} pad: {border} stride: {layer.stride}"
-    if layer.kind == "convolution":
-        channels = layer.channels or len(CLASS_NAMES)
-        sizes += f" dilation: {layer.dilation} num_output: {channels}"
-        return f'type: "Convolution" convolution_param {{ {sizes} }}'
-    pool = "AVE" if layer.kind == "average_pool" else "MAX"
-    return f'type: "Pooling" pooling_param {{ {sizes} pool: {pool} }}'
