@@ -97,39 +97,30 @@ def test_tensors_of_two_checkpoints_are_not_mixed(tmp_path, reference_model):
         tf.identity(tensors["conv1_2/w"])
 
 
-@pytest.mark.parametrize("name", ["tf012_narrow_v1.ckpt", "tf012_narrow_v2.ckpt"])
-def test_a_predictor_of_either_version_gives_the_models_scores(name):
+@pytest.mark.parametrize("dtype", [None, tf.float16, tf.float64])
+def test_a_predictor_of_a_checkpoint_gives_the_models_scores(tmp_path, reference_model, dtype):
+    path, model = DATA / "tf012_narrow_v1.ckpt", reference_model
+    if dtype:
+        path = tmp_path / "model.ckpt-1"
+        cast = {name: tf.Variable(tf.cast(p, dtype)) for name, p in model.parameters.items()}
+        tf.compat.v1.train.Saver(cast).save(None, str(path), write_state=False)
+        values = {name: variable.numpy().astype(np.float32) for name, variable in cast.items()}
+        model = DeepLabLFOVModel(width=NARROW, initial=values)
     image = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
-    expected = Predictor(load_model(DATA / name)[0]).scores(image)
+    expected = Predictor(model).scores(image)
     with tf.device("CPU:0"):  # which threads of its own do not know of by themselves
-        scores = Predictor(DATA / name).scores(image)
+        scores = Predictor(path).scores(image)
     np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-5 * np.ptp(expected))
 
 
-@pytest.mark.parametrize("dtype", [tf.float16, tf.float64])
-def test_a_predictor_of_a_checkpoint_of_another_type(tmp_path, reference_model, dtype):
-    cast = {name: tf.Variable(tf.cast(p, dtype)) for name, p in reference_model.parameters.items()}
-    tf.compat.v1.train.Saver(cast).save(None, str(tmp_path / "model.ckpt-1"), write_state=False)
-    values = {name: variable.numpy().astype(np.float32) for name, variable in cast.items()}
-    image = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
-    expected = Predictor(DeepLabLFOVModel(width=NARROW, initial=values)).scores(image)
-    scores = Predictor(tmp_path / "model.ckpt-1").scores(image)
-    np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-5 * np.ptp(expected))
-
-
-def test_a_checkpoint_with_a_damaged_tensor_changes_nothing(damaged):
+def test_a_damaged_tensor_is_told_and_nothing_is_loaded(damaged):
     model = DeepLabLFOVModel(width=NARROW, seed=0)
     before = {name: parameter.numpy() for name, parameter in model.parameters.items()}
-    with pytest.raises(UserError, match=r"model.ckpt-3 is damaged"):
-        load_weights(model, damaged)
+    for load in (Predictor, load_model, lambda path: load_weights(model, path)):
+        with pytest.raises(UserError, match=r"model.ckpt-3 is damaged"):
+            load(damaged)
     for name, parameter in model.parameters.items():
         np.testing.assert_array_equal(parameter, before[name], name)
-
-
-@pytest.mark.parametrize("load", [Predictor, load_model])
-def test_a_damaged_tensor_is_told_when_a_network_is_made(damaged, load):
-    with pytest.raises(UserError, match=r"model.ckpt-3 is damaged"):
-        load(damaged)
 
 
 def test_misfits_are_named_and_nothing_is_loaded(npz):
