@@ -43,7 +43,8 @@ def main(given: dict[str, object]) -> None:
     start_tensorflow()
     from deeplab_lfov.inference.export import Segmenter, check_free, save_model, save_tflite
     from deeplab_lfov.weights.checkpoints import fit_of, load_model
-    from deeplab_lfov.weights.formats import origin_of, stored_weights
+    from deeplab_lfov.weights.formats import stored_weights
+    from deeplab_lfov.weights.tf_checkpoint import origin_of
 
     if untrained := fit_of(stored_weights(settings.ckpt), settings.ckpt).untrained:
         raise UserError(
@@ -79,7 +80,8 @@ def _write_int8(settings: Namespace) -> None:
     """Write the filters in 8 bits, with the names and colours of the classes."""
     from deeplab_lfov.inference.export import check_free, save_int8
     from deeplab_lfov.weights.checkpoints import check_fit, fit_of
-    from deeplab_lfov.weights.formats import origin_of, read_weights
+    from deeplab_lfov.weights.formats import read_weights
+    from deeplab_lfov.weights.tf_checkpoint import origin_of
 
     path = check_free(Path(settings.folder) / "weights_int8.npz")
     tensors = read_weights(settings.ckpt)

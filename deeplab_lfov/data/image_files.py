@@ -37,10 +37,7 @@ def read_image(path: str | Path) -> np.ndarray:
 
 
 def pixels_of(picture: Image.Image) -> np.ndarray:
-    """Turn a picture of Pillow's, of any mode, into uint8 RGB [H, W, 3], as `read_picture` does.
-
-    Raises UserError when it comes from a damaged file.
-    """
+    """Turn a picture of Pillow's, of any mode, into uint8 RGB [H, W, 3], as `read_picture` does."""
     name = getattr(picture, "filename", "") or "the picture"
     with decoding(name):
         return np.array(_rgb(picture, name))
@@ -85,10 +82,7 @@ def read_mask(
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
-    """Return (height, width) as `read_image` would find them, if possible from the head alone.
-
-    Raises UserError when the file is missing or no picture.
-    """
+    """Return (height, width) as `read_image` would find them, if possible from the head alone."""
     with opened(path) as picture:
         if picture.format not in _ORIENTED_WHEN_READ:
             quarter = orientation_of(picture) >= 5
@@ -188,10 +182,7 @@ def _labels(path: str | Path, palette: Classes) -> np.ndarray:
 
 
 def mask_colors(path: str | Path) -> np.ndarray | None:
-    """Return the palette of a palette file, uint8 RGB [n, 3]; None for any other picture.
-
-    Raises UserError when the file is missing or no picture.
-    """
+    """Return the palette of a palette file, uint8 RGB [n, 3]; None for any other picture."""
     with opened(path) as picture:
         colors = picture.getpalette("RGB") if picture.mode == "P" else None
     return None if colors is None else np.array(colors, np.uint8).reshape(-1, 3)

@@ -109,22 +109,25 @@ class ImageReader:
 
     def pictures(self, limit: int | None = None) -> Iterator[tuple[Sample, np.ndarray, np.ndarray]]:
         """Yield (sample, image uint8 RGB [H, W, 3], labels uint8 [H, W]) in the list's order."""
-        # tf.data would slow down the network beside.
-        return ahead(self._whole, self.samples[:limit])
+        samples = self.samples[:limit]
+        pixels = ahead(self.read, range(len(samples)))  # tf.data would slow down the network beside
+        for sample, (image, labels) in zip(samples, pixels, strict=True):
+            yield sample, image, labels
 
     def files_of_step(self, step: int, batch_size: int) -> list[Path]:
         """List the pictures of the batch of a step, in its order."""
         numbers = range(step * batch_size, (step + 1) * batch_size)
         return [self.samples[int(self._shuffled(number))].image for number in numbers]
 
+    def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Decode sample `index`: image uint8 RGB [H, W, 3] and labels uint8 [H, W]."""
+        image, labels = self._read(self.samples[index])
+        with within_memory(self.samples[index].image):
+            return np.array(image), labels
+
     def labels_of(self, mask: Path) -> np.ndarray:
         """Decode a mask to labels uint8 [H, W]; raises UserError as `read_mask` does."""
         return read_mask(mask, self.num_classes, self.ignore_label, self.palette)
-
-    def _whole(self, sample: Sample) -> tuple[Sample, np.ndarray, np.ndarray]:
-        image, labels = self._read(sample)
-        with within_memory(sample.image):
-            return sample, np.array(image), labels
 
     def _training_sample(
         self, number: tf.Tensor, input_size: tuple[int, int]

@@ -146,22 +146,28 @@ def _find(data_dir: Path, data_list: str | Path) -> Path:
 
 def _split(line: str, root: Path) -> Sample:
     """Split a line where both parts are files; names may hold spaces, and a picture be alone."""
-    pairs = []
-    for gap in re.finditer(r"\s+", line):
-        names = line[: gap.start()], line[gap.end() :]
-        pairs.append(Sample(*(_located(root, name) for name in names)))
-        if all(map(is_file, pairs[-1])):
-            return pairs[-1]
+    pairs = [(line[: gap.start()], line[gap.end() :]) for gap in re.finditer(r"\s+", line)]
+    for place in (_below, _located):  # the first does for most, and looks for no more files
+        for names in pairs:
+            sample = Sample(*(place(root, name) for name in names))
+            if all(map(is_file, sample)):
+                return sample
     if not pairs and not line.lower().endswith(SUFFIXES):
         masks = [root / folder / f"{line}.png" for folder in MASK_FOLDERS]
         mask = next(filter(is_file, masks), masks[-1])
         return Sample(root / IMAGE_FOLDER / f"{line}.jpg", mask)
     alone = _located(root, line)
-    return pairs[0] if pairs and not is_file(alone) else Sample(alone, None)
+    if pairs and not is_file(alone):
+        return Sample(*(_located(root, name) for name in pairs[0]))
+    return Sample(alone, None)
+
+
+def _below(root: Path, name: str) -> Path:
+    return root / name.lstrip("/")
 
 
 def _located(root: Path, name: str) -> Path:
     """Return a path that counts from the root, or an absolute one if only that is a file."""
-    below = root / name.lstrip("/")
+    below = _below(root, name)
     is_absolute = name.startswith("/") and not is_file(below) and is_file(Path(name))
     return Path(name) if is_absolute else below

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from deeplab_lfov.errors import UserError
+from deeplab_lfov.errors import UserError, few
 from deeplab_lfov.files import check_no_glob
 from deeplab_lfov.network.layers import parameter_shapes
 
@@ -49,6 +49,43 @@ def index_of(path: Path) -> Path:
 def has_data(path: Path) -> bool:
     """Tell whether any data file of a V2 checkpoint is beside its index."""
     return any(path.parent.glob(f"{glob.escape(path.name)}.data-*"))
+
+
+def locate(path: str | Path) -> Path:
+    """Find the weights that a path means.
+
+    A folder means its `model.ckpt-best`, and without one, or as its file `checkpoint`, its newest
+    checkpoint that has its data; a part of one (`.index`, `.data-00000-of-00001`) means the whole.
+    Raises UserError when there is nothing; it names the checkpoints beside.
+    """
+    path = Path(path)
+    if index_of(path / BEST).is_file() and has_data(path / BEST):
+        return path / BEST
+    folder = path.parent if path.name == "checkpoint" else path
+    if folder.is_dir():
+        if (folder / "saved_model.pb").exists():
+            raise UserError(
+                f"{folder} is a SavedModel, which was exported; give the checkpoint it was made of"
+            )
+        found = checkpoints_in(folder)
+        if not found:
+            raise UserError(f"there is no checkpoint in the folder {folder}")
+        return next((each for each in reversed(found) if has_data(each)), found[-1])
+    whole = path.with_name(re.sub(r"\.(index|meta|data-\d+-of-\d+)$", "", path.name))
+    if index_of(whole).is_file():
+        return whole
+    if not path.is_file():
+        beside = [str(other) for other in reversed(checkpoints_in(path.parent))]
+        hint = f"; there are {few(beside)}" if beside else ""
+        raise UserError(f"there is no checkpoint {path}{hint}")
+    return path
+
+
+def origin_of(path: str | Path) -> str:
+    """Say which weights a path means; of a folder, why these."""
+    found = locate(path)
+    why = "its best on the val list" if found.name == BEST else "its newest checkpoint"
+    return f"{found}, {why}" if Path(path).is_dir() else str(found)
 
 
 def is_slot(name: str) -> bool:

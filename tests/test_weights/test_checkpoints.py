@@ -10,8 +10,8 @@ from deeplab_lfov.classes import Classes
 from deeplab_lfov.training.snapshots import Snapshots
 from deeplab_lfov.weights import checkpoints
 from deeplab_lfov.weights.checkpoints import export_weights
-from deeplab_lfov.weights.formats import locate, read_tensors, read_weights, stored_weights
-from deeplab_lfov.weights.tf_checkpoint import checkpoints_in
+from deeplab_lfov.weights.formats import read_tensors, read_weights, stored_weights
+from deeplab_lfov.weights.tf_checkpoint import checkpoints_in, locate
 from helpers import DATA, NARROW, environment_with_package
 
 FACTS = {"class_names", "class_colors", "void_colors", "settings"}

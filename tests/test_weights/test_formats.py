@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 from deeplab_lfov import DeepLabLFOVModel, UserError, load_model, load_weights
-from deeplab_lfov.weights.formats import format_of, locate, read_tensors
-from deeplab_lfov.weights.tf_checkpoint import checkpoints_in
+from deeplab_lfov.weights.formats import format_of, read_tensors
+from deeplab_lfov.weights.tf_checkpoint import checkpoints_in, locate
 from helpers import DATA
 
 FILES = (
