@@ -200,8 +200,8 @@ def _dark(samples: Sequence[Sample]) -> list[str]:
     brightest = max(values.values(), default=_DARK)
     if brightest >= _DARK:
         return []
+    advice = f"; multiply their pixels by {(1 << 16) // (brightest + 1)}" if brightest else ""
     return [
         f"16-bit pictures such as {next(iter(values))} go up to {brightest} of 65535 and will be "
-        "almost black, as their upper bytes are kept; multiply their pixels by "
-        f"{(1 << 16) // (brightest + 1)}"
+        f"black or almost, as their upper bytes are kept{advice}"
     ]
