@@ -12,7 +12,6 @@ Color = tuple[int, int, int]
 """RGB, each from 0 to 255."""
 
 _SAY_WHAT_THEY_ARE = "correct that, or say with --class_names FILE what the labels are"
-_LOOKED_AT = 100_000  # pixels of unknown colours, for an error line
 
 
 class Classes(NamedTuple):
@@ -64,7 +63,7 @@ class Classes(NamedTuple):
         codes = packed(pixels)
         labels = table[codes]
         if not labels.all():
-            unknown = unpacked(np.unique(codes[labels == 0][:_LOOKED_AT]))
+            unknown = unpacked(np.unique(codes[labels == 0]))
             raise UserError(f"colours that are not in the palette: {few(unknown, 5)}")
         return (labels - 1).astype(np.uint8)
 
@@ -79,10 +78,7 @@ class Classes(NamedTuple):
     def check_same(
         self, others: "Classes", here: object, there: object, advice: str = _SAY_WHAT_THEY_ARE
     ) -> None:
-        """Raise UserError unless the other classes have the same names, in the same order.
-
-        here and there: where the two were found, for the message.
-        """
+        """Raise UserError, naming where both were found, unless the others' names are the same."""
         pairs = itertools.zip_longest(self.names, others.names)
         for label, (name, other) in enumerate(pairs):
             if name != other:

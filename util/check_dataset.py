@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Read every picture and mask of a list as training would, and tell what is wrong with them."""
 
+import os
 import sys
 from argparse import Namespace
 from pathlib import Path
@@ -13,7 +14,7 @@ from deeplab_lfov.cli import flags
 from deeplab_lfov.cli.command import Parser, run
 from deeplab_lfov.console import progress
 from deeplab_lfov.data.class_files import classes_from, classes_in
-from deeplab_lfov.data.dataset_check import DatasetSummary, check_sense, doubts, in_both, look_at
+from deeplab_lfov.data.dataset_check import DatasetSummary, check_sense, doubts, look_at
 from deeplab_lfov.data.image_files import read_mask
 from deeplab_lfov.data.list_files import list_of, parse_list
 from deeplab_lfov.data.settings import DataSettings
@@ -59,7 +60,8 @@ def main(given: dict[str, object]) -> None:
     summary = DatasetSummary(names, findings)
     print(summary)
     if settings.against:
-        both = in_both(samples, others)
+        taken = {os.path.realpath(other.image) for other in others}  # Path.resolve fails in circles
+        both = [sample.image for sample in samples if os.path.realpath(sample.image) in taken]
         print(printable(f"{len(both)} pictures are in {settings.against} too: {few(both)}"))
     if summary.faults:
         raise UserError(

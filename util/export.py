@@ -10,7 +10,7 @@ from deeplab_lfov.cli import flags
 from deeplab_lfov.cli.command import Parser, run
 from deeplab_lfov.console import quiet_stderr
 from deeplab_lfov.data.class_files import read_classes
-from deeplab_lfov.errors import UserError
+from deeplab_lfov.errors import UserError, few
 from deeplab_lfov.files import writable_folder
 from deeplab_lfov.startup import start_tensorflow
 
@@ -42,10 +42,14 @@ def main(given: dict[str, object]) -> None:
         raise UserError("--about does nothing without --int8; add that or leave it out")
     start_tensorflow()
     from deeplab_lfov.inference.export import Segmenter, check_free, save_model, save_tflite
-    from deeplab_lfov.weights.checkpoints import check_trained, load_model
-    from deeplab_lfov.weights.formats import origin_of
+    from deeplab_lfov.weights.checkpoints import fit_of, load_model
+    from deeplab_lfov.weights.formats import stored_weights
+    from deeplab_lfov.weights.tf_checkpoint import origin_of
 
-    check_trained(settings.ckpt)
+    if untrained := fit_of(stored_weights(settings.ckpt), settings.ckpt).untrained:
+        raise UserError(
+            f"{few(untrained)} of {settings.ckpt} are random; train it before you export it"
+        )
     if settings.int8:
         _write_int8(settings)
         return
@@ -76,7 +80,8 @@ def _write_int8(settings: Namespace) -> None:
     """Write the filters in 8 bits, with the names and colours of the classes."""
     from deeplab_lfov.inference.export import check_free, save_int8
     from deeplab_lfov.weights.checkpoints import check_fit, fit_of
-    from deeplab_lfov.weights.formats import origin_of, read_weights
+    from deeplab_lfov.weights.formats import read_weights
+    from deeplab_lfov.weights.tf_checkpoint import origin_of
 
     path = check_free(Path(settings.folder) / "weights_int8.npz")
     tensors = read_weights(settings.ckpt)

@@ -115,7 +115,8 @@ def _rows(settings: Namespace) -> list[Converted]:
     """Read the source's tensors, each with what it was there."""
     from deeplab_lfov.weights import foreign, keras_vgg16
     from deeplab_lfov.weights.checkpoints import UNTRAINED, is_bookkeeping
-    from deeplab_lfov.weights.formats import format_of, locate, read_foreign, read_weights
+    from deeplab_lfov.weights.formats import format_of, read_foreign, read_weights
+    from deeplab_lfov.weights.tf_checkpoint import locate
 
     if settings.source == "imagenet":
         return from_keras_vgg16(keras_vgg16.download(), "imagenet")

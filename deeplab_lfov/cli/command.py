@@ -26,6 +26,7 @@ ELSEWHERE = {
 }
 """What flags are called in other programs -> what they are called here."""
 
+_MOST_PIXELS = 10**9  # of a picture: decoding takes 10 bytes each, and files may lie
 _READER_GONE = 128 + 13  # as of a process that SIGPIPE ends; Windows lacks the name
 
 
@@ -91,7 +92,11 @@ def run(main: Callable[[dict[str, object]], None], parser: Parser) -> None:
     _open_closed_streams()
     try:
         try:
-            main(parser.given())
+            given = parser.given()
+            from PIL import Image  # --help need not wait for it
+
+            Image.MAX_IMAGE_PIXELS = _MOST_PIXELS // 2  # more than twice as many are refused
+            main(given)
         except SystemExit as ended:
             if ended.code:  # a status of main's own, which stays
                 _write_out()

@@ -38,11 +38,8 @@ class DenseCRF(Settings):
 
     def __str__(self) -> str:
         """Name the parameters, in a line."""
-        return (
-            f"CRF of {self.num_iterations} iterations, bi_w {self.bi_w:g}, "
-            f"bi_xy_std {self.bi_xy_std:g}, bi_rgb_std {self.bi_rgb_std:g}, "
-            f"pos_w {self.pos_w:g}, pos_xy_std {self.pos_xy_std:g}"
-        )
+        kernels = [f"{field.name} {getattr(self, field.name):g}" for field in fields(self)[1:]]
+        return f"CRF of {self.num_iterations} iterations, {', '.join(kernels)}"
 
     def as_flags(self, always: Container[str] = ()) -> str:
         """Write the CRF as on a command line: what is not its default, and what `always` names."""

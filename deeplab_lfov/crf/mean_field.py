@@ -5,21 +5,16 @@ and one of position alone, under the Potts model. Mean field alternates between 
 which is filtering on the permutohedral lattice, and updating every pixel's probabilities.
 """
 
-from __future__ import annotations
-
 import itertools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import sparse
 
+from deeplab_lfov.crf.dense_crf import DenseCRF
 from deeplab_lfov.crf.permutohedral import PermutohedralLattice
-
-if TYPE_CHECKING:
-    from deeplab_lfov.crf.dense_crf import DenseCRF
 
 LEAST = 1e-5
 """What probabilities below it count as, so that no label is impossible."""
@@ -63,15 +58,15 @@ class _Kernels:
 
     def blurred(self, values: np.ndarray) -> np.ndarray:
         """Splat pixels' values float32 [N, C], blur and weigh them: vertices' values [V, C]."""
-        splatted = sum(self.pool.map(lambda share: share.splat(values), self.shares))
-        parts = np.split(splatted, [self.num_bilateral])
-        blurred = self.pool.map(
-            lambda lattice, part, strength: lattice.blur(part) * strength,
-            self.lattices,
-            parts,
-            self.strengths,
+        splatted = sum(
+            self.pool.map(lambda share: share.weights.T @ values[share.pixels], self.shares)
         )
-        return np.concatenate(list(blurred))
+        parts = np.split(splatted, [self.num_bilateral])
+
+        def weighed(kernel: int) -> np.ndarray:
+            return self.lattices[kernel].blur(parts[kernel]) * self.strengths[kernel]
+
+        return np.concatenate(list(self.pool.map(weighed, range(2))))
 
     def messages(self, values: np.ndarray) -> np.ndarray:
         """Sum the values of all pixels, weighted by both kernels: float32 [N, C]."""
@@ -99,9 +94,6 @@ class _Share:
             for start in range(first, last, CHUNK)
             for end in [min(start + CHUNK, last)]
         ]
-
-    def splat(self, values: np.ndarray) -> np.ndarray:
-        return self.weights.T @ values[self.pixels]
 
 
 def _normalized(lattice: PermutohedralLattice) -> sparse.csr_array:

@@ -20,12 +20,9 @@ Size = tuple[int, int]  # height, width
 class Draw(NamedTuple):
     """What chance decides for a sample: numbers, or tensors of them."""
 
-    factor: tf.Tensor
-    """What the sides are multiplied by, in [scales[0], scales[1])."""
-    position: tf.Tensor
-    """[2] in [0, 1): where the window is between the top and the bottom, the left and the right."""
+    factor: tf.Tensor  # that the sides are multiplied by
+    position: tf.Tensor  # [2] in [0, 1): where the window is between the ends of both sides
     mirrored: tf.Tensor
-    """Whether left and right are swapped."""
 
 
 def draw(seed: int, number: tf.Tensor, scales: tuple[float, float], mirror: bool) -> Draw:
@@ -73,11 +70,11 @@ def mirror(image: Image.Image, labels: np.ndarray) -> tuple[Image.Image, np.ndar
 def padded(
     image: tf.Tensor, labels: tf.Tensor, size: Size, mirrored: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Make of a window what the network takes: float32 BGR minus the mean [*size, 3], [*size, 1].
+    """Make of a window, of size at most, what the network takes: [*size, 3] and [*size, 1].
 
-    image: uint8 RGB [h, w, 3]; labels: uint8 [h, w, 1]; no side is longer than that of size. Below
-    and at the right, or at the left of mirrored ones (Caffe pads before it mirrors), the image is
-    padded with 0, the mean, and the labels with void.
+    image: uint8 RGB [h, w, 3]; labels: uint8 [h, w, 1]. Below and at the right, or at the left of
+    mirrored ones (Caffe pads before it mirrors), the image is padded with 0, the mean, and the
+    labels with void.
     """
     below, beside = tf.unstack(size - tf.shape(labels)[:2])
     columns = tf.where(mirrored, [beside, 0], [0, beside])

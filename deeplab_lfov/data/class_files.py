@@ -42,12 +42,12 @@ def read_palette(path: str | Path) -> Classes:
     """
     if path == "voc":
         return VOC
-    lines = [(number, line) for number, line in enumerate(read_lines(Path(path)), 1)]
-    lines = [(number, line) for number, line in lines if line and not line.startswith("#")]
-    if any(_NUMBERS.search(line) for _, line in lines):
-        rows = [_parsed(line, f"line {number} of {path}") for number, line in lines]
+    numbered = enumerate(read_lines(Path(path)), 1)
+    lines = {number: line for number, line in numbered if line and not line.startswith("#")}
+    if any(map(_NUMBERS.search, lines.values())):
+        rows = [_parsed(line, f"line {number} of {path}") for number, line in lines.items()]
     else:
-        rows = [(line, None) for _, line in lines]
+        rows = [(line, None) for line in lines.values()]
     names = _checked([name for name, _ in rows if name != "void"], path, most=VOID - 1)
     colors = [color for name, color in rows if color and name != "void"]
     void_colors = [color for name, color in rows if color and name == "void"]
@@ -61,8 +61,8 @@ def read_classes(
 ) -> Classes:
     """Read a file with a name, or a name and a colour, in each line; blank ones are skipped.
 
-    Names alone take the colours of `others`. Raises UserError as `read_palette` does, and for
-    another number than num_classes.
+    Names alone take the colours of `others`. Raises UserError as `read_palette`, and for another
+    number than num_classes.
     """
     lines = read_lines(Path(path))
     if any(_LINE.fullmatch(line) for line in lines):

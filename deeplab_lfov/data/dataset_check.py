@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -42,53 +42,46 @@ class Finding(NamedTuple):
 class DatasetSummary:
     """What there is to say about a list's findings, which it does not keep, as they may be many.
 
-    `faults`, what is wrong with lines that training would stop at, is empty where it would run;
-    `label_counts` are the pixels of each label in all masks that could be read, int64 [256].
+    faults: what training would stop at. label_counts: the pixels of each label in all masks that
+    could be read, int64 [256].
     """
 
     def __init__(self, class_names: Sequence[str], findings: Iterable[Finding]):
         self.class_names, self.num_pictures = tuple(class_names), 0
         self.faults: list[str] = []
         self.label_counts = np.zeros(256, np.int64)
+        self.noted: dict[str, list[Path]] = {_RGB: [], _BACKGROUND: [], _VOID: []}  # masks
         self._sizes: set[tuple[int, int]] = set()
-        self._masks: dict[str, list[Path]] = defaultdict(list)  # by what is to be noted
         for finding in findings:
-            self._add(finding)
+            self.num_pictures += 1
+            self.faults += [finding.fault] if finding.fault else []
+            self._sizes |= {finding.size} if finding.size else set()
+            if finding.label_counts is not None:
+                self._count(finding.sample.mask, finding.label_counts, finding.mask_mode)
 
-    @property
-    def has_rgb_masks(self) -> bool:
-        """Whether colours stand for labels in any mask."""
-        return bool(self._masks[_RGB])
-
-    def _add(self, finding: Finding) -> None:
-        self.num_pictures += 1
-        self.faults += [finding.fault] if finding.fault else []
-        self._sizes |= {finding.size} if finding.size else set()
-        counts = finding.label_counts
-        if counts is None:
-            return
+    def _count(self, mask: Path, counts: np.ndarray, mode: str) -> None:
         self.label_counts += counts
-        if finding.mask_mode == "RGB":
-            self._masks[_RGB].append(finding.sample.mask)
-        if counts[0] and not counts[1:VOID].any():
-            self._masks[_BACKGROUND].append(finding.sample.mask)
-        if not counts[:VOID].any():
-            self._masks[_VOID].append(finding.sample.mask)
+        notes = {
+            _RGB: mode == "RGB",
+            _BACKGROUND: counts[0] and not counts[1:VOID].any(),
+            _VOID: not counts[:VOID].any(),
+        }
+        for note, applies in notes.items():
+            self.noted[note] += [mask] if applies else []
 
     def short(self) -> str:
         """Write two lines: the pictures and their sizes; the labels' shares, if there are any."""
-        sizes, counts = "of unknown sizes", self.label_counts
+        text, counts = f"{self.num_pictures} pictures with masks", self.label_counts
         if self._sizes:
             high, wide = map(_span, zip(*self._sizes, strict=True))
-            sizes = f"{high} pixels high and {wide} wide"
-        faulty = f"; {len(self.faults)} of them are faulty" if self.faults else ""
-        lines = [f"{self.num_pictures} pictures with masks, {sizes}{faulty}"]
+            text += f", {high} pixels high and {wide} wide"
+        if self.faults:
+            text += f"; {len(self.faults)} of them are faulty"
         if counts.any():
             present = np.count_nonzero(counts[: len(self.class_names)])
-            share = counts[VOID] / counts.sum()
-            classes = f"{present} of {len(self.class_names)} classes occur"
-            lines.append(f"{classes}, {share:.1%} of pixels are void")
-        return "\n".join(lines)
+            text += f"\n{present} of {len(self.class_names)} classes occur, "
+            text += f"{counts[VOID] / counts.sum():.1%} of pixels are void"
+        return text
 
     def __str__(self) -> str:
         lines = [self.short()]
@@ -96,17 +89,13 @@ class DatasetSummary:
         if len(self.faults) > _MOST_FAULTS:
             lines.append(f"... and {len(self.faults) - _MOST_FAULTS} more")
         if self.label_counts.any():
-            lines += ["", *self._shares()]
-        for note in (_RGB, _BACKGROUND, _VOID):
-            if masks := self._masks[note]:
-                lines.append(f"{len(masks)} {note}: {printable(few(masks))}")
+            labels = [*range(len(self.class_names)), VOID]
+            shares = self.label_counts[labels] / self.label_counts.sum()
+            texts = [f"{share:.2%}" if share else "never" for share in shares]
+            lines += ["", *class_table([*self.class_names, "void"], texts)]
+        notes = [(note, masks) for note, masks in self.noted.items() if masks]
+        lines += [f"{len(masks)} {note}: {printable(few(masks))}" for note, masks in notes]
         return "\n".join(lines)
-
-    def _shares(self) -> list[str]:
-        labels, total = [*range(len(self.class_names)), VOID], self.label_counts.sum()
-        counts = self.label_counts[labels]
-        shares = [f"{count / total:.2%}" if count else "never" for count in counts]
-        return class_table([*self.class_names, "void"], shares)
 
 
 def _span(pixels: Sequence[int]) -> str:
@@ -119,16 +108,9 @@ def look_at(
 ) -> Iterator[Finding]:
     """Iterate over what each line of a list holds, in its order; all cores read.
 
-    labels_of reads a mask as training would. decode=False reads of the pictures only their heads,
-    which finds everything but damage further down.
+    labels_of reads a mask as training would. decode=False reads of the pictures only their heads.
     """
     return ahead(lambda sample: _look_at(sample, labels_of, decode), samples, os.cpu_count() or 1)
-
-
-def in_both(samples: list[Sample], others: list[Sample]) -> list[Path]:
-    """List the pictures of one list that are in another, by their resolved paths."""
-    taken = {os.path.realpath(other.image) for other in others}  # Path.resolve raises in circles
-    return [sample.image for sample in samples if os.path.realpath(sample.image) in taken]
 
 
 def _look_at(sample: Sample, labels_of: ReadMask, decode: bool) -> Finding:
@@ -155,8 +137,8 @@ def summarize(
 ) -> DatasetSummary:
     """Look at every mask of a list before anything long begins; show draws a bar.
 
-    labels_of: as for `look_at`; where: the list's name; the rest as for `check_sense`. Raises
-    UserError where the work would stop at a file, and as `check_sense` does.
+    where: the list's name. Raises UserError where the work would stop at a file, and as
+    `check_sense` does.
     """
     findings = look_at(samples, labels_of, decode=False)
     findings = progress(findings, len(samples), "masks checked", keep=False, show=show)
@@ -179,7 +161,7 @@ def check_sense(summary: DatasetSummary, where: str | Path, void_is_given: bool)
     present = set(np.flatnonzero(counts).tolist())
     if present == {VOID}:
         raise UserError(f"every pixel of the masks of {where} is void: there is nothing to go by")
-    if present == {0, VOID} and not void_is_given and not summary.has_rgb_masks:
+    if present == {0, VOID} and not void_is_given and not summary.noted[_RGB]:
         raise UserError(
             f"the masks of {where} hold 0 and 255 alone, and 255 stands for void: if it is a "
             "class, util/prepare_data.py --label_map 0:0,255:1 makes it one; if it is void, say "
@@ -213,14 +195,13 @@ def _dark(samples: Sequence[Sample]) -> list[str]:
     values = {}
     for sample in samples[:: math.ceil(len(samples) / _LOOKED_AT)]:
         with suppress(UserError):
-            values[sample.image] = brightest_of_16_bits(sample.image)
-    values = {image: value for image, value in values.items() if value is not None}
-    brightest, such = max(values.values(), default=_DARK), next(iter(values), None)
+            if (brightest := brightest_of_16_bits(sample.image)) is not None:
+                values[sample.image] = brightest
+    brightest = max(values.values(), default=_DARK)
     if brightest >= _DARK:
         return []
-    if not brightest:
-        return [f"16-bit pictures such as {such} are black; look at what wrote them"]
+    advice = f"; multiply their pixels by {(1 << 16) // (brightest + 1)}" if brightest else ""
     return [
-        f"16-bit pictures such as {such} go up to {brightest} of 65535 and will be almost black, "
-        f"as their upper bytes are kept; multiply their pixels by {(1 << 16) // (brightest + 1)}"
+        f"16-bit pictures such as {next(iter(values))} go up to {brightest} of 65535 and will be "
+        f"black or almost, as their upper bytes are kept{advice}"
     ]

@@ -1,7 +1,6 @@
 """Pillow, called so that a damaged or hostile file ends in a UserError and in nothing else."""
 
 import stat
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,9 +10,6 @@ from PIL import Image
 from deeplab_lfov.errors import UserError
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM")
-MOST_PIXELS = 10**9
-"""The most that a picture may have; decoding takes 10 bytes each, and files may lie."""
-
 _ORIENTATION = 0x0112  # the EXIF tag
 
 
@@ -27,8 +23,6 @@ def opened(path: str | Path) -> Iterator[Image.Image]:
         check_regular(path)
         # Given a name, Pillow may map a file into memory, and mixes up the rows of turned TIFFs.
         with Path(path).open("rb") as file, Image.open(file, formats=FORMATS) as picture:
-            if picture.width * picture.height > MOST_PIXELS:
-                raise Image.DecompressionBombError
             yield picture
 
 
@@ -39,15 +33,16 @@ def decoding(path: str | Path) -> Iterator[None]:
     Nothing of ours that may fail belongs inside, as it would look like a damaged file.
     """
     try:
-        with within_memory(path), _our_limit:
+        with within_memory(path):
             yield
     except UserError:
         raise
     except FileNotFoundError as error:
         raise UserError(f"there is no file {path}", path) from error
     except Image.DecompressionBombError as error:
+        most = 2 * Image.MAX_IMAGE_PIXELS
         raise UserError(
-            f"{path} claims more than {MOST_PIXELS:,} pixels; cut it into smaller pictures", path
+            f"{path} claims more than {most:,} pixels; cut it into smaller pictures", path
         ) from error
     except Exception as error:  # Pillow's decoders raise errors of many kinds on damaged files
         reason = str(error) or type(error).__name__
@@ -81,28 +76,3 @@ def orientation_of(picture: Image.Image) -> int:
         raise
     except Exception:  # Pillow's EXIF reader raises what it stumbles over, SyntaxError included
         return 1
-
-
-class _OurLimit:
-    """Our limit in place of Pillow's, which is one for all threads, while any of them reads.
-
-    Pillow looks at it when it reads a head, and for a TIFF's pixels again. Others keep theirs.
-    """
-
-    def __init__(self):
-        self._lock, self._readers, self._theirs = threading.Lock(), 0, None
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if not self._readers:
-                self._theirs, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MOST_PIXELS
-            self._readers += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._readers -= 1
-            if not self._readers:
-                Image.MAX_IMAGE_PIXELS = self._theirs
-
-
-_our_limit = _OurLimit()

@@ -10,7 +10,7 @@ from deeplab_lfov.classes import VOC, Classes
 from deeplab_lfov.data.decoding import decoding, opened, orientation_of, within_memory
 from deeplab_lfov.errors import UserError, few
 from deeplab_lfov.files import whole_file
-from deeplab_lfov.voc import CLASS_NAMES, PALETTE, VOID
+from deeplab_lfov.voc import PALETTE, VOID
 
 SOFTWARE, DATA_SET = "deeplab_lfov", "deeplab_lfov data set"
 """What the PNGs written here name as their origin; each is only written over its own kind."""
@@ -37,10 +37,7 @@ def read_image(path: str | Path) -> np.ndarray:
 
 
 def pixels_of(picture: Image.Image) -> np.ndarray:
-    """Turn a picture of Pillow's, of any mode, into uint8 RGB [H, W, 3], as `read_picture` does.
-
-    Raises UserError when it comes from a damaged file.
-    """
+    """Turn a picture of Pillow's, of any mode, into uint8 RGB [H, W, 3], as `read_picture` does."""
     name = getattr(picture, "filename", "") or "the picture"
     with decoding(name):
         return np.array(_rgb(picture, name))
@@ -85,10 +82,7 @@ def read_mask(
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
-    """Return (height, width) as `read_image` would find them, if possible from the head alone.
-
-    Raises UserError when the file is missing or no picture.
-    """
+    """Return (height, width) as `read_image` would find them, if possible from the head alone."""
     with opened(path) as picture:
         if picture.format not in _ORIENTED_WHEN_READ:
             quarter = orientation_of(picture) >= 5
@@ -113,9 +107,8 @@ def write_mask(
 ) -> None:
     """Write labels uint8 [H, W] as a palette PNG: indices inside, colours to look at.
 
-    colors: uint8 RGB [256, 3], of every label.
-    Masks of a data set have an origin of their own, so that no prediction takes their place.
-    Raises UserError as `write_png` does.
+    colors: uint8 RGB [256, 3], of every label. origin: DATA_SET for masks of a data set, so that
+    no prediction takes their place. Raises UserError as `write_png` does.
     """
     picture = Image.fromarray(labels)
     picture.putpalette(colors.tobytes())
@@ -150,7 +143,6 @@ def is_output(path: str | Path, origin: str = SOFTWARE) -> bool:
 
 
 def _rgb(picture: Image.Image, path: str | Path) -> Image.Image:
-    """Decode the pixels of an opened picture, for `read_picture`."""
     picture.load()
     if (orientation := orientation_of(picture)) in _TURNS:
         picture = picture.transpose(_TURNS[orientation])
@@ -173,9 +165,8 @@ def _labels(path: str | Path, palette: Classes) -> np.ndarray:
             return palette.labels_of(pixels[..., :3])
         except UserError as error:
             raise UserError(
-                f"{path} is an RGB mask with {error}; name its colours with --palette FILE"
-                f"{_hint_of_voc(pixels)}, or see util/prepare_data.py, which lists those of all "
-                "masks",
+                f"{path} is an RGB mask with {error}; name its colours with --palette FILE, or voc "
+                "for VOC's, or see util/prepare_data.py, which lists those of all masks",
                 path,
             ) from error
     if mode in ("LA", "PA"):
@@ -190,19 +181,8 @@ def _labels(path: str | Path, palette: Classes) -> np.ndarray:
     raise UserError(f"{path} is a mask in mode {mode}; save it as a grey or palette PNG", path)
 
 
-def _hint_of_voc(pixels: np.ndarray) -> str:
-    try:
-        VOC._replace(colors=VOC.colors[: len(CLASS_NAMES)]).labels_of(pixels[..., :3])
-    except UserError:
-        return ""
-    return " or, as all of them are VOC's, --palette voc"
-
-
 def mask_colors(path: str | Path) -> np.ndarray | None:
-    """Return the palette of a palette file, uint8 RGB [n, 3]; None for any other picture.
-
-    Raises UserError when the file is missing or no picture.
-    """
+    """Return the palette of a palette file, uint8 RGB [n, 3]; None for any other picture."""
     with opened(path) as picture:
         colors = picture.getpalette("RGB") if picture.mode == "P" else None
     return None if colors is None else np.array(colors, np.uint8).reshape(-1, 3)

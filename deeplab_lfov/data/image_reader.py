@@ -28,22 +28,18 @@ AHEAD = 2
 class Batch(NamedTuple):
     """Training samples as the network takes them."""
 
-    images: tf.Tensor
-    """float32 BGR minus the mean [N, H, W, 3]"""
-    labels: tf.Tensor
-    """uint8 [N, H, W, 1]"""
-    labelled: tf.Tensor
-    """float32 [], the share of the labels that are not void"""
+    images: tf.Tensor  # float32 BGR minus the mean [N, H, W, 3]
+    labels: tf.Tensor  # uint8 [N, H, W, 1]
+    labelled: tf.Tensor  # float32 [], the share of the labels that are not void
 
 
 class ImageReader:
     """The pictures and masks that a list file names, `samples`, in the list's order.
 
-    data_dir and data_list as for `list_files.read_list`. Labels are 0 ... num_classes - 1;
-    ignore_label is read as void, 255 if None; colours as `palette` says, or without one as the data
-    set's folder does (`classes_in`). scale_range and random_mirror are for training batches.
-    Raises UserError for a missing list and for missing files, and while reading for a file that
-    cannot be decoded, a mask that does not fit its picture and labels out of range.
+    data_dir and data_list as for `list_files.read_list`; num_classes, ignore_label and palette as
+    for `read_mask`, but without a palette the data set's folder says (`classes_in`). scale_range
+    and random_mirror are for training batches. Raises UserError for a list that is missing or has
+    missing files, and while reading as `read_mask` does.
     """
 
     def __init__(

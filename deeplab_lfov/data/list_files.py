@@ -2,7 +2,6 @@
 
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,11 +59,9 @@ def read_list(data_dir: str | Path, data_list: str | Path, masks: bool = True) -
 
     Raises UserError for missing files too: all are counted and the first named.
     """
-    samples, missing = [], []
-    for sample, is_whole in _parsed(Path(data_dir), data_list, masks):
-        samples.append(sample)
-        if not is_whole:
-            missing += [path for path in sample[: 1 + masks] if not is_file(path)]
+    samples = parse_list(data_dir, data_list, masks)
+    files = (path for sample in samples for path in sample[: 1 + masks])
+    missing = [path for path in files if not is_file(path)]
     if missing:
         raise UserError(
             f"{len(missing)} of the {len(samples) * (1 + masks)} files in the list {data_list} are "
@@ -73,32 +70,26 @@ def read_list(data_dir: str | Path, data_list: str | Path, masks: bool = True) -
     return samples
 
 
-def parse_list(data_dir: str | Path, data_list: str | Path) -> list[Sample]:
+def parse_list(data_dir: str | Path, data_list: str | Path, masks: bool = True) -> list[Sample]:
     """Read a list whose lines are `/image.jpg /mask.png`, an image alone, or a bare VOC id.
 
     Paths are relative to data_dir, with or without the leading slash; the list itself is looked
     for as it is named, then below data_dir. Blank lines and lines that start with # are skipped.
-    Raises UserError for a list that is missing or empty and for a line without a mask.
+    Raises UserError for a list that is missing or empty and, if `masks`, for a line without one.
     """
-    return [sample for sample, _ in _parsed(Path(data_dir), data_list, masks=True)]
-
-
-def _parsed(root: Path, data_list: str | Path, masks: bool) -> Iterator[tuple[Sample, bool]]:
-    """Yield the sample of each line, and whether both its files are known to be there."""
-    path, is_empty = _find(root, data_list), True
+    root, samples = Path(data_dir), []
+    path = _find(root, data_list)
     for number, line in enumerate(read_lines(path), 1):
-        if not line or line.startswith("#"):
-            continue
-        sample, is_whole = _split(line, root)
-        if masks and sample.mask is None:
-            raise UserError(
-                f"line {number} of {path} names no mask: {line!r}; a line with one is "
-                "`/image.jpg /mask.png`"
-            )
-        yield sample, is_whole
-        is_empty = False
-    if is_empty:
+        if line and not line.startswith("#"):
+            samples.append(_split(line, root))
+            if masks and samples[-1].mask is None:
+                raise UserError(
+                    f"line {number} of {path} names no mask: {line!r}; a line with one is "
+                    "`/image.jpg /mask.png`"
+                )
+    if not samples:
         raise UserError(f"the list {path} is empty; a line is `/image.jpg /mask.png` or a VOC id")
+    return samples
 
 
 def check_sizes(sample: Sample, image: tuple[int, ...], mask: tuple[int, ...]) -> None:
@@ -147,41 +138,36 @@ def _find(data_dir: Path, data_list: str | Path) -> Path:
     for path in (Path(data_list), data_dir / data_list):
         if is_file(path):
             return path
-        if path.is_dir():
-            raise UserError(
-                f"{path} is a folder; a list is a text file with a picture and its mask in each "
-                "line, and util/prepare_data.py makes one of folders"
-            )
     raise UserError(
         f"there is no list {data_list}, here or in {data_dir}; name one by --data_list, or let "
         "util/prepare_data.py make one"
     )
 
 
-def _split(line: str, root: Path) -> tuple[Sample, bool]:
-    """Split a line where both parts are files; names may hold spaces, and a picture be alone.
-
-    Returns whether both are there too: to look again would take long in a list of a million.
-    """
-    gaps = list(re.finditer(r"\s+", line))
-    splits = [(line[: gap.start()], line[gap.end() :]) for gap in gaps]
-    for one, two in splits:
-        pair = Sample(root / one.lstrip("/"), root / two.lstrip("/"))
-        if is_file(pair.image) and is_file(pair.mask):
-            return pair, True
-    if not gaps and not line.lower().endswith(SUFFIXES):
+def _split(line: str, root: Path) -> Sample:
+    """Split a line where both parts are files; names may hold spaces, and a picture be alone."""
+    pairs = [(line[: gap.start()], line[gap.end() :]) for gap in re.finditer(r"\s+", line)]
+    for place in (_below, _located):  # the first does for most, and looks for no more files
+        for names in pairs:
+            sample = Sample(*(place(root, name) for name in names))
+            if all(map(is_file, sample)):
+                return sample
+    if not pairs and not line.lower().endswith(SUFFIXES):
         masks = [root / folder / f"{line}.png" for folder in MASK_FOLDERS]
         mask = next(filter(is_file, masks), masks[-1])
-        return Sample(root / IMAGE_FOLDER / f"{line}.jpg", mask), False
-    pairs = [Sample(_located(root, one), _located(root, two)) for one, two in splits]
-    whole = [pair for pair in pairs if all(map(is_file, pair))]
+        return Sample(root / IMAGE_FOLDER / f"{line}.jpg", mask)
     alone = _located(root, line)
-    is_pair = whole or (gaps and not is_file(alone))
-    return (whole or pairs)[0] if is_pair else Sample(alone, None), False
+    if pairs and not is_file(alone):
+        return Sample(*(_located(root, name) for name in pairs[0]))
+    return Sample(alone, None)
+
+
+def _below(root: Path, name: str) -> Path:
+    return root / name.lstrip("/")
 
 
 def _located(root: Path, name: str) -> Path:
     """Return a path that counts from the root, or an absolute one if only that is a file."""
-    below = root / name.lstrip("/")
+    below = _below(root, name)
     is_absolute = name.startswith("/") and not is_file(below) and is_file(Path(name))
     return Path(name) if is_absolute else below

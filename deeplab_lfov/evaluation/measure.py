@@ -28,8 +28,7 @@ from deeplab_lfov.evaluation.setup import (
 from deeplab_lfov.files import whole_file, writable_json
 from deeplab_lfov.inference.predictor import Predictor
 from deeplab_lfov.inference.segmentation import Segmentation
-from deeplab_lfov.weights.formats import locate
-from deeplab_lfov.weights.tf_checkpoint import checkpoints_in
+from deeplab_lfov.weights.tf_checkpoint import checkpoints_in, locate
 
 
 def measure(settings: MeasureSettings) -> None:

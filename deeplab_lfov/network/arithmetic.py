@@ -47,23 +47,19 @@ def choose(precision: str) -> None:
 
 def device_lines(device: str, precision: str) -> list[str]:
     """Say what a command computes on and in, and which GPU it cannot use: lines for its start."""
-    lines = [f"device   {device}, {in_words(precision)}"]
-    return lines + [f"         {missing}" for missing in [missing_gpu()] if missing]
-
-
-def in_words(precision: str) -> str:
-    """Name a precision, and what it means on the devices of this process where it is another."""
-    if precision == TENSORFLOAT32 and not _all_gpus_are_from((8, 0)):
-        return f"{precision} (float32 here)"
-    if type_to_compute(dtype_of(precision)) != dtype_of(precision):
-        return f"{precision} (rounded to it, computed in float32)"
-    return precision
+    meaning, missing = "", missing_gpu()
+    if precision == TENSORFLOAT32 and not _all_gpus_are_new():
+        meaning = " (float32 here)"
+    elif type_to_compute(dtype_of(precision)) != dtype_of(precision):
+        meaning = " (rounded to it, computed in float32)"
+    lines = [f"device   {device}, {precision}{meaning}"]
+    return [*lines, f"         {missing}"] if missing else lines
 
 
 def short_precision() -> str | None:
     """Return the precision of 16 bits that takes half of the memory here; None if none does."""
     if has_gpu():
-        return "bfloat16" if _all_gpus_are_from((8, 0)) else "float16"
+        return "bfloat16" if _all_gpus_are_new() else "float16"
     return "bfloat16" if type_to_compute(tf.bfloat16) == tf.bfloat16 else None
 
 
@@ -83,11 +79,7 @@ def type_to_compute(precision: tf.DType) -> tf.DType:
 
 @functools.cache
 def is_x86_without_bfloat16() -> bool:
-    """Tell whether oneDNN, TensorFlow's library for x86, would be slow in bfloat16.
-
-    It needs one of two extensions. With plain AVX-512 its own emulation takes six times as long as
-    float32.
-    """
+    """Tell whether oneDNN, TensorFlow's library for x86, takes six times as long in bfloat16."""
     try:
         processor = Path("/proc/cpuinfo").read_text()
     except OSError:  # another system than Linux
@@ -95,8 +87,8 @@ def is_x86_without_bfloat16() -> bool:
     return "sse2" in processor and not re.search(r"\b(avx512_bf16|amx_bf16)\b", processor)
 
 
-def _all_gpus_are_from(capability: tuple[int, int]) -> bool:
-    """Tell whether there are GPUs, and none of an older compute capability."""
+def _all_gpus_are_new() -> bool:
+    """Tell whether there are GPUs, and none of a compute capability below 8.0."""
     details = map(tf.config.experimental.get_device_details, tf.config.get_visible_devices("GPU"))
     found = [detail.get("compute_capability", (0, 0)) for detail in details]
-    return bool(found) and min(found) >= capability
+    return bool(found) and min(found) >= (8, 0)

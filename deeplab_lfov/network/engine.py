@@ -18,9 +18,8 @@ Tilings = dict[tuple[int, int], winograd.Tiling]
 class Convolutions:
     """The convolutions of the network, with parameters as they are when a layer is applied.
 
-    parameters: by name, `conv1_1/w` (HWIO) and `conv1_1/b`. precision is the type to compute in;
-    bfloat16 is rounded to, and computed with in float32, where the machine has no arithmetic for
-    it. With training, filters stay as the gradient needs them. With plain, only TensorFlow's own
+    parameters: by name, `conv1_1/w` (HWIO) and `conv1_1/b`. precision is the type to compute in.
+    With training, filters stay as the gradient needs them. With plain, only TensorFlow's own
     convolutions in the precision itself are used, which any machine can run.
     """
 
@@ -55,15 +54,16 @@ class Convolutions:
             )
         elif self._uses_products(filters, layer.dilation):
             x = filter_gradient.convolve(x, filters, layer.dilation)
+        elif layer.dilation == 1 or _dilated_gradients_work(x.dtype):
+            x = tf.nn.conv2d(x, filters, 1, "SAME", dilations=layer.dilation)
         else:
-            x = _convolve(x, filters, layer.dilation)
+            x = tf.nn.atrous_conv2d(x, filters, layer.dilation, "SAME")
         return self.rounded(tf.nn.bias_add(x, bias))
 
     def prepared(self, layer: Layer) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return a layer's filters and biases as its convolution takes them.
+        """Return a layer's filters and biases as its convolution takes them: HWIO and [O].
 
-        HWIO and [O]; filters for Winograd's algorithm outside training are transformed,
-        [36, I, O].
+        Filters for Winograd's algorithm outside training are transformed, [36, I, O].
         """
         filters, bias = (self.rounded(self.parameters[f"{layer.name}/{part}"]) for part in "wb")
         if self.uses_winograd(layer) and not self.training:
@@ -83,7 +83,6 @@ class Convolutions:
         return pays and not self.plain
 
     def _uses_products(self, filters: tf.Tensor, dilation: int) -> bool:
-        """Tell whether products compute the gradient of filters, as on CPUs they may be faster."""
         pays = filter_gradient.pays(tuple(filters.shape), self.dtype) and self.training
         works = dilation == 1 or _dilated_gradients_work(self.dtype)
         return pays and works and not arithmetic.has_gpu()
@@ -92,9 +91,8 @@ class Convolutions:
 class PreparedConvolutions(Convolutions):
     """The same with parameters that are prepared once, and of which nothing else is kept.
 
-    parameters: arrays, or what TensorFlow makes tensors of. Threads take them out, layer after
-    layer, so that few are in memory twice; whoever asks for a layer waits until it is ready, and
-    gets what its reading raised.
+    Threads take them out, layer after layer, so that few are in memory twice; whoever asks for a
+    layer waits until it is ready, and gets what its reading raised.
     """
 
     def __init__(self, parameters: dict[str, TensorLike], precision: tf.DType):
@@ -148,12 +146,6 @@ def round_to_bfloat16(x: tf.Tensor) -> tf.Tensor:
     """
     scaled = x * (2.0**16 + 1)
     return scaled - (scaled - x)
-
-
-def _convolve(x: tf.Tensor, filters: tf.Tensor, dilation: int) -> tf.Tensor:
-    if dilation == 1 or _dilated_gradients_work(x.dtype):
-        return tf.nn.conv2d(x, filters, 1, "SAME", dilations=dilation)
-    return tf.nn.atrous_conv2d(x, filters, dilation, "SAME")
 
 
 @functools.cache

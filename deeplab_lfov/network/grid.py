@@ -11,6 +11,8 @@ from deeplab_lfov.network import arithmetic
 from deeplab_lfov.network.layers import STRIDE
 from deeplab_lfov.voc import VOID
 
+Array = tf.Tensor | np.ndarray
+
 
 def pad_to_grid(pixels: tf.Tensor, value: int = 0) -> tf.Tensor:
     """Pad [N, H, W, C] with `value` at the bottom and right to the next height and width 8k+1."""
@@ -46,13 +48,11 @@ def upsample_scores(
 
 # Not a tf.function: that takes longer to trace than one picture takes. In NumPy whatever is small,
 # as TensorFlow takes a millisecond to make each kernel.
-def interpolate(
-    scores: tf.Tensor | np.ndarray, rows: np.ndarray, columns: np.ndarray, first: int = 0
-) -> tf.Tensor:
+def interpolate(scores: Array, rows: np.ndarray, columns: np.ndarray, first: int = 0) -> tf.Tensor:
     """Interpolate scores bilinearly: float32 [..., h, w, C] -> [..., R, S, C].
 
-    rows float32 [R] and columns float32 [S] are places on the grid, in cells. The scores given may
-    be a part of the grid: its rows from `first` on, as many as the places need.
+    rows float32 [R] and columns float32 [S] are places on the grid, in cells. The scores may be
+    those of its rows from `first` on.
     """
     scores, rows = _along(scores, columns, -2), rows - first
     if arithmetic.has_gpu():  # which would round a product; on CPUs that is faster than gathers
@@ -61,7 +61,7 @@ def interpolate(
     return tf.einsum("rh,...hsc->...rsc", np.maximum(1 - distances, 0), scores)
 
 
-def _along(scores: tf.Tensor | np.ndarray, places: np.ndarray, axis: int) -> tf.Tensor:
+def _along(scores: Array, places: np.ndarray, axis: int) -> tf.Tensor:
     """Interpolate at places along a negative axis, in cells, float32 [P]."""
     low = places.astype(np.int64)
     high = np.minimum(low + 1, scores.shape[axis] - 1)
@@ -69,17 +69,10 @@ def _along(scores: tf.Tensor | np.ndarray, places: np.ndarray, axis: int) -> tf.
     return _between(scores, low, high, share.reshape(-1, *[1] * (-axis - 1)), axis)
 
 
-def _between(
-    scores: tf.Tensor | np.ndarray,
-    low: tf.Tensor | np.ndarray,
-    high: tf.Tensor | np.ndarray,
-    share: tf.Tensor | np.ndarray,
-    axis: int,
-) -> tf.Tensor:
-    """Interpolate linearly between two neighbours along a negative axis, in exact float32.
+def _between(scores: Array, low: Array, high: Array, share: Array, axis: int) -> tf.Tensor:
+    """Interpolate linearly along a negative axis, in exact float32.
 
-    low and high int64 [P] are the neighbours; share [P, 1, ...] is how far to go from one to the
-    other.
+    low and high int64 [P] are two neighbours; share [P, 1, ...] is how far to go from the first.
     """
     before, after = (tf.gather(scores, index, axis=axis) for index in (low, high))
     return before * (1 - share) + after * share

@@ -60,14 +60,13 @@ class LargeFOV:
         seed: tf.Tensor | None = None,
         convolutions: Convolutions | None = None,
     ) -> Iterator[tuple[str, tf.Tensor]]:
-        """Yield (layer name, output [N, h, w, channels]) from conv1_1 to fc8_voc12.
+        """Yield (layer name, output [N, h, w, channels]) from conv1_1 to fc8_voc12, after the ReLU.
 
-        Arguments as for `scores`; outputs in the type that is computed in, after the ReLU if any.
-        In training the first is conv1_2, and gradients that pass it have no gradients.
+        Arguments as for `scores`. In training the first is conv1_2, and gradients that pass it
+        have no gradients.
         """
         convolutions = convolutions or self.convolutions(training)
-        drops = training and self.dropout
-        seeds = self._mask_seeds(tf.shape(images)[0], seed) if drops else {}
+        seeds = mask_seeds(seed, tf.shape(images)[0]) if training and self.dropout else {}
         x, layers = convolutions.rounded(pad_to_grid(images)), LAYERS
         if training:
             conv1_1, conv1_2, *layers = LAYERS
@@ -76,15 +75,12 @@ class LargeFOV:
         yield from self._walk(x, layers, convolutions, seeds)
 
     def early(self, images: tf.Tensor) -> tf.Tensor:
-        """Compute pool2 for inference: images as for `scores`, but of 4k+1 by 4l+1 pixels.
-
-        [N, k+1, l+1, 128 x width], in the type that is computed in.
-        """
+        """Compute pool2 for inference: images of 4k+1 by 4l+1 -> [N, k+1, l+1, 128 x width]."""
         convolutions = self.convolutions()
         return _last(self._walk(convolutions.rounded(images), EARLY, convolutions))
 
     def late(self, pool2: tf.Tensor) -> tf.Tensor:
-        """Compute the scores of what `early` gave: [N, h, w, 128 x width] -> as `scores`."""
+        """Compute the scores, as `scores`, of what `early` gave."""
         return tf.cast(_last(self._walk(pool2, LATE, self.convolutions())), tf.float32)
 
     def _walk(
@@ -94,7 +90,6 @@ class LargeFOV:
         convolutions: Convolutions,
         seeds: Mapping[str, tf.Tensor] | None = None,
     ) -> Iterator[tuple[str, tf.Tensor]]:
-        """Yield (name, output) of successive layers; they drop out by the seeds that are given."""
         tilings = {}
         for layer in layers:
             if layer.kind == "convolution":
@@ -125,19 +120,11 @@ class LargeFOV:
         """
         return tf.cast(_last(self.blobs(images, training, seed, convolutions)), tf.float32)
 
-    def _mask_seeds(self, num_samples: tf.Tensor, seed: tf.Tensor | None) -> dict[str, tf.Tensor]:
-        """Return the seeds of the masks by layer, as `mask_seeds`."""
-        if seed is None:
-            raise ValueError("training with dropout needs a seed: (the run's, the first sample's)")
-        layers = [layer.name for layer in LAYERS if layer.kind == "dropout"]
-        return dict(zip(layers, mask_seeds(layers, seed, num_samples), strict=True))
-
 
 class PreparedLargeFOV(LargeFOV):
     """The network for inference alone: its parameters are prepared once, and kept no other way.
 
-    parameters: of all layers by name, with the shapes of `parameter_shapes`; threads take them out
-    while the caller goes on.
+    parameters: of all layers by name; threads take them out while the caller goes on.
     """
 
     def __init__(

@@ -63,7 +63,6 @@ STRIDE = math.prod(layer.stride for layer in LAYERS)
 WIDTH_UNIT = 64
 """Widths are multiples of 1/64, so that every layer has a whole number of channels."""
 
-
 _STRIDES = itertools.accumulate((layer.stride for layer in LAYERS), operator.mul, initial=1)
 STEPS = dict(zip((layer.name for layer in LAYERS), _STRIDES, strict=False))
 """By layer name, the pixels between two neighboring cells of the layer's input."""
@@ -82,10 +81,7 @@ which they sit: 19 and 435."""
 
 
 def num_cells(pixels: int, stride: int = STRIDE) -> int:
-    """Count the score cells along a side of so many pixels, the last on or beyond its end.
-
-    stride: in pixels, of the cells of another blob.
-    """
+    """Count the cells along a side of so many pixels, the last on or beyond its end."""
     return -(-(pixels - 1) // stride) + 1
 
 

@@ -11,9 +11,8 @@ def cross_entropy(
 ) -> tf.Tensor:
     """Sum the weighted softmax cross-entropy of all cells, float32 [].
 
-    scores: float32 [N, k+1, l+1, C]; labels: uint8 [N, H, W, 1] of the pixels, of which every 8th
-    counts; class_weights: float32 [C]. Divided by `total_weight` of the labels it is the mean
-    (Caffe's SoftmaxWithLoss with ignore_label).
+    scores: float32 [N, k+1, l+1, C]; labels: uint8 [N, H, W, 1] of the pixels; class_weights:
+    float32 [C]. Divided by `total_weight` it is Caffe's SoftmaxWithLoss with ignore_label.
     """
     cells = shrink_labels(labels)
     weights = cell_weights(cells, class_weights)

@@ -50,10 +50,7 @@ class DeepLabLFOVModel(tf.Module, LargeFOV):
         return {name: each for name, each in self.parameters.items() if each.trainable}
 
     def start_afresh(self, layers: Collection[str], seed: int) -> None:
-        """Set layers, of fc6, fc7 and fc8_voc12, to small filters that leave those below alive.
-
-        As `initial.beside_trained` draws them from the seed.
-        """
+        """Set layers, of fc6, fc7 and fc8_voc12, as `initial.beside_trained` draws them."""
         parameters = {n: p for n, p in self.parameters.items() if n[:-2] in layers}
         shapes = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
         for name, value in beside_trained(shapes, seed, self.width).items():
@@ -86,11 +83,10 @@ class DeepLabLFOVModel(tf.Module, LargeFOV):
         class_weights: tf.Tensor | None = None,
         weight: tf.Tensor | None = None,
     ) -> tf.Tensor:
-        """Compute the mean softmax cross-entropy float32 [] over the cells that are not void.
+        """Compute the mean softmax cross-entropy float32 [] of the cells; 0 where all are void.
 
-        images and seed as for `scores`; labels uint8 [N, H, W, 1]; class_weights float32 [C] weigh
-        the cells. weight is what the sum is divided by, for images that are a part of a batch: the
-        `total_weight` of all its labels. 0 where every cell is void.
+        images and seed as for `scores`; labels uint8 [N, H, W, 1]; class_weights float32 [C].
+        weight, for images that are a part of a batch, is the `total_weight` of all its labels.
         """
         if weight is None:
             weight = total_weight(labels, class_weights)

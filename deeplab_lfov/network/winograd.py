@@ -47,12 +47,9 @@ CACHED = 2**21
 class Tiling(NamedTuple):
     """Where the tiles of one or more pictures [N, H, W] are: see `tiling`."""
 
-    borders: tf.Tensor
-    """int32 [4, 2], the zeros around the pictures."""
-    index: tf.Tensor
-    """int32 [parts, 36, T / parts], where in `padded` the pixels of the tiles are."""
-    places: tf.Tensor
-    """int32 [N, H, W], where in outputs [parts, 16, T / parts] the pixels are."""
+    borders: tf.Tensor  # int32 [4, 2], the zeros around the pictures
+    index: tf.Tensor  # int32 [parts, 36, T / parts], where in `padded` the pixels of the tiles are
+    places: tf.Tensor  # int32 [N, H, W], where in outputs [parts, 16, T / parts] the pixels are
 
     def padded(self, x: tf.Tensor) -> tf.Tensor:
         """Flatten [N, H, W, C] -> [pixels, C], the zeros around the pictures included."""
@@ -87,7 +84,7 @@ def _tiling(dilation: int, most: int, shape: np.ndarray) -> list[np.ndarray]:
     borders = np.pad(borders, [[1, 1], [0, 0]])
     tiles = counts * dilation
 
-    first = [_first_pixel(_range(tiles[side]), dilation) for side in (0, 1)]
+    first = [_range(n) // dilation * (SIDE * dilation) + _range(n) % dilation for n in tiles]
     steps = _range(TILE).reshape(-1, 1, 1, 1) * dilation
     rows = _range(num)[:, np.newaxis] * size[0] + first[0] + steps
     index = (rows[..., np.newaxis] * size[1] + (first[1] + steps)).reshape(TILE**2, -1)
@@ -108,11 +105,6 @@ def _tiling(dilation: int, most: int, shape: np.ndarray) -> list[np.ndarray]:
 _range = functools.partial(np.arange, dtype=np.int32)
 
 
-def _first_pixel(tile: np.ndarray, dilation: int) -> np.ndarray:
-    """Return the first pixel of tiles along a side."""
-    return tile // dilation * (SIDE * dilation) + tile % dilation
-
-
 def _tile_of(pixel: np.ndarray, dilation: int) -> np.ndarray:
     """Return the number, along a side, of the tile that pixels are outputs of."""
     return pixel // (SIDE * dilation) * dilation + pixel % dilation
@@ -122,8 +114,7 @@ def convolve(x: tf.Tensor, filters: tf.Tensor, tiling: Tiling) -> tf.Tensor:
     """Compute tf.nn.conv2d(x, filters, 1, "SAME", dilations=tiling's) of float32.
 
     x: [N, H, W, C] of the tiling's shape; filters: [3, 3, C, O], or for inference [36, C, O] from
-    `transform_filters`. The gradients of the first have none, asking for which raises LookupError.
-    To save memory in training, steps that could run at once wait for each other.
+    `transform_filters`. Asking for a gradient of the gradient raises LookupError.
     """
     if len(filters.shape) == 3:
         return _shaped(_outputs(x, filters, tiling), x, filters.shape[2])
@@ -134,7 +125,7 @@ def convolve(x: tf.Tensor, filters: tf.Tensor, tiling: Tiling) -> tf.Tensor:
         x, filters = tf.stop_gradient(x), tf.stop_gradient(filters)
 
         def gradients(dy: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            with tf.control_dependencies([dy]):
+            with tf.control_dependencies([dy]):  # to save memory, steps wait for each other
                 pixels = tiling.padded(x)
             d_pixels = tiling.padded(dy)
             d_filters = _filter_gradient(pixels, d_pixels, tiling)

@@ -8,7 +8,8 @@ from typing import NamedTuple
 from deeplab_lfov.training.folders import locked
 from deeplab_lfov.training.snapshots import Run, find_run
 from deeplab_lfov.weights.checkpoints import Fit, fit_of
-from deeplab_lfov.weights.formats import Tensors, locate, read_weights
+from deeplab_lfov.weights.formats import Tensors, read_weights
+from deeplab_lfov.weights.tf_checkpoint import locate
 
 
 class Start(NamedTuple):

@@ -23,7 +23,6 @@ _MESSAGES = {
         **{"height": (3, "int64"), "width": (4, "int64")},
         **{"data": (5, "bytes"), "shape": (7, "Shape"), "double_data": (8, "bytes")},
     },
-    "UnpackedBlob": {"data": (5, "float"), "double_data": (8, "double")},
     "Shape": {"dim": (1, "int64")},
 }
 """Numbers and types of fields; all may come again, as protobuf writes packed numbers in pieces."""
@@ -37,16 +36,13 @@ def read_caffemodel(path: Path) -> Pairs:
     damaged, or whose blobs hold another number of values than their shapes say.
     """
     net = _message("Net").FromString(path.read_bytes())
-    found = set()
-    for layer in (*net.layers, *net.layer):
-        name = b"".join(layer.name[-1:]).decode("utf-8", "replace")
-        if layer.blobs and name in found:
-            raise ValueError(f"it holds weights of two layers named {name}")
-        for blob in layer.blobs:
-            found.add(name)
-            yield name, _values(blob, name)
-    if not found:
+    layers = [layer for layer in (*net.layers, *net.layer) if layer.blobs]
+    if not layers:
         raise ValueError("no layer in it has weights")
+    for layer in layers:
+        name = b"".join(layer.name[-1:]).decode("utf-8", "replace")
+        for blob in layer.blobs:
+            yield name, _values(blob, name)
 
 
 @functools.cache
@@ -69,18 +65,12 @@ def _message(name: str) -> type[Message]:
 
 def _values(blob: Message, name: str) -> np.ndarray:
     """Return the blob's numbers, float or double, whichever fill its shape."""
-    old = (blob.num, blob.channels, blob.height, blob.width)
     shape = [dim for each in blob.shape for dim in each.dim]
     if not blob.shape:
+        old = (blob.num, blob.channels, blob.height, blob.width)
         shape = [each[-1] if each else 0 for each in old]
-    size = math.prod(shape)
-    unpacked = _message("UnpackedBlob")()
-    if not blob.data and not blob.double_data:  # one by one, as Caffe itself never writes them
-        unpacked.MergeFromString(blob.SerializeToString())
-    for kind, dtype in {"data": "<f4", "double_data": "<f8"}.items():
-        pieces = getattr(blob, kind)
-        content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        values = np.frombuffer(content, dtype) if content else np.array(getattr(unpacked, kind))
-        if len(values) == size and min(shape, default=1) > 0:
+    for pieces, dtype in ((blob.data, "<f4"), (blob.double_data, "<f8")):
+        values = np.frombuffer(pieces[0] if len(pieces) == 1 else b"".join(pieces), dtype)
+        if len(values) == math.prod(shape) and min(shape, default=1) > 0:
             return values.astype(np.float32, copy=False).reshape(shape)
     raise ValueError(f"layer {name}: a blob of {shape} holds another number of values")

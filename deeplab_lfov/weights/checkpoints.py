@@ -39,10 +39,8 @@ class Fit(NamedTuple):
     num_classes: int
     width: float
     classes: Classes
-    untrained: tuple[str, ...] = ()
-    """Layers whose parameters are random, as they never learned."""
-    about: str = ""
-    """What the file says of itself: what it was trained on, and its mean IoU."""
+    untrained: tuple[str, ...] = ()  # layers whose parameters are random
+    about: str = ""  # what the file says that it was trained on, and its mean IoU
 
 
 def export_weights(
@@ -75,7 +73,7 @@ def load_model(path: str | Path, **options) -> tuple[DeepLabLFOVModel, tuple[str
     options go to DeepLabLFOVModel. Raises UserError as `load_weights` does.
     """
     tensors = read_weights(path)
-    fit = _fit_of_whole(tensors, path)
+    fit = fit_of(tensors, path, whole=True)
     model = DeepLabLFOVModel(fit.num_classes, fit.width, initial=tensors, **options)
     return model, fit.classes.names
 
@@ -87,20 +85,14 @@ def load_prepared(path: str | Path, precision: str) -> tuple[PreparedLargeFOV, F
     meanwhile, when the network asks for them.
     """
     tensors = stored_weights(path)
-    fit = _fit_of_whole(tensors, path)
+    fit = fit_of(tensors, path, whole=True)
     return PreparedLargeFOV(tensors, fit.num_classes, fit.width, precision), fit
 
 
-def _fit_of_whole(tensors: StoredTensors, path: str | Path) -> Fit:
-    fit = fit_of(tensors, path)
-    check_fit(tensors, fit.num_classes, fit.width, path)
-    return fit
-
-
-def fit_of(tensors: StoredTensors, path: str | Path) -> Fit:
+def fit_of(tensors: StoredTensors, path: str | Path, whole: bool = False) -> Fit:
     """Read the width off the first layer's biases and the number of classes off the last's.
 
-    Raises UserError for tensors of another network.
+    Raises UserError for tensors of another network, and if `whole` unless all layers are there.
     """
     sizes = {name: tensors[name].size for name in ("conv1_1/b", f"{HEAD}/b") if name in tensors}
     if not sizes.get("conv1_1/b") or sizes.get(f"{HEAD}/b") == 0:
@@ -111,19 +103,15 @@ def fit_of(tensors: StoredTensors, path: str | Path) -> Fit:
             f"{path} holds {num_classes} classes and {sizes['conv1_1/b']} channels in conv1_1; "
             f"256 and {MOST_WIDTH * WIDTH_UNIT} are the most"
         )
+    width = sizes["conv1_1/b"] / WIDTH_UNIT
+    if whole:
+        check_fit(tensors, num_classes, width, path)
     untrained = tuple(name for name in _texts(tensors, UNTRAINED) if name in DEVIATIONS)
     classes, about = _classes_of(tensors, num_classes), " ".join(_texts(tensors, "about"))
-    return Fit(num_classes, sizes["conv1_1/b"] / WIDTH_UNIT, classes, untrained, about)
-
-
-def check_trained(path: str | Path) -> None:
-    """Raise UserError for a seed, some of whose layers are random: there is nothing to hand on."""
-    if untrained := fit_of(stored_weights(path), path).untrained:
-        raise UserError(f"{few(untrained)} of {path} are random; train it before you export it")
+    return Fit(num_classes, width, classes, untrained, about)
 
 
 def _texts(tensors: StoredTensors, name: str) -> tuple[str, ...]:
-    """Return a vector of texts, none where there is none of that name."""
     texts = np.asarray(tensors.get(name, ())).ravel().tolist()
     return tuple(t.decode("utf-8", "replace") if isinstance(t, bytes) else str(t) for t in texts)
 
@@ -170,21 +158,18 @@ def check_fit(
             "--width out"
         )
     shapes = parameter_shapes(num_classes, width)
-    wanted = {name: shape for name, shape in shapes.items() if name[:-2] not in skip}
-    found = {name: tensors[name] for name in wanted if name in tensors}
+    misfits = []
+    for name, shape in shapes.items():
+        if name[:-2] in skip:
+            continue
+        if name not in tensors:
+            misfits.append(f"{name} is missing")
+        elif tensors[name].shape != shape:
+            misfits.append(f"{name} is {_shape(tensors[name].shape)} and not {_shape(shape)}")
+        elif not np.issubdtype(tensors[name].dtype, np.floating):
+            misfits.append(f"{name} holds {tensors[name].dtype} and not numbers")
     extra = [name for name in tensors if name not in shapes and not is_bookkeeping(name)]
-    misfits = [f"{name} is missing" for name in wanted if name not in found]
     misfits += [f"{name} is extra" for name in extra]
-    misfits += [
-        f"{name} is {_shape(tensor.shape)} and not {_shape(wanted[name])}"
-        for name, tensor in found.items()
-        if tensor.shape != tuple(wanted[name])
-    ]
-    misfits += [
-        f"{name} holds {tensor.dtype} and not numbers"
-        for name, tensor in found.items()
-        if not np.issubdtype(tensor.dtype, np.floating)
-    ]
     if misfits:
         raise UserError(f"{where} does not fit the network: {few(misfits)}{_hint(misfits)}")
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from deeplab_lfov.errors import UserError, few
-from deeplab_lfov.network.layers import CONVOLUTIONS, HEAD, LAYERS, Layer
+from deeplab_lfov.network.layers import CONVOLUTIONS, HEAD
 from deeplab_lfov.voc import CLASS_NAMES
 
 Blobs = dict[str, list[np.ndarray]]
@@ -65,11 +65,9 @@ def from_caffe(layers: Blobs, where: str | Path) -> list[Converted]:
 
 
 def from_caffe_vgg16(layers: Blobs, where: str | Path) -> list[Converted]:
-    """Convert Caffe's blobs of VGG-16 (OIHW) to a network without head.
+    """Convert Caffe's blobs of VGG-16 (OIHW) to a network without head: fc6 and fc7 cut down.
 
-    fc6 and fc7 are cut down, fc8 is dropped.
-
-    Raises UserError where fc6 or fc7 has not VGG-16's form.
+    Raises UserError where one of these has not VGG-16's form.
     """
     kept = {name: blobs for name, blobs in layers.items() if not name.startswith("fc8")}
     try:
@@ -89,37 +87,38 @@ def from_caffe_vgg16(layers: Blobs, where: str | Path) -> list[Converted]:
 
 
 def from_keras_vgg16(layers: Blobs, where: str | Path) -> list[Converted]:
-    """Convert Keras' [kernel, bias] of VGG16 (HWIO) to a network without head.
+    """Convert Keras' [kernel, bias] of VGG16 (HWIO), with its top or not, as Caffe's VGG-16.
 
-    The source may have its top or not. Layers come in the order of the network, whatever their
-    names. Raises UserError for another number of layers and where the top has not VGG16's form.
+    Layers come in the order of the network, whatever their names. Raises UserError for another
+    number of layers and where the top has not VGG16's form.
     """
-    names = list(layers)
-    wanted = len(CONVOLUTIONS) - 3  # fc6, fc7 and the head are Keras' top
-    if len(names) not in (wanted, wanted + 3) or any(len(part) != 2 for part in layers.values()):
-        raise UserError(f"{where} is no VGG16: it holds weights of {len(names)} layers")
-    rows = []
-    for layer, source in zip(CONVOLUTIONS[:-1], names, strict=False):
-        name = layer.name
-        tensors = [layers[source][0], layers[source][1]]
-        if name in ("fc6", "fc7"):
-            tensors = _cut_down(
-                tensors, name, inputs=len(layers[names[wanted - 1]][1]), where=where
-            )
-        for part, blob, tensor in zip("wb", layers[source], tensors, strict=True):
-            rows.append(Converted(f"{source}/{part}", blob.shape, f"{name}/{part}", tensor))
-    return rows
+    ranks = [[blob.ndim for blob in blobs] for blobs in layers.values()]
+    if len(layers) not in (13, 16) or any(rank not in ([4, 1], [2, 1]) for rank in ranks):
+        raise UserError(f"{where} is no VGG16: it holds weights of {len(layers)} layers")
+    as_caffe: Blobs = {}
+    for layer, (kernel, bias) in zip(CONVOLUTIONS, layers.values(), strict=False):
+        if kernel.ndim == 2:  # fc6 sees 7 x 7 cells, by row, column and channel
+            side = 7 if layer.name == "fc6" and len(kernel) % 49 == 0 else 1
+            kernel = kernel.reshape(side, side, -1, kernel.shape[1])
+        as_caffe[layer.name] = [kernel.transpose(3, 2, 0, 1), bias]
+    rows = (from_caffe_vgg16 if len(layers) == 16 else from_caffe)(as_caffe, where)
+    sources = dict(zip(as_caffe, layers, strict=True))
+    return [_from_keras(row, sources[row.name[:-2]], layers) for row in rows]
+
+
+def _from_keras(row: Converted, source: str, layers: Blobs) -> Converted:
+    part = row.name[-1]
+    shape = layers[source]["wb".index(part)].shape
+    return row._replace(source=f"{source}/{part}", source_shape=shape)
 
 
 def folded(layers: Blobs) -> Blobs:
     """Return layers (OIHW) of torchvision's, conv1_1 to conv5_3 and others, for Caffe's pictures.
 
     torchvision's networks see RGB in 0..1 minus a mean, divided by a deviation; this one sees BGR
-    in 0..255 minus another mean. Both are linear in the pixels, so conv1_1 can take up the
-    difference: with the same scores but where a filter sees the padding, which is one mean there
-    and the other here. Folded alone, conv1_1's filters would be 58 times smaller and every step of
-    training 3,400 times larger for them. A ReLU passes factors on, so the 58 is spread over all
-    convolutions, 1.37 each.
+    in 0..255 minus another mean: conv1_1 takes up the difference. Its filters alone would be 58
+    times smaller, and every step of training 3,400 times larger for them. A ReLU passes factors
+    on, so the 58 is spread over all convolutions, 1.37 each.
     """
     from deeplab_lfov.preprocess import MEAN_BGR  # loads TensorFlow, which readers do without
 
@@ -131,29 +130,13 @@ def folded(layers: Blobs) -> Blobs:
     bias = bias + np.einsum("oihw,i->o", weight, shift)
     layers = layers | {"conv1_1": [weight[:, ::-1], bias]}
     step = deviation.mean() ** (1 / len(trunk))
-    for number, name in enumerate(trunk):
-        before, after = (deviation.mean() / step**n for n in (number, number + 1))
-        before = 1.0 if number == 0 else before
+    before = 1.0
+    for number, name in enumerate(trunk, 1):
+        after = deviation.mean() / step**number
         weight, bias = layers[name]
-        layers[name] = [
-            np.float32(weight * (after / before)),
-            np.float32(np.asarray(bias, np.float64) * after),
-        ]
+        layers[name] = [np.float32(weight * (after / before)), np.float32(np.float64(bias) * after)]
+        before = after
     return layers
-
-
-def _cut_down(
-    tensors: list[np.ndarray], name: str, inputs: int, where: str | Path
-) -> list[np.ndarray]:
-    kernel, bias = tensors
-    try:
-        if name == "fc6":
-            kernel = kernel.reshape(7, 7, inputs, bias.size)[::TAP_STEP, ::TAP_STEP]
-        else:
-            kernel = kernel.reshape(1, 1, -1, bias.size)[:, :, ::DECIMATION]
-    except ValueError as error:
-        raise UserError(f"{where} is no VGG16: {name} is {kernel.shape}") from error
-    return [kernel[..., ::DECIMATION], bias[::DECIMATION]]
 
 
 def _head(layers: Blobs, where: str | Path) -> str | None:
@@ -173,22 +156,12 @@ def _hwio(blob: np.ndarray) -> np.ndarray:
 
 
 def deploy_prototxt() -> str:
-    """Return the prototxt of the network of 21 classes, for pycaffe to read a .caffemodel into."""
-    text, bottom = 'input: "data" input_shape { dim: 1 dim: 3 dim: 321 dim: 321 }\n', "data"
-    for layer in LAYERS:
-        if layer.kind != "dropout":
-            text += f'layer {{ name: "{layer.name}" bottom: "{bottom}" top: "{layer.name}" '
-            text += f"{_prototxt_of(layer)} }}\n"
-            bottom = layer.name
+    """Return a prototxt of the network's parameters, for pycaffe to read a .caffemodel into."""
+    text, bottom = 'input: "data" input_shape { dim: 1 dim: 3 dim: 9 dim: 9 }\n', "data"
+    for layer in CONVOLUTIONS:
+        name, channels = layer.name, layer.channels or len(CLASS_NAMES)
+        text += f'layer {{ name: "{name}" type: "Convolution" bottom: "{bottom}" top: "{name}" '
+        text += f"convolution_param {{ num_output: {channels} kernel_size: {layer.size} "
+        text += f"pad: {layer.size // 2} }} }}\n"
+        bottom = name
     return text
-
-
-def _prototxt_of(layer: Layer) -> str:
-    border = layer.size // 2 * layer.dilation
-    sizes = f"kernel_size: {layer.size} pad: {border} stride: {layer.stride}"
-    if layer.kind == "convolution":
-        channels = layer.channels or len(CLASS_NAMES)
-        sizes += f" dilation: {layer.dilation} num_output: {channels}"
-        return f'type: "Convolution" convolution_param {{ {sizes} }}'
-    pool = "AVE" if layer.kind == "average_pool" else "MAX"
-    return f'type: "Pooling" pooling_param {{ {sizes} pool: {pool} }}'

@@ -9,26 +9,17 @@ from pathlib import Path
 
 import numpy as np
 
-from deeplab_lfov.errors import UserError, few
-from deeplab_lfov.weights import eight_bits, foreign
+from deeplab_lfov.errors import UserError
+from deeplab_lfov.weights import eight_bits, foreign, tf_checkpoint
 from deeplab_lfov.weights.caffemodel import read_caffemodel
-from deeplab_lfov.weights.conversion import Blobs, by_layer, from_caffe, is_vgg16
+from deeplab_lfov.weights.conversion import by_layer, from_caffe, is_vgg16
 from deeplab_lfov.weights.pickles import read_pickle, read_torch
 from deeplab_lfov.weights.plain_arrays import read_npz, read_safetensors
 from deeplab_lfov.weights.pretrained import PRETRAINED
-from deeplab_lfov.weights.tf_checkpoint import (
-    BEST,
-    StoredTensor,
-    checkpoints_in,
-    has_data,
-    index_of,
-    is_slot,
-    stored_tensors,
-)
 from deeplab_lfov.weights.torch_layouts import layers_of
 
 Tensors = dict[str, np.ndarray]
-StoredTensors = dict[str, np.ndarray | StoredTensor]
+StoredTensors = dict[str, np.ndarray | tf_checkpoint.StoredTensor]
 
 _V1_END = bytes.fromhex("57fb808b247547db")  # of a V1 checkpoint
 _READERS = {
@@ -62,24 +53,23 @@ _CONVERT = "util/extract_params.py turns VGG-16 weights into a checkpoint to tra
 
 
 def read_tensors(path: str | Path) -> Tensors:
-    """Read all tensors of a weight file by name.
+    """Read all tensors of a weight file by name; which files are known says docs/weights.md.
 
-    Known: TensorFlow checkpoints, V2 and V1; `.npz` with the same names; a LargeFOV `.caffemodel`;
-    a LargeFOV of PyTorch (`.pth`, `.safetensors`) with Caffe's names of layers; the first
-    TensorFlow version's pickle. Raises UserError for a file that is missing, damaged, or
-    of another kind.
+    Raises UserError for a file that is missing, damaged, or of another kind.
     """
-    return _read(_stored(path))
+    return {name: np.asarray(tensor) for name, tensor in _stored(path).items()}
 
 
 def read_weights(path: str | Path) -> Tensors:
     """Read as `read_tensors`, but no optimizer's slots: Adam's are twice the weights."""
-    return _read(stored_weights(path))
+    return {name: np.asarray(tensor) for name, tensor in stored_weights(path).items()}
 
 
 def stored_weights(path: str | Path) -> StoredTensors:
     """List what `read_weights` reads; a checkpoint's tensors are read one by one when asked for."""
-    return {name: tensor for name, tensor in _stored(path).items() if not is_slot(name)}
+    return {
+        name: tensor for name, tensor in _stored(path).items() if not tf_checkpoint.is_slot(name)
+    }
 
 
 def read_foreign(kind: str, path: Path) -> list[tuple[str, np.ndarray]]:
@@ -88,10 +78,10 @@ def read_foreign(kind: str, path: Path) -> list[tuple[str, np.ndarray]]:
 
 
 def _stored(path: str | Path) -> StoredTensors:
-    path = locate(path)
+    path = tf_checkpoint.locate(path)
     kind = format_of(path)
     if kind == "checkpoint":
-        return stored_tensors(path)
+        return tf_checkpoint.stored_tensors(path)
     if kind == "HDF5":
         raise UserError(f"{path} is an HDF5 file, perhaps of Keras; {_CONVERT}")
     found = list(read_npz(path)) if path == PRETRAINED else read_foreign(kind, path)
@@ -99,39 +89,20 @@ def _stored(path: str | Path) -> StoredTensors:
         return eight_bits.unpack(dict(found))
     if kind == "pickle":
         return dict(found)
-    if kind == "Caffe":
-        return _of_caffe(by_layer(found), path, "is a plain VGG-16")
-    tensors, fault = dict(found), "has no LargeFOV with Caffe's names in it"
-    layers = layers_of(tensors, path)
-    if "conv1_1.weight" not in tensors:
-        raise UserError(f"{path} {fault}; {_CONVERT}")
-    return _of_caffe(layers, path, fault)
-
-
-def _of_caffe(layers: Blobs, path: Path, fault_of_vgg16: str) -> Tensors:
+    layers = by_layer(found) if kind == "Caffe" else layers_of(dict(found), path)
     if is_vgg16(layers):
-        raise UserError(f"{path} {fault_of_vgg16}; {_CONVERT}")
+        raise UserError(f"{path} is a plain VGG-16; {_CONVERT}")
+    if kind != "Caffe" and "conv1_1.weight" not in dict(found):
+        raise UserError(f"{path} has no LargeFOV with Caffe's names in it; {_CONVERT}")
     return {row.name: row.tensor for row in from_caffe(layers, path)}
 
 
-def _read(tensors: StoredTensors) -> Tensors:
-    return {name: np.asarray(tensor) for name, tensor in tensors.items()}
-
-
-def origin_of(path: str | Path) -> str:
-    """Say which weights a path means; of a folder, why these."""
-    found = locate(path)
-    why = "its best on the val list" if found.name == BEST else "its newest checkpoint"
-    return f"{found}, {why}" if Path(path).is_dir() else str(found)
-
-
 def format_of(path: Path) -> str:
-    """Tell the kind of a file that exists.
+    """Tell the kind of a file: checkpoint, npz, PyTorch, safetensors, HDF5, pickle, or else Caffe.
 
-    checkpoint, npz, PyTorch, safetensors, HDF5, pickle, or else Caffe. Raises UserError for what is
-    known to hold no weights of these.
+    Raises UserError for what is known to hold no weights of these.
     """
-    if index_of(path).is_file():
+    if tf_checkpoint.index_of(path).is_file():
         return "checkpoint"
     try:
         with path.open("rb") as file:
@@ -142,8 +113,12 @@ def format_of(path: Path) -> str:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     if tail.endswith(_V1_END):
         return "checkpoint"
-    if head.startswith(b"PK\x03\x04"):
-        return _kind_of_zip(head + tail, path)
+    if head.startswith(b"PK\x03\x04"):  # its first member's name is at its begin, all at its end
+        if b"data.pkl" in head + tail:
+            return "PyTorch"
+        if b".npy" in head + tail:
+            return "npz"
+        raise UserError(f"{path} is a zip of other files; unpack it, and give the weights in it")
     for beginning, kind in _BEGINNINGS.items():
         if re.match(beginning, head):
             return kind
@@ -151,45 +126,3 @@ def format_of(path: Path) -> str:
         if re.match(beginning, head):
             raise UserError(f"{path} {advice}")
     return "Caffe"
-
-
-def _kind_of_zip(ends: bytes, path: Path) -> str:
-    """Tell by the names in a zip, of which the first is at its begin, and all are at its end."""
-    if b"data.pkl" in ends:
-        return "PyTorch"
-    if b".npy" in ends:
-        return "npz"
-    raise UserError(f"{path} is a zip of other files; unpack it, and give the weights in it")
-
-
-def locate(path: str | Path) -> Path:
-    """Find the weights that a path means.
-
-    A folder means its `model.ckpt-best`, and without one, or as its file `checkpoint`, its newest
-    checkpoint that has its data; a part of one (`.index`, `.data-00000-of-00001`) means the whole.
-
-    Raises UserError when there is nothing; it names the checkpoints beside.
-    """
-    path = Path(path)
-    if index_of(path / BEST).is_file() and has_data(path / BEST):
-        return path / BEST
-    folder = path.parent if path.name == "checkpoint" else path
-    if folder.is_dir():
-        if (folder / "saved_model.pb").exists():
-            raise UserError(
-                f"{folder} is a SavedModel, which was exported; give the checkpoint it was made of"
-            )
-        found = checkpoints_in(folder)
-        if not found:
-            raise UserError(f"there is no checkpoint in the folder {folder}")
-        return next((each for each in reversed(found) if has_data(each)), found[-1])
-    whole = path.with_name(re.sub(r"\.(index|meta|data-\d+-of-\d+)$", "", path.name))
-    if index_of(whole).is_file():
-        return whole
-    if path.name == "net_skeleton.json":
-        raise UserError(f"{path} has names and shapes only; take the net_weights.npz beside it")
-    if not path.is_file():
-        beside = [str(other) for other in reversed(checkpoints_in(path.parent))]
-        hint = f"; there are {few(beside)}" if beside else ""
-        raise UserError(f"there is no checkpoint {path}{hint}")
-    return path

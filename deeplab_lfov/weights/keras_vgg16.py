@@ -27,20 +27,14 @@ def read_h5(path: Path) -> Pairs:
             raise ValueError(f"{name} is a link to another file")
         root = file.get("model_weights", file)
         if "layer_names" in root.attrs:
-            names = [_text(name) for name in root.attrs["layer_names"]]
-            datasets = {
-                name: [root[name][_text(each)] for each in root[name].attrs["weight_names"]]
-                for name in names
-            }
+            for name in map(_text, root.attrs["layer_names"]):
+                for each in root[name].attrs["weight_names"]:
+                    yield name, _read(root[name][_text(each)])
         else:
-            names = sorted(root["layers"], key=_kind_and_number)
-            variables = {name: root["layers"][name].get("vars", {}) for name in names}
-            datasets = {
-                name: [each[key] for key in sorted(each)] for name, each in variables.items()
-            }
-        for name, found in datasets.items():
-            for dataset in found:
-                yield name, _read(dataset)
+            for name in sorted(root["layers"], key=_kind_and_number):
+                variables = root["layers"][name].get("vars", {})
+                for key in sorted(variables):
+                    yield name, _read(variables[key])
 
 
 def download() -> Blobs:
@@ -66,8 +60,6 @@ def _read(dataset: h5py.Dataset) -> np.ndarray:
     # Before anything else is asked: the size of a virtual dataset may depend on other files.
     if created.get_layout() == h5py.h5d.VIRTUAL or created.get_external_count():
         raise ValueError(f"{dataset.name} is stored in another file")
-    if dataset.dtype.kind != "f":
-        raise ValueError(f"{dataset.name} is not of floats")
     if dataset.nbytes > _MOST_RATIO * dataset.id.get_storage_size():
         raise ValueError(f"{dataset.name} is said to be larger than what is there")
     return dataset[()]

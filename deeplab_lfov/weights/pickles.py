@@ -20,7 +20,6 @@ from deeplab_lfov.errors import UserError
 from deeplab_lfov.weights.foreign import Pairs
 from deeplab_lfov.weights.torch_layouts import state_dict_of
 
-_FREE_BYTES = 1 << 20  # that PyTorch's tensors may have more than the file: expanded ones
 _FLOATS = {"Float": "f4", "Half": "f2", "Double": "f8", "BFloat16": ml_dtypes.bfloat16}
 _WHOLE = {"Long": "i8", "Int": "i4", "Short": "i2", "Char": "i1", "Byte": "u1", "Bool": "?"}
 _TORCH = {f"torch.{name}Storage": np.dtype(kind) for name, kind in (_FLOATS | _WHOLE).items()}
@@ -83,20 +82,16 @@ class _Unpickler(pickle.Unpickler):
 def read_pickle(path: Path) -> Pairs:
     """Yield the arrays of a pickled dict {name: array}, float32.
 
-    Raises ValueError for a damaged file, for one that wants to call anything but numpy's array
-    constructors, and UserError for net_skeleton, which holds names and shapes only.
+    Raises ValueError for a damaged file and for one that wants to call anything but numpy's array
+    constructors, and UserError for one without arrays, as the first version's net_skeleton is.
     """
     with path.open("rb") as file:
         content = _Unpickler(file).load()
     calls = content.values() if isinstance(content, dict) else ()
     if not calls or not all(isinstance(call, _Call) for call in calls):
-        hint = "; it is a net_skeleton: take the net_weights beside it" if content else ""
-        raise UserError(f"{path} is a pickle without weights{hint}")
-    arrays = {name: _numpy_array(call) for name, call in content.items()}
-    if sum(array.nbytes for array in arrays.values()) > path.stat().st_size:
-        raise ValueError("its arrays share their bytes")
-    for name, array in arrays.items():
-        yield name, array.astype(np.float32, copy=False)
+        raise UserError(f"{path} is a pickle without weights; of two files take the net_weights")
+    for name, call in content.items():
+        yield name, _numpy_array(call).astype(np.float32, copy=False)
 
 
 def _numpy_array(call: _Call) -> np.ndarray:
@@ -123,23 +118,17 @@ def read_torch(path: Path) -> Pairs:
     with path.open("rb") as file:
         is_zip = file.read(2) == b"PK"  # else a stream, as before PyTorch 1.6
         file.seek(0)
-        content, storage = _load_zip(file, path) if is_zip else _load_stream(file)
-        state_dict = state_dict_of(_with_arrays(content, storage), path)
-        size = path.stat().st_size
-        if sum(array.nbytes for array in state_dict.values()) > size + _FREE_BYTES:
-            raise ValueError("its tensors are larger than the file")
-        for name, array in state_dict.items():
+        content, storage = (_load_zip if is_zip else _load_stream)(file)
+        for name, array in state_dict_of(_with_arrays(content, storage), path).items():
             yield name, array.astype(np.float32) if array.dtype.kind in "fV" else array
 
 
 Storage = Callable[[str], tuple[bytes, np.dtype]]  # by its key
 
 
-def _load_zip(file: BinaryIO, path: Path) -> tuple[object, Storage]:
+def _load_zip(file: BinaryIO) -> tuple[object, Storage]:
     archive = zipfile.ZipFile(file)
-    members = {member.filename: member.file_size for member in archive.infolist()}
-    if sum(members.values()) > path.stat().st_size:
-        raise ValueError("it is packed, which PyTorch never does; zip it again with no compression")
+    members = archive.namelist()
     root = next(name for name in members if name.endswith("data.pkl"))[: -len("data.pkl")]
     if f"{root}constants.pkl" in members:
         raise ValueError("it is a TorchScript archive; save torch.jit.load(...).state_dict() of it")
@@ -157,13 +146,13 @@ def _load_zip(file: BinaryIO, path: Path) -> tuple[object, Storage]:
 
 
 def _load_stream(file: BinaryIO) -> tuple[object, Storage]:
-    _, _, system = (_Unpickler(file).load() for _ in range(3))  # a magic number, the protocol
-    order = "little" if system["little_endian"] else "big"
+    for _ in range(3):  # a magic number, the protocol, and facts about the machine
+        _Unpickler(file).load()
     unpickler = _Unpickler(file)
     content, storages = unpickler.load(), {}
     for key in _Unpickler(file).load():
-        dtype = unpickler.types[key].newbyteorder("<" if order == "little" else ">")
-        size = int.from_bytes(file.read(8), order) * dtype.itemsize
+        dtype = unpickler.types[key].newbyteorder("<")
+        size = int.from_bytes(file.read(8), "little") * dtype.itemsize
         storages[key] = file.read(size), dtype
     return content, storages.__getitem__
 

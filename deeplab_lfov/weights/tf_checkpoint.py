@@ -6,12 +6,11 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from deeplab_lfov.errors import UserError
+from deeplab_lfov.errors import UserError, few
 from deeplab_lfov.files import check_no_glob
 from deeplab_lfov.network.layers import parameter_shapes
 
@@ -52,6 +51,43 @@ def has_data(path: Path) -> bool:
     return any(path.parent.glob(f"{glob.escape(path.name)}.data-*"))
 
 
+def locate(path: str | Path) -> Path:
+    """Find the weights that a path means.
+
+    A folder means its `model.ckpt-best`, and without one, or as its file `checkpoint`, its newest
+    checkpoint that has its data; a part of one (`.index`, `.data-00000-of-00001`) means the whole.
+    Raises UserError when there is nothing; it names the checkpoints beside.
+    """
+    path = Path(path)
+    if index_of(path / BEST).is_file() and has_data(path / BEST):
+        return path / BEST
+    folder = path.parent if path.name == "checkpoint" else path
+    if folder.is_dir():
+        if (folder / "saved_model.pb").exists():
+            raise UserError(
+                f"{folder} is a SavedModel, which was exported; give the checkpoint it was made of"
+            )
+        found = checkpoints_in(folder)
+        if not found:
+            raise UserError(f"there is no checkpoint in the folder {folder}")
+        return next((each for each in reversed(found) if has_data(each)), found[-1])
+    whole = path.with_name(re.sub(r"\.(index|meta|data-\d+-of-\d+)$", "", path.name))
+    if index_of(whole).is_file():
+        return whole
+    if not path.is_file():
+        beside = [str(other) for other in reversed(checkpoints_in(path.parent))]
+        hint = f"; there are {few(beside)}" if beside else ""
+        raise UserError(f"there is no checkpoint {path}{hint}")
+    return path
+
+
+def origin_of(path: str | Path) -> str:
+    """Say which weights a path means; of a folder, why these."""
+    found = locate(path)
+    why = "its best on the val list" if found.name == BEST else "its newest checkpoint"
+    return f"{found}, {why}" if Path(path).is_dir() else str(found)
+
+
 def is_slot(name: str) -> bool:
     """Tell whether a tensor is an optimizer's, like `fc6/w/Adam`."""
     return name.rpartition("/")[0] in _PARAMETERS
@@ -63,9 +99,11 @@ class StoredTensor:
     That raises UserError where they are damaged, or the file is another one by now.
     """
 
-    def __init__(self, opened: "_Opened", name: str, shape: list[int], dtype: tf.DType):
-        self.shape, self.dtype = tuple(shape), np.dtype(dtype.as_numpy_dtype)
-        self._opened, self._name, self._stored = opened, name, dtype
+    def __init__(
+        self, path: Path, read: Callable, version: tuple, name: str, shape: tuple, dtype: tf.DType
+    ):
+        self._path, self._read, self._version, self._name = path, read, version, name
+        self.shape, self.dtype, self._stored = shape, np.dtype(dtype.as_numpy_dtype), dtype
 
     @property
     def size(self) -> int:
@@ -74,36 +112,28 @@ class StoredTensor:
 
     def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
         """Read the numbers by no operation, which would make devices before they are chosen."""
-        with self._opened.reading():
-            read = self._opened.get_tensor(self._name)
+        with self._reading():
+            read = self._read(self._name)
             return np.array(read, dtype)  # whose memory the system gets back, unlike TensorFlow's
 
     def __tf_tensor__(self, dtype: tf.DType | None = None, name: str | None = None) -> tf.Tensor:
         """Read the numbers straight into a tensor of the host's, without an array between."""
-        with self._opened.reading(), tf.device("CPU:0"):
+        with self._reading(), tf.device("CPU:0"):
             (tensor,) = tf.raw_ops.RestoreV2(
-                prefix=str(self._opened.path),
+                prefix=str(self._path),
                 tensor_names=[self._name],
                 shape_and_slices=[""],
                 dtypes=[self._stored],
             )
             return tensor if dtype is None else tf.cast(tensor, dtype)
 
-
-class _Opened(NamedTuple):
-    """A checkpoint's file, as it was when it was opened."""
-
-    path: Path
-    get_tensor: Callable[[str], np.ndarray]
-    version: tuple[int, int]
-
     @contextmanager
-    def reading(self) -> Iterator[None]:
-        with _damage_explained(self.path):
+    def _reading(self) -> Iterator[None]:
+        with _damage_explained(self._path):
             yield
-            version = _version(self.path)
-        if version != self.version:  # a run has put a better model.ckpt-best in its place
-            raise UserError(f"{self.path} has changed while it was read; run the command again")
+            version = _version(self._path)
+        if version != self._version:  # a run has put a better model.ckpt-best in its place
+            raise UserError(f"{self._path} has changed while it was read; run the command again")
 
 
 def _version(path: Path) -> tuple[int, int]:
@@ -128,8 +158,8 @@ def stored_tensors(path: Path) -> dict[str, StoredTensor]:
         reader = tf.train.load_checkpoint(str(path))
         types, shapes = reader.get_variable_to_dtype_map(), reader.get_variable_to_shape_map()
         _check_sizes(types, shapes, stored)
-    opened = _Opened(path, reader.get_tensor, version)
-    return {name: StoredTensor(opened, name, shapes[name], types[name]) for name in types}
+    read = reader.get_tensor
+    return {n: StoredTensor(path, read, version, n, tuple(shapes[n]), types[n]) for n in types}
 
 
 @contextmanager

@@ -18,15 +18,8 @@ from deeplab_lfov.weights.conversion import Blobs
 EPSILON = 1e-5
 """What PyTorch adds to a variance, if not told otherwise."""
 
-_STATE_DICTS = (
-    "state_dict",
-    "model_state_dict",
-    "model_state",
-    "model",
-    "net",
-    "network",
-    "weights",
-)
+_STATE_DICTS = ("state_dict", "model_state_dict", "model_state", "model", "net", "network")
+_STATE_DICTS += ("weights",)
 _LAYERS = [layer.name for layer in CONVOLUTIONS]
 _TRUNK = 13  # conv1_1 ... conv5_3
 

@@ -121,7 +121,7 @@ def test_a_list_that_is_too_large_to_be_one(tmp_path, monkeypatch):
 
 
 def test_a_folder_is_no_list(tmp_path):
-    with pytest.raises(UserError, match=f"{tmp_path} is a folder; a list is a text file"):
+    with pytest.raises(UserError, match=f"no list {tmp_path}, .*util/prepare_data.py make one"):
         read_list(tmp_path, tmp_path)
 
 

@@ -19,14 +19,12 @@ def test_winograd_is_for_wide_layers_of_3x3_in_float32(monkeypatch):
 
 
 def test_gradients_by_products_are_those_of_convolutions(reference_model, monkeypatch):
-    images = tf.random.stateless_normal([2, 33, 41, 3], [1, 2], stddev=50.0)
-    labels = tf.cast(tf.random.stateless_uniform([2, 33, 41, 1], [3, 4], 0, 21, tf.int32), tf.uint8)
     monkeypatch.setattr(arithmetic, "has_gpu", lambda: False)
-    expected, calls = gradients(reference_model, images, labels), []
+    expected, calls = gradients(reference_model), []
     convolve = filter_gradient.convolve
     monkeypatch.setattr(filter_gradient, "pays", lambda *_: True)
     monkeypatch.setattr(filter_gradient, "convolve", lambda *a: calls.append(a) or convolve(*a))
-    found = gradients(reference_model, images, labels)
+    found = gradients(reference_model)
     assert len(calls) >= 16
     for one, two in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, two, atol=1e-4 * np.ptp(two))
@@ -51,18 +49,18 @@ def test_scores_are_those_of_plain_convolutions(reference_model, wide_enough):
 
 
 def test_gradients_are_those_of_plain_convolutions(reference_model, wide_enough, monkeypatch):
-    images = tf.random.stateless_normal([2, 33, 41, 3], [1, 2], stddev=50.0)
-    labels = tf.random.stateless_uniform([2, 33, 41, 1], [3, 4], 0, 21, tf.int32)
-    labels = tf.cast(labels, tf.uint8)
-    found = gradients(reference_model, images, labels)
+    found = gradients(reference_model)
     monkeypatch.setattr(engine, "winograd_pays", lambda *_: False)
-    expected = gradients(reference_model, images, labels)
+    expected = gradients(reference_model)
     assert any(np.any(one != two) for one, two in zip(found, expected, strict=True))
     for one, two in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, two, atol=1e-4 * np.ptp(two))
 
 
-def gradients(network, images, labels):
+def gradients(network):
+    images = tf.random.stateless_normal([2, 33, 41, 3], [1, 2], stddev=50.0)
+    labels = tf.cast(tf.random.stateless_uniform([2, 33, 41, 1], [3, 4], 0, 21, tf.int32), tf.uint8)
+
     @tf.function
     def compute():
         with tf.GradientTape() as tape:

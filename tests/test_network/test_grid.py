@@ -11,12 +11,9 @@ def test_pad_to_grid_fills_the_bottom_and_right():
     assert grid.pad_to_grid(tf.ones([1, 1, 18, 2])).shape == (1, 1, 25, 2)
 
 
-def test_shrink_labels_takes_every_eighth_pixel():
+def test_shrink_labels_takes_every_eighth_pixel_and_pads_with_void():
     mask = np.arange(17 * 25, dtype=np.uint8).reshape(1, 17, 25, 1)
     np.testing.assert_array_equal(grid.shrink_labels(mask), mask[:, ::8, ::8])
-
-
-def test_shrink_labels_pads_other_sizes_with_void():
     labels = grid.shrink_labels(np.zeros([1, 10, 9, 1], np.uint8))
     np.testing.assert_array_equal(labels[0, ..., 0], [[0, 0], [0, 0], [255, 255]])
 

@@ -30,8 +30,6 @@ def net(blob, tag=100, name_tag=1, blobs_tag=7):
 
 
 VALUES = np.array([1.5, -2.25, 3.0], "<f4")
-UNPACKED = b"".join(varint(5 << 3 | 5) + value.tobytes() for value in VALUES)
-UNPACKED_DOUBLE = b"".join(varint(8 << 3 | 1) + value.tobytes() for value in VALUES.astype("<f8"))
 LEGACY_SHAPE = b"".join(varint(tag << 3) + varint(dim) for tag, dim in enumerate((1, 1, 1, 3), 1))
 
 
@@ -50,8 +48,6 @@ def test_current_and_legacy_format_hold_the_same():
     [
         (shape(1, 3) + field(5, VALUES.tobytes()), (1, 3)),
         (shape(3) + field(8, VALUES.astype("<f8").tobytes()), (3,)),
-        (shape(3) + UNPACKED, (3,)),
-        (shape(3) + UNPACKED_DOUBLE, (3,)),
         (shape(3) + field(5, VALUES[:1].tobytes()) + field(5, VALUES[1:].tobytes()), (3,)),
         (LEGACY_SHAPE + field(5, VALUES.tobytes()), (1, 1, 1, 3)),
         (shape(3) + field(5, VALUES.tobytes()) + field(99, b"the fork's"), (3,)),
@@ -67,30 +63,14 @@ def test_every_way_to_write_a_blob(tmp_path, blob, expected_shape, tags):
     np.testing.assert_array_equal(values.ravel(), VALUES)
 
 
-@pytest.mark.parametrize(
-    "blob",
-    [
-        shape(4) + field(5, VALUES.tobytes()),
-        shape(1 << 40, 1 << 40) + field(5, VALUES.tobytes()),
-        shape((1 << 64) - 3) + field(5, VALUES.tobytes()),
-        shape(0, 3),
-    ],
-)
-def test_blobs_whose_shape_lies_are_errors(tmp_path, blob):
-    (tmp_path / "net.caffemodel").write_bytes(net(blob))
+@pytest.mark.parametrize("dims", [[4], [1 << 40, 1 << 40], [(1 << 64) - 3], [0, 3]])
+def test_blobs_whose_shape_lies_are_errors(tmp_path, dims):
+    (tmp_path / "net.caffemodel").write_bytes(net(shape(*dims) + field(5, VALUES.tobytes())))
     with pytest.raises(ValueError, match="layer conv: a blob of .* another number of values"):
         list(read_caffemodel(tmp_path / "net.caffemodel"))
 
 
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (b"", "no layer in it has weights"),
-        (field(1, b"only a name"), "no layer in it has weights"),
-        (net(shape(3) + field(5, VALUES.tobytes())) * 2, "two layers named conv"),
-    ],
-)
-def test_files_without_a_network_are_errors(tmp_path, content, words):
-    (tmp_path / "net.caffemodel").write_bytes(content)
-    with pytest.raises(ValueError, match=words):
+def test_a_file_without_weights_is_an_error(tmp_path):
+    (tmp_path / "net.caffemodel").write_bytes(field(1, b"only a name"))
+    with pytest.raises(ValueError, match="no layer in it has weights"):
         list(read_caffemodel(tmp_path / "net.caffemodel"))

@@ -126,17 +126,6 @@ def test_bytes_in_other_files_are_not_read(h5, other):
     refuse(path, "is stored in another file")
 
 
-@pytest.mark.parametrize(
-    "dtype",
-    ["i4", "S10", [("a", "f4")], h5py.string_dtype(), h5py.ref_dtype, "c8"],
-)
-def test_datasets_of_anything_but_floats_are_refused(h5, dtype):
-    variables, path = h5
-    variables.create_dataset("0", (3,), dtype)
-    variables.file.close()
-    refuse(path, "is not of floats")
-
-
 def test_packed_weights_are_read(h5):
     variables, path = h5
     values = np.random.default_rng(0).standard_normal((30, 40)).astype("f4")

@@ -56,7 +56,7 @@ def test_calls_that_are_allowed_are_not_made(tmp_path):
 
 @pytest.mark.parametrize("content", [{"a": 3}, [1, 2]])
 def test_anything_else_is_an_error(tmp_path, content):
-    with pytest.raises(UserError, match=r"a is a pickle without weights; it is a net_skeleton"):
+    with pytest.raises(UserError, match=r"a is a pickle without weights; of two files"):
         list(read_pickle(write(tmp_path / "a", content)))
 
 
@@ -74,26 +74,8 @@ def test_shapes_that_lie_are_refused(tmp_path):
         list(read_pickle(write(tmp_path / "a", pickled.replace(small, large))))
 
 
-class Shared:
-    """What pickles as an array of 1000 floats, with bytes that others have too."""
-
-    def __init__(self, content):
-        self.content = content
-
-    def __reduce__(self):
-        made, arguments, _ = np.zeros(1000, np.float32).__reduce__()
-        return made, arguments, (1, (1000,), np.dtype("f4"), False, self.content)
-
-
-def test_arrays_are_no_larger_than_their_file(tmp_path):
-    content = bytes(4000)
-    path = write(tmp_path / "a", {name: Shared(content) for name in "ab"}, 3)
-    with pytest.raises(ValueError, match="its arrays share their bytes"):
-        list(read_pickle(path))
-
-
 def test_a_skeleton_gets_a_hint():
-    with pytest.raises(UserError, match="take the net_weights beside it"):
+    with pytest.raises(UserError, match="take the net_weights"):
         read_tensors(DATA / "py2_net_skeleton.ckpt")
 
 

@@ -4,7 +4,6 @@ import struct
 import numpy as np
 import pytest
 
-from deeplab_lfov.weights import plain_arrays
 from deeplab_lfov.weights.plain_arrays import read_npz, read_safetensors
 
 
@@ -21,13 +20,6 @@ def test_what_numpy_writes_is_read(tmp_path, save):
     assert list(found) == list(arrays)
     for name, array in arrays.items():
         np.testing.assert_array_equal(found[name], array)
-
-
-def test_the_sum_of_sizes_has_a_limit(tmp_path, monkeypatch):
-    np.savez_compressed(tmp_path / "x.npz", a=np.zeros(1000), b=np.zeros(1000))
-    monkeypatch.setattr(plain_arrays, "_MOST_BYTES", 10_000)
-    with pytest.raises(ValueError, match="it would unpack to more than"):
-        list(read_npz(tmp_path / "x.npz"))
 
 
 def test_objects_are_refused(tmp_path):
@@ -47,11 +39,9 @@ def write_safetensors(path, head, content=b""):
     [
         {"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}},
         {"a": {"dtype": "F32", "shape": [3], "data_offsets": [0, 8]}},
-        {"a": {"dtype": "F32", "shape": [2], "data_offsets": [-8, 0]}},
         {"a": {"dtype": "F99", "shape": [2], "data_offsets": [0, 8]}},
-        {"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 1 << 60]}},
+        {"a": {"dtype": "F32", "shape": [3], "data_offsets": [0, 12]}},
         {"a": {"dtype": "F32", "shape": [2.0], "data_offsets": [0, 8]}},
-        {n: {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]} for n in "ab"},
         {"a": 3},
         b"{\xff}",
     ],

@@ -93,7 +93,7 @@ def test_what_was_folded_leaves_filters_of_their_size():
 
 
 def test_plain_vgg16_is_told_what_to_do():
-    with pytest.raises(UserError, match="no LargeFOV .*util/extract_params.py"):
+    with pytest.raises(UserError, match="a plain VGG-16; util/extract_params.py"):
         read_tensors(DATA / VGG16)
 
 
@@ -196,36 +196,23 @@ def test_files_without_a_network_are_named(content, words):
 @pytest.mark.parametrize(
     ("head", "words"),
     [
-        (b"\xff\xd8\xff\xe0", "a picture"),
-        (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
-        (b"<!DOCTYPE html>", "a web page"),
+        (b"\xff\xd8\xff\xe0\0", "a picture"),
+        (b"version https://git-lfs.github.com/spec/v1\n\0", "git lfs pull"),
+        (b"<!DOCTYPE html>\0", "a web page"),
         (b"\x08\x07\x12\x07pytorch\x1a", "an ONNX file"),
-        (b"name: 'VGG'", "a prototxt"),
+        (b"name: 'VGG'\0", "a prototxt"),
         (b"\x08\x01\x12\x02", "a saved_model.pb"),
-        (b"GIF89a", "a picture"),
+        (b"GIF89a\0", "a picture"),
         (b"\x1f\x8b\x08", "is packed; unpack it"),
         (b"\x93NUMPY\x01", "one array of numpy's"),
+        (b"PK\x03\x04readme.txt", "a zip of other files; unpack it"),
+        (b"", "is empty"),
+        (b'{"message": "Not Found"}', "is text"),
     ],
 )
 def test_files_of_other_kinds_are_named(tmp_path, head, words):
-    (tmp_path / "x.pth").write_bytes(head + bytes(100))
+    (tmp_path / "x.pth").write_bytes(head)
     with pytest.raises(UserError, match=words):
-        read_tensors(tmp_path / "x.pth")
-
-
-@pytest.mark.parametrize(
-    ("content", "words"), [(b"", "is empty"), (b'{"message": "Not Found"}', "is text")]
-)
-def test_failed_downloads_are_named(tmp_path, content, words):
-    (tmp_path / "x.pth").write_bytes(content)
-    with pytest.raises(UserError, match=words):
-        read_tensors(tmp_path / "x.pth")
-
-
-def test_a_zip_of_other_files_is_named(tmp_path):
-    with zipfile.ZipFile(tmp_path / "x.pth", "w") as file:
-        file.writestr("readme.txt", "x")
-    with pytest.raises(UserError, match="a zip of other files; unpack it"):
         read_tensors(tmp_path / "x.pth")
 
 
@@ -259,7 +246,7 @@ def archive(tmp_path):
     return call
 
 
-def tensor(offset=0, shape=(2, 1), strides=(1, 1), count=2, kind="FloatStorage", repeat=1):
+def tensor(offset=0, shape=(2, 1), strides=(1, 1), count=2, kind="FloatStorage"):
     """A pickle of a dict of tensors, by hand: nobody here has PyTorch."""
     number = lambda n: b"\x8a\x08" + n.to_bytes(8, "little", signed=True)  # noqa: E731
     numbers = lambda them: b"(" + b"".join(map(number, them)) + b"t"  # noqa: E731
@@ -268,8 +255,7 @@ def tensor(offset=0, shape=(2, 1), strides=(1, 1), count=2, kind="FloatStorage",
     storage += number(count) + b"tQ"
     made = b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + number(offset)
     made += numbers(shape) + numbers(strides) + b"\x89Ntr".replace(b"r", b"R")
-    items = b"".join(text(f"w{n}") + made for n in range(repeat))
-    return b"\x80\x02}(" + items + b"u."
+    return b"\x80\x02}(" + text("w0") + made + b"u."
 
 
 def test_the_helper_writes_tensors(archive):
@@ -284,11 +270,9 @@ def test_the_helper_writes_tensors(archive):
         ({"offset": 1}, "incompatible with shape"),
         ({"offset": -1}, "incompatible with shape"),
         ({"shape": (3, 1), "strides": (1, 1)}, "incompatible with shape"),
-        ({"shape": (1 << 40, 1), "strides": (0, 1)}, "its tensors are larger than the file"),
         ({"shape": (2, 1), "strides": (-1, 1)}, "incompatible with shape"),
         ({"shape": (2, 2)}, "strides"),
         ({"kind": "nn.Module"}, "it calls torch.nn.Module, which no weights need"),
-        ({"shape": (200_000, 1), "strides": (0, 1), "repeat": 2}, "larger than the file"),
     ],
 )
 def test_tensors_that_lie_are_refused(archive, changes, words):
@@ -334,12 +318,3 @@ def test_a_stream_has_its_storages_behind(tmp_path):
 def test_torchscript_is_named(archive):
     with pytest.raises(ValueError, match="TorchScript archive; save"):
         list(read_torch(archive(pickle.dumps({}, 2), **{"constants.pkl": b""})))
-
-
-def test_a_packed_zip_is_not_unpacked(tmp_path):
-    path = tmp_path / "x.pth"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
-        file.writestr("x/data.pkl", tensor(count=10_000))
-        file.writestr("x/data/0", bytes(40_000))
-    with pytest.raises(ValueError, match="it is packed"):
-        list(read_torch(path))
