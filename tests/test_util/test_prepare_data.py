@@ -37,16 +37,11 @@ def write_picture(path, picture):
 
 
 @pytest.fixture
-def prepare(script):
-    """Run prepare_data.py, on masks/ if not told otherwise; returns what it says."""
-
+def prepare(said):
     def call(*flags, out="out", status=0):
         kind = [] if {"--masks", "--coco", "--labelme"} & {*flags} else ["--masks", "masks"]
-        result = script(
-            "util.prepare_data", "--images", "images", *kind, "--output_dir", out, *flags
-        )
-        assert result.status == status, result.err
-        return result.err if status else result.out
+        places = "--images", "images", *kind, "--output_dir", out
+        return said("util.prepare_data", *places, *flags, status=status)
 
     return call
 
@@ -119,13 +114,6 @@ def test_values_and_colors_that_nobody_explained(error_of, mask, flags, words):
     add("a", mask)
     assert words in error_of(*flags)
     assert not Path("out").exists()
-
-
-def test_names_say_how_many_labels_there_are(prepare):
-    add("a", [0, 3])
-    add("b", [0])
-    said = prepare("--class_names", written("names.txt", "sky\nroad\ncar\ndog\n"))
-    assert "classes that never occur (2): road, car" in said
 
 
 def test_colors_become_labels(prepare):
@@ -316,10 +304,10 @@ def test_a_category_background_is_label_0(prepare, coco):
     assert read_palette("out/classes.txt").names == ("background", "dog")
 
 
-def test_coco_takes_names_in_another_order(prepare, error_of, coco):
+def test_coco_takes_names_in_another_order_and_more(prepare, error_of, coco):
     coco()
-    flags = *COCO, "--class_names", written("names.txt", "rest\ndog\nsofa\n")
-    prepare(*flags)
+    flags = *COCO, "--class_names", written("names.txt", "rest\ndog\nsofa\nroad\n")
+    assert "classes that never occur (1): road" in prepare(*flags)
     assert labels("a") == [2, 2, 1, 1, 2, 2]
     written("names.txt", "dog\nsofa\n")
     assert "label 0 is what no annotation" in error_of(*flags)
@@ -381,7 +369,7 @@ def test_coco_says_what_it_leaves_out_and_what_is_there_twice(prepare, error_of,
 )
 def test_coco_that_is_damaged_is_one_line(error_of, coco, changes):
     coco(**changes)
-    assert "coco.json" in error_of(*COCO).splitlines()[-1]
+    assert "coco.json" in error_of(*COCO)
     assert not Path("out/train.txt").exists()
 
 
@@ -434,10 +422,10 @@ def test_labelme_finds_the_picture_that_its_path_says(prepare, folder):
     assert labels("b/1") == labels("new") == [0, 0, 0, 2, 2, 2]
 
 
-@pytest.mark.parametrize("said", ["../b/1.jpg", "../1.jpg", "b/1.jpg"])
-def test_labelme_draws_on_no_other_picture(prepare, said):
+@pytest.mark.parametrize("place", ["../b/1.jpg", "../1.jpg", "b/1.jpg"])
+def test_labelme_draws_on_no_other_picture(prepare, place):
     labelme("c", RIGHT)
-    labelme("a/1", LEFT, path="images/a/1.json", image_path=said)
+    labelme("a/1", LEFT, path="images/a/1.json", image_path=place)
     labelme("c", RIGHT, path="images/c.json")
     found = prepare("--labelme", "images")
     assert "JSON files without pictures (1): " in found and "a/1.json" in found
@@ -480,7 +468,7 @@ def test_labelme_contradictions_are_errors(prepare, error_of):
 def test_labelme_that_is_damaged_is_one_line(error_of, text):
     labelme("a")
     written("json/a.json", text)
-    assert "error: " in error_of(*LABELME).splitlines()[-1]
+    assert error_of(*LABELME).count("\n") == 1
     assert not Path("out/train.txt").exists()
 
 
@@ -489,5 +477,6 @@ def test_predictions_with_void_become_a_second_round(prepare, error_of):
     assert "--label_map" in error_of()
     prepare("--palette", "voc")
     assert len(read_palette("out/classes.txt").names) == 21
-    names_of_two = written("names.txt", "sky 1 1 1\nroad 2 2 2\n")
-    assert "--label_map" in error_of("--palette", names_of_two)  # 15 is no label
+    two = written("names.txt", "sky 1 1 1\nroad 2 2 2\n")
+    assert "--label_map" in error_of("--palette", two)  # 15 is no label
+    prepare("--class_names", written("names.txt", "\n".join("abcdefghijklmnop")))

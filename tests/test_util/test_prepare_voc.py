@@ -1,5 +1,6 @@
 """A miniature VOC 2012 and SBD, with real .mat files, as archives and as folders."""
 
+import functools
 import os
 import subprocess
 import sys
@@ -10,8 +11,9 @@ import pytest
 import scipy.io
 from PIL import Image
 
-from deeplab_lfov import UserError
+from deeplab_lfov import ImageReader, UserError
 from deeplab_lfov.data.image_files import read_mask, write_mask
+from deeplab_lfov.data.list_files import list_of
 from helpers import ROOT
 from util import prepare_voc
 
@@ -54,27 +56,13 @@ def pack(archive, folder, mode="w", **options):
 
 
 @pytest.fixture
-def prepare(script, tmp_path):
-    """Run prepare_voc.py on two sources; returns what it prints."""
-
-    def call(*sources):
-        result = script("util.prepare_voc", *sources, "--output_dir", tmp_path / "out")
-        assert result.status == 0, result.err
-        return result.out
-
-    return call
+def prepare(said, tmp_path):
+    return functools.partial(said, "util.prepare_voc", "--output_dir", tmp_path / "out")
 
 
 @pytest.fixture
-def error_of(script, tmp_path):
-    """Run prepare_voc.py on two sources; returns the line of its error."""
-
-    def call(*sources):
-        result = script("util.prepare_voc", *sources, "--output_dir", tmp_path / "out")
-        assert result.status == 2, result.out
-        return result.err.rpartition("error: ")[2]
-
-    return call
+def error_of(prepare):
+    return functools.partial(prepare, status=2)
 
 
 def masks_in(folder):
@@ -118,23 +106,18 @@ def test_again_after_a_kill_and_a_power_cut_that_left_empty_files(prepare, sourc
 
 
 @FOLDERS_ALONE
-def test_train_and_evaluate_take_the_folder_as_it_is(prepare, sources, script, tmp_path):
+def test_training_and_evaluation_take_the_folder_as_it_is(prepare, sources, tmp_path):
     prepare(*sources)
-    data = ["--data_dir", tmp_path / "out"]
-    small = ["--width", 1 / 16, "--input_size", "9,9", "--batch_size", 2, "--num_steps", 1]
-    result = script("train", *data, *small, "--snapshot_dir", tmp_path / "run")
-    assert result.status == 0, result.err
-    assert "4 pictures with masks" in result.out
-    result = script("evaluate", *data, "--restore_from", tmp_path / "run")
-    assert result.status == 0 and "1 pictures" in result.out
+    for split, number in {"train": 4, "val": 1}.items():
+        data = tmp_path / "out"
+        assert len([*ImageReader(data, list_of(data, split)).pictures()]) == number
 
 
-def test_a_folder_can_be_prepared_in_place(script, sources, tmp_path):
+def test_a_folder_can_be_prepared_in_place(said, sources, tmp_path):
     voc = tmp_path / "VOCdevkit/VOC2012"
     picture = voc / "JPEGImages/v_1.jpg"
     before = picture.stat().st_mtime_ns
-    result = script("util.prepare_voc", voc, sources[1], "--output_dir", voc)
-    assert result.status == 0, result.err
+    said("util.prepare_voc", voc, sources[1], "--output_dir", voc)
     assert len(masks_in(voc)) == 5 and picture.stat().st_mtime_ns == before
 
 
