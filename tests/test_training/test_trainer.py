@@ -1,5 +1,6 @@
 import json
 import re
+import signal
 
 import numpy as np
 import pytest
@@ -37,6 +38,21 @@ def test_the_bar_knows_the_step_at_each_save_of_a_log(train):
     result = train("--num_steps", 8, "--save_pred_every", 4)
     assert result.status == 0 and "| 4/8 steps, epoch 1.3, mean loss" in result.err
     assert "| 8/8 steps, epoch 2.7, mean loss" in result.err
+
+
+def test_a_signal_that_comes_between_steps_loses_none(train, tmp_path, monkeypatch):
+    note = trainer.Trainer._note
+
+    def note_and_signal(self, step, *more):
+        note(self, step, *more)
+        if step == 2:
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(trainer.Trainer, "_note", note_and_signal)
+    result = train("--num_steps", 9)
+    assert result.status == 143, result.err
+    step = int(re.search(r"stopped by SIGTERM after step (\d)", result.out + result.err)[1])
+    assert read_tensors(tmp_path / "run")["global_step"] == step
 
 
 @pytest.mark.parametrize("recipe", ["step", "poly"])
