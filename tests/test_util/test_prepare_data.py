@@ -12,6 +12,7 @@ from PIL import Image
 from deeplab_lfov.data.class_files import read_palette
 from deeplab_lfov.data.image_files import read_mask, write_mask
 from deeplab_lfov.data.list_files import read_list
+from deeplab_lfov.voc import PALETTE
 
 COCO, LABELME = ("--coco", "coco.json"), ("--labelme", "json")
 
@@ -233,7 +234,9 @@ def test_what_is_in_the_way_stays(error_of):
     assert [p.name for p in Path("out").rglob("*")] == ["masks", "a.png"]
 
 
-def test_masks_of_other_sizes_and_jpegs_are_faulty(error_of):
+def test_masks_of_other_labels_and_sizes_and_jpegs_are_faulty(error_of):
+    add("a", [(128, 0, 0), PALETTE[21]])
+    assert "no class is named for the label 21" in error_of("--palette", "voc")
     add("a", [0, 1])
     Image.new("RGB", (7, 4)).save("images/a.jpg")
     assert "1 of 1 pictures are faulty" in error_of()
