@@ -13,7 +13,7 @@ TINY = ["--input_size", "33,33", "--repeats", "1"]
 
 
 @pytest.fixture
-def run(monkeypatch, capfd):
+def run(script, monkeypatch):
     """Call benchmark.py, on a narrow network; returns status, and last lines of out and err."""
     lib, narrow = benchmark.lib, DATA / "tf012_narrow_v2.ckpt"
     network = functools.partial(lib.DeepLabLFOVModel, width=NARROW)
@@ -21,15 +21,9 @@ def run(monkeypatch, capfd):
     monkeypatch.setattr(lib, "Predictor", functools.partial(lib.Predictor, narrow))
 
     def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["benchmark.py", *map(str, arguments)])
-        capfd.readouterr()
-        status = 0
-        try:
-            benchmark.run(benchmark.main, benchmark.parser())
-        except SystemExit as exit_:
-            status = exit_.code
-        captured = capfd.readouterr()
-        return status, *((text.splitlines() or [""])[-1] for text in captured)
+        result = script("util.benchmark", *arguments)
+        texts = result.out, result.err
+        return result.status, *((text.splitlines() or [""])[-1] for text in texts)
 
     return call
 

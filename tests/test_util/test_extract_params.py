@@ -75,19 +75,15 @@ def test_keras_without_top_starts_fc6_and_fc7_afresh(extract, tmp_path):
 
 
 PYCAFFE = """
-from pathlib import Path
-from types import SimpleNamespace
+import pathlib, types
 import numpy as np
 TEST = 1
 class Net:
     def __init__(self, prototxt, weights, phase):
-        assert phase == TEST and 'name: "fc8_voc12"' in Path(prototxt).read_text()
-        if not weights.endswith(".caffemodel"):
-            raise RuntimeError("Could not open file")
-        blobs = np.load({npz!r})
-        self.params = {{}}
+        assert phase == TEST and 'name: "fc8_voc12"' in pathlib.Path(prototxt).read_text()
+        blobs, self.params = np.load({npz!r}), {{}}
         for key in blobs.files:
-            self.params.setdefault(key[:-2], []).append(SimpleNamespace(data=blobs[key]))
+            self.params.setdefault(key[:-2], []).append(types.SimpleNamespace(data=blobs[key]))
 """
 
 
