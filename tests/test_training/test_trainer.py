@@ -82,6 +82,7 @@ def test_class_weights_balanced_and_from_a_file(train, tmp_path):
     (tmp_path / "weights.txt").write_text("1\n" * 20)
     result = train("--num_steps", 1, "--class_weights", tmp_path / "weights.txt")
     assert result.status == 2 and "20 weights, not 21" in result.err
+    assert "masks" not in result.err  # it comes before they are looked at
     weights = []
     for name in ("balanced", "sqrt"):
         run = ["--snapshot_dir", tmp_path / name]
