@@ -184,12 +184,15 @@ def _of_run(flags: Mapping[str, object], stored: dict) -> dict[str, object]:
             f"the run in {folder} has other settings: {', '.join(changes)}; leave those flags out "
             "to resume it, or start another run in another --snapshot_dir"
         )
-    names = {field.name for field in dataclasses.fields(TrainSettings)}
+    fields = {field.name: field.default for field in dataclasses.fields(TrainSettings)}
     kept = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in stored.items()
-        if name in names - {"snapshot_dir", "resume"}
+        if name in fields.keys() - {"snapshot_dir", "resume"}
     }
+    needed = (name for name, default in fields.items() if default is dataclasses.MISSING)
+    if missing := sorted(set(needed) - kept.keys()):
+        raise UserError(f"the settings of the run to resume are damaged: no {', '.join(missing)}")
     return kept | dict(flags)
 
 
