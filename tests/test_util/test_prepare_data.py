@@ -188,8 +188,7 @@ def test_ade20k_counts_from_one(prepare):
     add("training/a", [0, 1, 150])
     add("validation/b", [1])
     prepare("--label_map", "ade20k")
-    assert labels("training/a", 150) == [255, 0, 149] * 2
-    assert names("val") == ["b"]
+    assert labels("training/a", 150) == [255, 0, 149] * 2 and names("val") == ["b"]
 
 
 def test_masks_beside_their_pictures_and_files_alone(prepare, error_of):
