@@ -32,7 +32,7 @@ def main(flags: dict[str, object]) -> None:
 def evaluate(settings: EvaluationSettings) -> None:
     """Do the task that the settings are of; raises UserError for what the user can put right."""
     # These load TensorFlow, which --help need not wait for.
-    from deeplab_lfov.distributed.devices import compute_deterministically
+    from deeplab_lfov.distributed.devices import compute_deterministically, make_visible
     from deeplab_lfov.evaluation.crf_search import search
     from deeplab_lfov.evaluation.measure import measure, measure_all
     from deeplab_lfov.evaluation.submission import submit
@@ -43,6 +43,7 @@ def evaluate(settings: EvaluationSettings) -> None:
         SearchSettings: search,
         SubmissionSettings: submit,
     }
+    make_visible(None, most=1)  # which has to come before the network
     if settings.deterministic:
         compute_deterministically()
     tasks[type(settings)](settings)

@@ -87,8 +87,7 @@ def _train(settings: TrainSettings, start: Start, cluster: Cluster) -> None:
     record = NoRecord(snapshot_dir)
     if chief:
         record = Record(settings, solver, snapshots, classes, save_dir, readers)
-        epoch = len(readers.train.samples) / settings.crops_per_step
-        plan = _plan(settings, start, solver, replicas, epoch)
+        plan = _plan(settings, start, solver, replicas, len(readers.train.samples))
         print("\n".join(map(printable, plan)), flush=True)
     trainer = Trainer(
         solver=solver,
@@ -98,20 +97,16 @@ def _train(settings: TrainSettings, start: Start, cluster: Cluster) -> None:
         batch_size=settings.crops_per_step,
         input_size=settings.input_size,
     )
-    trainer.train(
-        settings.num_steps, settings.save_pred_every, settings.val_every, settings.patience
-    )
+    when = settings.save_pred_every, settings.val_every, settings.patience
+    trainer.train(settings.num_steps, *when)
     if chief:
         print(record.finish())
 
 
 def _plan(
-    settings: TrainSettings, start: Start, solver: Solver, replicas: Replicas, epoch: float
+    settings: TrainSettings, start: Start, solver: Solver, replicas: Replicas, num_samples: int
 ) -> list[str]:
-    """Say what will be trained, from what, on what and how: the lines printed at the start.
-
-    epoch: how many steps it has.
-    """
+    """Say what will be trained, from what, on what and how: the lines printed at the start."""
     from deeplab_lfov.network.arithmetic import device_lines
 
     origin = "random filters"
@@ -126,7 +121,7 @@ def _plan(
         f"network  {solver.model}, from {origin}",
         f"steps    {first} to {settings.num_steps} of {settings.batch_size} x "
         f"{settings.iter_size} crops, {height} x {width} pixels, seed {settings.seed}; an epoch is "
-        f"{epoch:.4g} steps",
+        f"{num_samples / settings.crops_per_step:.4g} steps",
         f"solver   {settings.optimizer}, {solver.rate_policy}",
     ]
     for names, rate, decay in solver.rate_groups():

@@ -117,6 +117,18 @@ def script(monkeypatch, capsys):
 
 
 @pytest.fixture
+def said(script):
+    """Call a script as `script` does; returns what it prints, or the error it was expected with."""
+
+    def call(name, *arguments, status=0):
+        result = script(name, *arguments)
+        assert result.status == status, result.err
+        return result.err.rpartition("error: ")[2] if status else result.out
+
+    return call
+
+
+@pytest.fixture
 def train(script, shapes, tmp_path):
     """Call train.py on the drawn data with a network of 1/16 width, into the folder `run`."""
 

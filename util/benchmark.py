@@ -34,6 +34,7 @@ DEFAULTS = {"precision": "float32", "repeats": 7, "data_dir": None}
 FIGURES = {"seconds_per_image": median, "fastest": min, "peak_rss_mb": max}
 """What every last line has, each above 0, and which of several turns' is taken."""
 TURNS, SEVERAL = 3, 6  # of each with --peer; pictures that end_to_end gives to one command
+SAMPLES = 400  # at least, that the reader reads at a time: the first takes 0.1 s
 
 Calls = dict[str, tuple[int, Callable[[], object]]]
 """What is timed, by name: how many images a call does, and the call. The task's own comes first."""
@@ -48,7 +49,7 @@ def parser() -> Parser:
     p.add_argument("--precision", choices=PRECISIONS)
     p.add_argument("--data_dir", type=Path, help="VOC's folder, for reader and crf; default: drawn")
     p.add_argument("--repeats", type=flags.COUNT, help="timed repetitions")
-    command = flags.checked(shlex.split, bool, "a command; is a quote left open?")
+    command = flags.Kind(shlex.split, bool, "a command; is a quote left open?")
     p.add_argument("--peer", type=command, help="a command that prints such a line, run in turns")
     return p
 
@@ -161,7 +162,7 @@ def reader(settings: Namespace, folder: Path) -> Calls:
     files = jpegs(settings, folder, 100, (375, 500))
     augmentation = {"scale_range": (0.75, 1.25), "random_mirror": True}
     samples = lib.ImageReader(settings.data_dir or folder, folder / "list.txt", **augmentation)
-    steps = -(-max(len(files), 400) // settings.batch_size)  # many: the first takes 0.1 s
+    steps = -(-max(len(files), SAMPLES) // settings.batch_size)
     num_images = steps * settings.batch_size
     paths = tf.data.Dataset.from_tensor_slices(np.resize([*map(str, files)], num_images))
     pixels = paths.map(lambda path: tf.io.decode_jpeg(tf.io.read_file(path)), tf.data.AUTOTUNE)

@@ -176,6 +176,8 @@ def _write_one(folder: Path, item: Item, classes: Classes) -> np.ndarray | str:
     try:
         labels = item.draw() if item.draw else read_mask(item.mask, len(classes.names))
         check_sizes(Sample(item.image, item.mask), image_size(item.image), labels.shape)
+        if (beyond := labels[labels != VOID].max(initial=0)) >= len(classes.names):
+            raise UserError(f"{item.mask or item.image}: no class is named for the label {beyond}")
         if item.draw:
             write_mask(_mask_of(folder, item), labels, DATA_SET, classes.table)
         return np.bincount(labels.ravel(), minlength=256)

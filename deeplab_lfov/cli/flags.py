@@ -10,20 +10,14 @@ from deeplab_lfov.errors import UserError
 from deeplab_lfov.inference.settings import PredictionSettings
 from deeplab_lfov.settings import (  # noqa: F401 - the kinds that the flags of util/ are of
     COUNT,
-    FACTOR,
     NUM_CLASSES,
     PATH,
-    PIXELS,
     SHARE,
     SIZE,
     WHOLE,
-    WIDTH,
     Kind,
     defaults_of,
 )
-
-checked = Kind
-"""Makes a flag's type: (parse, accepts, what it is in words)."""
 
 
 def add_flags(

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from deeplab_lfov.data.class_files import classes_from, classes_in
+from deeplab_lfov.data.class_files import POWERS, classes_from, classes_in, read_class_weights
 from deeplab_lfov.data.list_files import list_of, own_list, parse_list
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.network.layers import HEAD
@@ -185,17 +185,20 @@ def _of_run(flags: Mapping[str, object], stored: dict) -> dict[str, object]:
             f"the run in {folder} has other settings: {', '.join(changes)}; leave those flags out "
             "to resume it, or start another run in another --snapshot_dir"
         )
-    names = {field.name for field in dataclasses.fields(TrainSettings)}
+    fields = {field.name: field.default for field in dataclasses.fields(TrainSettings)}
     kept = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in stored.items()
-        if name in names - {"snapshot_dir", "resume"}
+        if name in fields.keys() - {"snapshot_dir", "resume"}
     }
+    needed = (name for name, default in fields.items() if default is dataclasses.MISSING)
+    if missing := sorted(set(needed) - kept.keys()):
+        raise UserError(f"the settings of the run to resume are damaged: no {', '.join(missing)}")
     return kept | dict(flags)
 
 
 def _check_effect(flags: Mapping[str, object], settings: TrainSettings) -> None:
-    """Raise UserError for a flag that was given and does nothing beside the others."""
+    """Raise UserError for a flag that was given and does nothing beside the others, or is wrong."""
     has_effect = {
         "momentum": (settings.optimizer == "sgd", "--optimizer sgd"),
         "power": (settings.lr_policy == "poly", "--lr_policy poly"),
@@ -209,6 +212,8 @@ def _check_effect(flags: Mapping[str, object], settings: TrainSettings) -> None:
     for name, (does, what) in has_effect.items():
         if name in flags and flags[name] is not False and not does:
             raise UserError(f"--{name} does nothing without {what}; add that or leave it out")
+    if settings.class_weights not in (None, "none", *POWERS):  # they are needed after the masks
+        read_class_weights(settings.class_weights, settings.num_classes)
     if settings.freeze and not settings.restore_from:
         raise UserError(
             f"layers to {settings.freeze} are frozen, and without --restore_from they are random; "

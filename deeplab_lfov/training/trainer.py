@@ -90,8 +90,8 @@ class Trainer:
                         self._validate(step, bar, stop)
                     if step - first in LOOKS or step == self._saved_step:
                         self._look_at_health(step, bar)
-                    if self.replicas.num_workers == 1:  # which need not ask others, in a step
-                        signaled = stop.signal
+                    if self.replicas.num_workers == 1 and step == self._saved_step:
+                        signaled = stop.signal  # which came meanwhile: there is nobody to ask
                     if signaled:
                         self._stop(signaled, step, bar)
                 self._leave(stop, self._step_done, bar)

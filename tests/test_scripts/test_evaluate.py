@@ -10,6 +10,7 @@ from deeplab_lfov import DeepLabLFOVModel
 from deeplab_lfov.classes import Classes, voc_classes
 from deeplab_lfov.data.image_files import read_image, write_mask
 from deeplab_lfov.distributed import devices
+from deeplab_lfov.evaluation import setup
 from deeplab_lfov.training.snapshots import Snapshots
 
 VAL = "ImageSets/Segmentation/val.txt"
@@ -38,6 +39,19 @@ def test_views_change_the_numbers_and_are_told(evaluate, tmp_path):
     told = "scales 0.75, 1; mirrored too; shrunk to 40 pixels; tiles of 64 pixels"
     assert f"views    {told}" in result.out
     assert numbers(tmp_path / "one")["mean_iou"] != numbers(tmp_path / "many")["mean_iou"]
+
+
+def test_one_gpu_is_chosen_before_the_network_takes_all(evaluate, monkeypatch):
+    order = []
+
+    def noted(module, name):
+        real = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *a, **b: order.append(name) or real(*a, **b))
+
+    noted(setup, "Predictor")
+    noted(devices, "make_visible")
+    assert evaluate("--num_steps", 1).status == 0
+    assert order[:2] == ["make_visible", "Predictor"]
 
 
 def test_bits_are_the_same_every_time_where_asked(evaluate, monkeypatch):

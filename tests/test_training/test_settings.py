@@ -70,6 +70,12 @@ def test_a_run_goes_on_with_its_settings_but_for_those_that_may_change():
         resumed(before, num_steps=4)
 
 
+def test_settings_of_a_run_that_are_not_whole_are_an_error():
+    run = Run("model.ckpt-5", {"settings": np.array("{}", object), "class_colors": None})
+    with pytest.raises(UserError, match="are damaged: no batch_size, num_classes, random_mirror"):
+        TrainSettings.complete({"resume": True}, Start(run.tensors, run.path, run))
+
+
 def test_what_decides_a_run_is_stored_and_compared():
     settings = complete()
     stored = settings.as_stored("list", [1.0, 2.0])

@@ -1,5 +1,6 @@
 import json
 import re
+import signal
 
 import numpy as np
 import pytest
@@ -39,6 +40,21 @@ def test_the_bar_knows_the_step_at_each_save_of_a_log(train):
     assert "| 8/8 steps, epoch 2.7, mean loss" in result.err
 
 
+def test_a_signal_that_comes_between_steps_loses_none(train, tmp_path, monkeypatch):
+    note = trainer.Trainer._note
+
+    def note_and_signal(self, step, *more):
+        note(self, step, *more)
+        if step == 2:
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(trainer.Trainer, "_note", note_and_signal)
+    result = train("--num_steps", 9)
+    assert result.status == 143, result.err
+    step = int(re.search(r"stopped by SIGTERM after step (\d)", result.out + result.err)[1])
+    assert read_tensors(tmp_path / "run")["global_step"] == step
+
+
 @pytest.mark.parametrize("recipe", ["step", "poly"])
 def test_recipes_are_defaults_that_flags_override(train, recipe):
     flags = ["--recipe", recipe, "--num_steps", 1, "--weight_decay", 0.25]
@@ -66,6 +82,7 @@ def test_class_weights_balanced_and_from_a_file(train, tmp_path):
     (tmp_path / "weights.txt").write_text("1\n" * 20)
     result = train("--num_steps", 1, "--class_weights", tmp_path / "weights.txt")
     assert result.status == 2 and "20 weights, not 21" in result.err
+    assert "masks" not in result.err  # it comes before they are looked at
     weights = []
     for name in ("balanced", "sqrt"):
         run = ["--snapshot_dir", tmp_path / name]
