@@ -62,7 +62,7 @@ def main(given: dict[str, object]) -> None:
     """Unpack the sources, convert the masks, write the lists, and count the pictures."""
     folder = writable_folder(given.get("output_dir", "VOC2012"))
     for name in ("JPEGImages", "SBD", "SegmentationClass", "SegmentationClassAug", str(LISTS)):
-        clear_partials(folder / name)
+        clear_partials(writable_folder(folder / name))
     for source, wanted in ((given["voc"], VOC_FILES), (given["sbd"], SBD_FILES)):
         files = _unpack(source, wanted, folder)
         with progress(files, None, printable(f"files of {source.name}")) as bar:
@@ -163,7 +163,6 @@ def _is_whole(target: Path) -> bool:
 
 
 def _write(target: Path, content: bytes) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(target) as partial:
         partial.write_bytes(content)
 

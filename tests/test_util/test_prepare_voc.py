@@ -179,6 +179,12 @@ def test_other_years_in_a_devkit_are_passed_over(prepare, sources, tmp_path):
 
 
 @FOLDERS_ALONE
+def test_a_file_in_the_place_of_a_folder_is_named(error_of, sources, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/SBD").write_text("")
+    assert f"{tmp_path}/out/SBD" in error_of(*sources, "--output_dir", tmp_path / "out")
+
+
 def test_a_list_of_the_users_is_not_written_over(error_of, sources, tmp_path):
     lists = tmp_path / "out/ImageSets/Segmentation"
     lists.mkdir(parents=True)
