@@ -18,19 +18,15 @@ class Sgd:
     def __init__(self, momentum: float):
         self.momentum = momentum
 
-    def powers(self, step: tf.Tensor) -> tuple[()]:
-        """Return what changes from step to step: nothing."""
-        return ()
-
     def apply(
         self,
         parameter: tf.Variable,
         slots: Sequence[tf.Variable],
         gradient: tf.Tensor,
         rate: tf.Tensor,
-        powers: tuple[()],
+        step: tf.Tensor,
     ) -> None:
-        """Update a parameter and its slots."""
+        """Update a parameter and its slots; the first step is 0."""
         (velocity,) = slots
         tf.raw_ops.ResourceApplyKerasMomentum(  # its velocity is the negative of Caffe's
             var=parameter.handle,
@@ -49,40 +45,28 @@ class Adam:
 
     beta1, beta2, epsilon = 0.9, 0.999, 1e-8
 
-    def powers(self, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return beta1 and beta2 to the power of a step's number, counted from 1, float32 []."""
-        done = tf.cast(step + 1, tf.float32)
-        return self.beta1**done, self.beta2**done
-
     def apply(
         self,
         parameter: tf.Variable,
         slots: Sequence[tf.Variable],
         gradient: tf.Tensor,
         rate: tf.Tensor,
-        powers: tuple[tf.Tensor, tf.Tensor],
+        step: tf.Tensor,
     ) -> None:
-        """Update a parameter and its slots, with the `powers` of the step."""
-        first, second = slots
+        """Update a parameter and its slots; the first step is 0."""
+        (first, second), done = slots, tf.cast(step + 1, tf.float32)
         tf.raw_ops.ResourceApplyAdam(
             var=parameter.handle,
             m=first.handle,
             v=second.handle,
-            beta1_power=powers[0],
-            beta2_power=powers[1],
+            beta1_power=self.beta1**done,
+            beta2_power=self.beta2**done,
             lr=rate,
             beta1=self.beta1,
             beta2=self.beta2,
             epsilon=self.epsilon,
             grad=gradient,
         )
-
-
-def update_rule(optimizer: str, momentum: float) -> Sgd | Adam:
-    """Return the rule named "sgd" or "adam"; raises ValueError for another name."""
-    if optimizer not in ("sgd", "adam"):
-        raise ValueError(f"unknown optimizer {optimizer!r}; there are sgd and adam")
-    return Adam() if optimizer == "adam" else Sgd(momentum)
 
 
 def assign(variable: tf.Variable, value: tf.Tensor) -> None:

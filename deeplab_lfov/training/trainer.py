@@ -143,7 +143,7 @@ class Trainer:
         bar.set_postfix_str(", ".join(words), refresh=False)
         bar.update()  # not by going through it: then it knows the step only where it is drawn
         if step % LOG_EVERY == 0:
-            rate = float(self.solver.learning_rate_at(step - 1))
+            rate = float(self.solver.rate_policy.rate_at(step - 1))
             self.record.note(
                 step,
                 loss=loss,
