@@ -49,14 +49,13 @@ def _train(settings: TrainSettings, start: Start, cluster: Cluster) -> None:
     from deeplab_lfov.solver.solver import Solver
     from deeplab_lfov.training import assembly
     from deeplab_lfov.training.folders import output_folders
-    from deeplab_lfov.training.record import NoRecord, Record
+    from deeplab_lfov.training.record import Record
     from deeplab_lfov.training.snapshots import Snapshots
     from deeplab_lfov.training.trainer import Trainer
 
     replicas = Replicas(cluster, settings.devices)
     chief = replicas.is_chief
     replicas.check_batch(settings.batch_size)
-    assembly.check_memory(settings, replicas.num_workers)
     if settings.deterministic:
         compute_deterministically()
     classes = assembly.find_classes(settings, start)
@@ -84,7 +83,7 @@ def _train(settings: TrainSettings, start: Start, cluster: Cluster) -> None:
     if start.run:
         snapshots.restore(start.run)
 
-    record = NoRecord(snapshot_dir)
+    record = None
     if chief:
         record = Record(settings, solver, snapshots, classes, save_dir, readers)
         epoch = len(readers.train.samples) / settings.crops_per_step

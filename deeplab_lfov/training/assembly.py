@@ -1,6 +1,5 @@
 """Makes of settings what trains: the readers of the data set, its classes, and the network."""
 
-import os
 import sys
 from typing import NamedTuple
 
@@ -15,14 +14,12 @@ from deeplab_lfov.data.class_files import (
 )
 from deeplab_lfov.data.dataset_check import DatasetSummary, doubts, summarize
 from deeplab_lfov.data.image_reader import ImageReader
-from deeplab_lfov.errors import UserError, printable
+from deeplab_lfov.errors import printable
 from deeplab_lfov.network.layers import HEAD, layers_to
 from deeplab_lfov.network.model import DeepLabLFOVModel
 from deeplab_lfov.training.settings import TrainSettings
 from deeplab_lfov.training.start import Start
 from deeplab_lfov.weights.checkpoints import check_fit, set_parameters
-
-_MANY = 20_000  # masks, whose check takes a minute or more
 
 
 class Readers(NamedTuple):
@@ -53,18 +50,6 @@ def make_readers(settings: TrainSettings) -> Readers:
     return Readers(train, ImageReader(settings.data_dir, settings.val_list, **masks))
 
 
-def check_memory(settings: TrainSettings, num_workers: int) -> None:
-    """Raise UserError where the crops of a pass alone are more than this machine's memory."""
-    height, width = settings.input_size
-    crops = settings.batch_size // num_workers * height * width * 3 * 4
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if crops > memory:
-        raise UserError(
-            f"--batch_size {settings.batch_size} is {crops / 1e9:,.0f} GB of crops alone, and this "
-            f"machine has {memory / 1e9:,.0f} GB of memory; lower it"
-        )
-
-
 def first_look(
     settings: TrainSettings, readers: Readers, classes: Classes, show: bool
 ) -> DatasetSummary:
@@ -72,21 +57,22 @@ def first_look(
 
     show: print bars, what was found, and what is in doubt. Raises UserError as `summarize` does.
     """
-    lists = zip((settings.data_list, settings.val_list), readers, strict=True)
-    given = settings.ignore_label is not None
-    if show and len(readers.train.samples) > _MANY:
-        print(f"data     {len(readers.train.samples):,} masks to check; --no-check_data does not")
-    summaries = [
-        summarize(reader.samples, reader.labels_of, name, classes.names, given, show)
-        for name, reader in lists
-        if reader
-    ]
+    summaries = [_summary(settings, readers.train, settings.data_list, classes, show)]
+    if readers.val:
+        summaries.append(_summary(settings, readers.val, settings.val_list, classes, show))
     if show:
         for line in "\n".join(each.short() for each in summaries).splitlines():
             print(f"data     {line}")
         for doubt in doubts(summaries[0], readers.train.samples):
             print(printable(f"warning: {doubt}"), file=sys.stderr)
     return summaries[0]
+
+
+def _summary(
+    settings: TrainSettings, reader: ImageReader, name: str, classes: Classes, show: bool
+) -> DatasetSummary:
+    given = settings.ignore_label is not None
+    return summarize(reader.samples, reader.labels_of, name, classes.names, given, show)
 
 
 def find_class_weights(
@@ -102,10 +88,7 @@ def find_class_weights(
     that does not fit, and as `summarize` does.
     """
     if settings.class_weights in POWERS:
-        if not summary:
-            given = settings.ignore_label is not None
-            masks = readers.train.samples, readers.train.labels_of
-            summary = summarize(*masks, settings.data_list, classes.names, given, show)
+        summary = summary or _summary(settings, readers.train, settings.data_list, classes, show)
         power = POWERS[settings.class_weights]
         return list(balanced(summary.label_counts, settings.num_classes, power))
     if settings.class_weights not in (None, "none"):

@@ -1,6 +1,6 @@
 """What a run leaves on disk: checkpoints, figures, history, and the best checkpoint on a val list.
 
-Of several workers the chief keeps the Record; the others have a NoRecord, which does nothing.
+Of several workers the chief keeps it.
 """
 
 from collections.abc import Callable, Sequence
@@ -146,21 +146,3 @@ class Record:
         names = [f"{self.val_reader.samples[n].image.name}: {ious[n]:.1%}" for n in numbers]
         save_rows(figure, images, labels, [*map(self._predictor, images)], self.classes, names)
         self.history.add_figure(figure, step, "val figure")
-
-
-class NoRecord:
-    """What workers that are not the chief have in place of a Record of a run in `folder`."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-
-    def save(self, step: int, batch: Batch, names: Sequence[str]) -> str:
-        """Write nothing: the chief looks at the scores and saves for all."""
-        return ""
-
-    def save_checkpoint(self, step: int) -> None:
-        """Write nothing."""
-
-    def lacks_validation(self, step: int) -> bool:
-        """Leave validation to the chief."""
-        return False

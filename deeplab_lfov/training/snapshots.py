@@ -107,20 +107,16 @@ class Run(NamedTuple):
         if "settings" not in self.tensors:
             raise UserError(f"{self.path} is no checkpoint of a run; start one --restore_from it")
         try:
-            settings = json.loads(self.tensors["settings"].item())
-            if not isinstance(settings, dict):
-                raise ValueError("they are no settings")
+            return dict(json.loads(self.tensors["settings"].item()))
         except (ValueError, TypeError, RecursionError) as error:
-            raise UserError(
-                f"the settings of the run in {self.path} are damaged: {error}"
-            ) from error
-        return settings
+            words = f"the settings of the run in {self.path} are damaged: {error}"
+            raise UserError(words) from error
 
 
 def find_run(folder: str | Path) -> Run:
     """Find the newest whole checkpoint in a folder; raises UserError when there is none."""
-    numbered, damage = _numbered(Path(folder)), ""
-    for path in reversed(numbered):
+    damage = ""
+    for path in reversed(_numbered(Path(folder))):
         try:
             return Run(path, read_tensors(path))
         except UserError as error:

@@ -220,11 +220,6 @@ def test_jpeg_masks_are_refused(run):
     assert result.status == 2 and "is a JPEG, which is lossy" in result.out
 
 
-def test_crops_larger_than_the_memory(run):
-    result = run("train", [0, 1], flags=["--batch_size", 10**9])
-    assert result.status == 2 and "GB of crops alone" in result.err
-
-
 @pytest.mark.parametrize(
     ("flags", "word"),
     [

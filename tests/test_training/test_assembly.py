@@ -29,12 +29,6 @@ def test_readers_of_the_two_lists(settings):
     assert assembly.make_readers(settings()).val is None
 
 
-def test_crops_that_no_memory_holds_are_refused(settings):
-    assembly.check_memory(settings(), num_workers=1)
-    with pytest.raises(UserError, match="--batch_size 1000000 is 1,236 GB"):
-        assembly.check_memory(settings(batch_size=10**6), num_workers=1)
-
-
 def test_class_weights_are_of_the_labels_of_a_file_or_none(settings, shapes, tmp_path):
     def weights(**flags):
         made = settings(**flags)

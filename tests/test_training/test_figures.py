@@ -9,7 +9,6 @@ from PIL import Image
 from deeplab_lfov.data.list_files import Sample
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.training.figures import ValPictures, save_curve, smoothed
-from deeplab_lfov.training.folders import clear_leftovers
 from helpers import BLUE, ORANGE, rows_of_line
 
 ROWS = [{"step": step, "loss": 100 / step, "learning_rate": 0.1} for step in range(10, 100, 10)]
@@ -83,5 +82,4 @@ def test_a_file_of_somebody_else_stays(tmp_path):
     (tmp_path / "val_pictures.txt").write_text("5 mine")
     with pytest.raises(UserError, match="is of no run"):
         ValPictures(tmp_path, SAMPLES)
-    clear_leftovers(tmp_path, tmp_path, 0)
     assert (tmp_path / "val_pictures.txt").read_text() == "5 mine"
