@@ -49,27 +49,11 @@ def flush_to_disk(path: str | Path) -> None:
 
 
 def clear_partials(folder: Path, name: str | None = None) -> None:
-    """Remove the partial files that killed processes left in a folder, or those of `name` alone.
-
-    `whole_file` left them; those of other processes of this machine that still run are kept. Where
-    this process's number is on one, an earlier process had it: in a container they come again.
-    """
+    """Remove what `whole_file` left in a folder in killed processes, or what it left of `name`."""
     for path in folder.glob(".*.partial*"):
-        match = re.fullmatch(r"\.(.+)\.(\d+)\.partial(\.\w+)?", path.name)
-        if match and name in (None, match[1] + (match[3] or "")) and not _is_running(int(match[2])):
+        match = re.fullmatch(r"\.(.+)\.\d+\.partial(\.\w+)?", path.name)
+        if match and name in (None, match[1] + (match[2] or "")):
             path.unlink(missing_ok=True)
-
-
-def _is_running(process: int) -> bool:
-    if process == os.getpid():
-        return False
-    try:
-        os.kill(process, 0)  # sends nothing
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:  # it is another user's
-        pass
-    return True
 
 
 def writable_folder(path: str | Path, advice: str = "choose another") -> Path:

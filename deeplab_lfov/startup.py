@@ -71,20 +71,15 @@ def missing_gpu() -> str:
     """Say what to do where there is an NVIDIA driver but TensorFlow sees no GPU; else ""."""
     import tensorflow as tf
 
-    if tf.config.list_physical_devices("GPU") or not _has_driver():
+    is_hidden = not re.match(r"\d|GPU-|MIG-", os.environ.get("CUDA_VISIBLE_DEVICES", "0"))
+    has_driver = DRIVER.exists() or shutil.which("nvidia-smi")
+    if tf.config.list_physical_devices("GPU") or is_hidden or not has_driver:
         return ""
     return (
         "an NVIDIA driver is here, but TensorFlow sees no GPU: pip install "
         "'tensorflow[and-cuda]>=2.18,<2.22' in an environment without PyTorch; "
         "TF_CPP_MIN_LOG_LEVEL=0 shows what it lacks"
     )
-
-
-def _has_driver() -> bool:
-    """Tell whether NVIDIA's driver is installed, and its GPUs are not hidden on purpose."""
-    shown = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
-    is_installed = DRIVER.exists() or shutil.which("nvidia-smi")
-    return bool(is_installed and re.match(r"\d|GPU-|MIG-", shown))
 
 
 @contextmanager

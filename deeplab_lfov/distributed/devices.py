@@ -61,24 +61,20 @@ def _share(gpus: list[str], which: int, workers: int) -> list[str]:
 def explaining_lack_of_memory(advice: Callable[[], str], of: str = "") -> Iterator[None]:
     """Raise UserError with some advice where the block runs out of a device's or the host's memory.
 
-    of: what there was no memory for, after "out of memory". What TensorFlow says is quoted where it
-    says it otherwise.
+    of: what there was no memory for, after "out of memory".
     """
     try:
         yield
     except (tf.errors.OpError, MemoryError) as error:
         if not lacks_memory(error):
             raise
-        found = _MEMORY.search(str(error))
-        said = f" ({found[0]})" if found and "memory" not in found[0].lower() else ""
-        raise UserError(f"out of memory{of}{said}; {advice()}") from error
+        raise UserError(f"out of memory{of}; {advice()}") from error
 
 
 def lacks_memory(error: BaseException) -> bool:
     """Tell whether an error is one for lack of memory, by its type or, of a GPU's, its text."""
-    if isinstance(error, MemoryError | tf.errors.ResourceExhaustedError):
-        return True
-    return isinstance(error, tf.errors.OpError) and bool(_MEMORY.search(str(error)))
+    kinds = MemoryError | tf.errors.ResourceExhaustedError
+    return isinstance(error, kinds) or bool(_MEMORY.search(str(error)))
 
 
 _MEMORY = re.compile(

@@ -1,8 +1,4 @@
-"""The scale of float16's loss, without which small gradients would vanish; other types need none.
-
-A step differentiates the loss times `scale`, divides the gradients by it and, once they have been
-looked at, asks what it comes to.
-"""
+"""The scale of float16's loss, without which small gradients vanish; other types need none."""
 
 import tensorflow as tf
 

@@ -99,15 +99,14 @@ class Record:
         self.history.save()
         return self.snapshots.save(step)
 
-    def lacks_validation(self, step: int) -> bool:
-        """Tell whether a step could be validated and has not been."""
-        return bool(self.val_reader) and not self.history.has(step, "val_mean_iou")
-
     def validate(self, step: int, is_stopped: Callable[[], bool]) -> str | None:
         """Measure the mean IoU on the val list, keep the best checkpoint, and say what came out.
 
-        Returns None when it was stopped before the end.
+        Returns None when it was stopped before the end, and where there is nothing to do: no list,
+        or a step that has been measured.
         """
+        if not self.val_reader or self.history.has(step, "val_mean_iou"):
+            return None
         pictures, best = PerPicture(self.classes.names), self.history.best()
         matrix, each = pictures.whole, self.val_reader.pictures()
         for sample, image, labels in progress(

@@ -155,7 +155,7 @@ class Trainer:
         self._saved_step = step
 
     def _validate(self, step: int, bar: tqdm, stop: StopRequest) -> None:
-        if self.record and self.record.lacks_validation(step):
+        if self.record:
             with self._pace.paused():
                 result = self.record.validate(step, lambda: bool(stop.signal))
             if result:
