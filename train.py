@@ -54,7 +54,7 @@ def _train(settings: TrainSettings, start: Start, cluster: Cluster) -> None:
     from deeplab_lfov.training.trainer import Trainer
 
     replicas = Replicas(cluster, settings.devices)
-    chief = replicas.is_chief
+    chief = cluster.is_chief
     replicas.check_batch(settings.batch_size)
     if settings.deterministic:
         compute_deterministically()
@@ -101,7 +101,7 @@ def _train(settings: TrainSettings, start: Start, cluster: Cluster) -> None:
         settings.num_steps, settings.save_pred_every, settings.val_every, settings.patience
     )
     if chief:
-        print(record.finish())
+        print(record.save_curve())
 
 
 def _plan(

@@ -48,7 +48,7 @@ def parser() -> Parser:
     p.add_argument("--precision", choices=PRECISIONS)
     p.add_argument("--data_dir", type=Path, help="VOC's folder, for reader and crf; default: drawn")
     p.add_argument("--repeats", type=flags.COUNT, help="timed repetitions")
-    command = flags.checked(shlex.split, bool, "a command; is a quote left open?")
+    command = flags.Kind(shlex.split, bool, "a command; is a quote left open?")
     p.add_argument("--peer", type=command, help="a command that prints such a line, run in turns")
     return p
 

@@ -67,11 +67,6 @@ class Replicas:
         is_alone = self.num_replicas == 1 and self.devices[0].startswith("gpu")
         return f"/{self.devices[0].upper()}" if is_alone else None
 
-    @property
-    def is_chief(self) -> bool:
-        """True for the one worker that writes and prints."""
-        return self.cluster.is_chief
-
     def __str__(self) -> str:
         """Return the devices, and the number of workers if there are several, in words."""
         names = " + ".join(dict.fromkeys(self.device_names))

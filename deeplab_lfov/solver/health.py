@@ -30,10 +30,7 @@ class Health:
     """
 
     def __init__(
-        self,
-        model: DeepLabLFOVModel,
-        crop: tf.Tensor,
-        class_weights: Sequence[float] | None = None,
+        self, model: DeepLabLFOVModel, crop: tf.Tensor, class_weights: Sequence[float] | None = None
     ):
         self._model, self._crop = model, crop[tf.newaxis]
         self._weights = np.ones(model.num_classes) if class_weights is None else class_weights

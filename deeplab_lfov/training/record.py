@@ -124,15 +124,11 @@ class Record:
         self.save_curve()
         return f"val mean IoU {matrix.mean_iou:.4f}{saved}"
 
-    def save_curve(self) -> Path:
-        """Draw the course of the run, and return where."""
+    def save_curve(self) -> str:
+        """Draw the course of the run, and say where it is."""
         path = self.folder / "history.png"
         save_curve(path, self.history.rows, self.history.last_ious(), self._title)
-        return path
-
-    def finish(self) -> str:
-        """Draw the course of the run, and say where it is."""
-        return f"the course of the run: {self.folder / 'history.csv'}, {self.save_curve()}"
+        return f"the course of the run: {self.folder / 'history.csv'}, {path}"
 
     def _save_val_figure(self, step: int, pictures: PerPicture) -> None:
         """Show some pictures of the val list as they are labelled now."""

@@ -126,12 +126,7 @@ def test_settings_that_no_solver_has_are_refused():
 def test_multipliers_and_decay_of_the_recipe():
     sgd = {"optimizer": "sgd", "weight_decay": 5e-4, "head_lr_mult": 10, "bias_lr_mult": 2}
     solver = Solver(DeepLabLFOVModel(width=NARROW), SolverSettings(**sgd))
-    assert [group[1:] for group in solver.rate_groups()] == [
-        (1, 5e-4),
-        (2, 0),
-        (10, 5e-4),
-        (20, 0),
-    ]
+    assert [group[1:] for group in solver.rate_groups()] == [(1, 5e-4), (2, 0), (10, 5e-4), (20, 0)]
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
