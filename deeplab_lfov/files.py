@@ -57,10 +57,7 @@ def clear_partials(folder: Path, name: str | None = None) -> None:
 
 
 def writable_folder(path: str | Path, advice: str = "choose another") -> Path:
-    """Create the folder `path` if need be and prove that files of some size can be written to it.
-
-    Raises UserError with advice when they cannot.
-    """
+    """Create the folder `path` if need be; raises UserError where no files can be written to it."""
     path = Path(path)
     try:
         path.mkdir(parents=True, exist_ok=True)

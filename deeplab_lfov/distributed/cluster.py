@@ -1,7 +1,4 @@
-"""The machines of a run: TF_CONFIG, or Slurm's variables through TensorFlow's resolver.
-
-They find out here whether they were started alike.
-"""
+"""The machines of a run, by TF_CONFIG or Slurm's variables, and whether they were started alike."""
 
 import json
 import os

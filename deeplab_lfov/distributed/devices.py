@@ -15,11 +15,10 @@ def make_visible(
 ) -> tuple[list[str], list[str]]:
     """Show TensorFlow just these devices, such as "gpu:1"; None stands for all GPUs, or the CPU.
 
-    Of these, the workers on a host take as many each: on_this_host is (which, of how many). What
-    CUDA_VISIBLE_DEVICES shows is one worker's alone. most: how many GPUs to take of one's own.
-    Returns TensorFlow's names for them, and their names for people. It has to come before
-    TensorFlow computes anything. Raises UserError for a device that is not there, and where there
-    are more workers than GPUs.
+    on_this_host: (which worker, of how many), who take as many each, but for what
+    CUDA_VISIBLE_DEVICES shows. most: how many GPUs to take of one's own. Returns TensorFlow's names
+    and those for people. It has to come before TensorFlow computes anything. Raises UserError for a
+    device that is not there, and where there are more workers than GPUs.
     """
     gpus = tf.config.list_physical_devices("GPU")
     there = [f"gpu:{number}" for number in range(len(gpus))] or ["cpu:0"]

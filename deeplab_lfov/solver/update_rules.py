@@ -13,7 +13,6 @@ class Sgd:
     """Caffe's SGD with momentum: v = momentum*v + rate*gradient, w -= v."""
 
     slots = ("Momentum",)
-    """The velocity."""
 
     def __init__(self, momentum: float):
         self.momentum = momentum
@@ -41,7 +40,6 @@ class Adam:
     """Adam (Kingma and Ba, arXiv 1412.6980) with the constants of the paper."""
 
     slots = ("Adam", "Adam_1")
-    """The first and the second moment."""
 
     beta1, beta2, epsilon = 0.9, 0.999, 1e-8
 

@@ -84,16 +84,16 @@ def find_class_weights(
 ) -> list[float] | None:
     """Return the weight of each class in the loss, or None where all weigh the same.
 
-    summary: of the training list, if it has been looked at. Raises UserError for a file of weights
-    that does not fit, and as `summarize` does.
+    summary: of the training list, if it has been looked at. Raises UserError for a file that does
+    not fit, and as `summarize` does.
     """
-    if settings.class_weights in POWERS:
+    given = settings.class_weights
+    if given in POWERS:
         summary = summary or _summary(settings, readers.train, settings.data_list, classes, show)
-        power = POWERS[settings.class_weights]
-        return list(balanced(summary.label_counts, settings.num_classes, power))
-    if settings.class_weights not in (None, "none"):
-        return list(read_class_weights(settings.class_weights, settings.num_classes))
-    return None
+        return list(balanced(summary.label_counts, settings.num_classes, POWERS[given]))
+    if given in (None, "none"):
+        return None
+    return list(read_class_weights(given, settings.num_classes))
 
 
 def find_classes(settings: TrainSettings, start: Start) -> Classes:

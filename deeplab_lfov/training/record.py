@@ -31,9 +31,8 @@ class Record:
     """Writes down a run whose state `snapshots` saves, with figures of batches in save_dir.
 
     It goes on from the step of the solver, and what a killed process left is cleared. The mean IoU
-    on the val list, if there is one, decides which checkpoint is kept as the best, and a figure
-    shows three of its pictures. Raises UserError where something cannot be written, as its methods
-    do.
+    on the val list, if there is one, decides which checkpoint is kept as the best. Raises UserError
+    where something cannot be written, as its methods do.
     """
 
     def __init__(

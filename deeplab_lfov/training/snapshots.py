@@ -55,8 +55,7 @@ class Snapshots:
     def save_best(self) -> Path:
         """Write `model.ckpt-best` in place of an earlier one; raises UserError when it cannot.
 
-        `clear` finishes a change that was cut short: at no moment is there a mixture of the two, or
-        none.
+        `clear` finishes a change that was cut short: there is never a mixture of the two, or none.
         """
         return self._save(BEST)
 

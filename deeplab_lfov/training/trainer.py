@@ -57,12 +57,11 @@ class Trainer:
     ) -> None:
         """Go on to step num_steps, saving and validating every so many steps and after the last.
 
-        With patience it ends after so many validations in a row without a new best.
-
-        SIGTERM and SIGINT, to any of the workers, end it after a step with a checkpoint and status
-        143 or 130. Raises UserError for a file that cannot be read, a loss or gradient that is not
-        finite, when memory or disk space runs out, and when a worker has gone; what was learnt
-        until then is saved where possible.
+        With patience it ends after so many validations in a row without a new best. SIGTERM and
+        SIGINT, to any of the workers, end it after a step with a checkpoint and status 143 or 130.
+        Raises UserError for a file that cannot be read, a loss or gradient that is not finite, when
+        memory or disk space runs out, and when a worker has gone; what was learnt until then is
+        saved where possible.
         """
         first = self._step_done
         batches = self._batches(first, num_steps)
