@@ -25,28 +25,26 @@ def test_help_does_not_load_tensorflow(name):
     assert done.returncode == 0 and "usage:" in done.stdout, done.stderr
 
 
-def test_errors_of_a_user_are_one_line_and_status_2(monkeypatch, capsys):
-    def main(args):
-        raise UserError("what,\nwhere")
+def raise_user_error(args):
+    raise UserError("what,\nwhere")
 
+
+@pytest.mark.parametrize(
+    ("main", "words"),
+    [(raise_user_error, "what, where\n"), (lambda args: Path("x" * 300).stat(), "xxx")],
+)
+def test_errors_of_a_user_are_one_line_and_status_2(monkeypatch, capsys, main, words):
     monkeypatch.setattr(sys, "argv", ["x"])
     with pytest.raises(SystemExit) as exit_:
         run(main, Parser("test"))
-    assert exit_.value.code == 2 and capsys.readouterr().err == "error: what, where\n"
+    error = capsys.readouterr().err
+    assert exit_.value.code == 2 and error.count("\n") == 1 and error.startswith(f"error: {words}")
 
 
 def test_faults_of_the_program_keep_their_traceback(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["x"])
     with pytest.raises(ZeroDivisionError):
         run(lambda args: 1 / 0, Parser("test"))
-
-
-def test_paths_that_cannot_be_looked_at_are_one_error_line(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["x"])
-    with pytest.raises(SystemExit) as exit_:
-        run(lambda args: Path("x" * 300).stat(), Parser("test"))
-    error = capsys.readouterr().err
-    assert exit_.value.code == 2 and error.startswith("error: xxx") and error.count("\n") == 1
 
 
 def test_a_parser_returns_the_flags_that_were_given_and_shows_defaults(monkeypatch, capsys):

@@ -23,6 +23,7 @@ def test_the_loss_falls_and_the_best_mean_iou_is_marked(tmp_path):
         loss, iou = rows_of_line(curve, BLUE), rows_of_line(curve, ORANGE)
     assert max(loss) - min(loss) > 400 and loss[min(loss)] < loss[max(loss)]
     assert max(iou) - min(iou) > 100  # its axis fits the values
+    save_curve(tmp_path / "a.png", [], {}, "")  # nothing to draw is no error
 
 
 @pytest.mark.parametrize("num_classes", [2, 41])
@@ -33,11 +34,6 @@ def test_classes_have_bars(tmp_path, num_classes):
         assert curve.size == (1100, 600)
         right = curve.crop((700, 0, 1100, 600)).convert("RGB")
     assert (np.asarray(right) == ORANGE).all(axis=-1).sum() > 50_000
-
-
-def test_a_run_without_rows_has_an_empty_picture(tmp_path):
-    save_curve(tmp_path / "none.png", [], {}, "")
-    assert (tmp_path / "none.png").is_file()
 
 
 def test_the_running_mean_weighs_what_is_near():

@@ -2,7 +2,6 @@
 
 import csv
 import itertools
-import os
 import shutil
 import socket
 import subprocess
@@ -102,9 +101,8 @@ def test_a_run_that_ends_before_any_rename_goes_on_to_the_same_end(
 
 def test_leftovers_of_a_killed_process_go(train, tmp_path):
     (tmp_path / "run/images").mkdir(parents=True)
-    dead = 2**31 - 1  # above the number of any process
-    names = [f".history.{dead}.partial.csv", f".history.{os.getpid()}.partial.png"]
-    names += [f"images/.step-2.{dead}.partial.png", "incoming-model.ckpt-2.index"]
+    names = [".history.7.partial.csv", "images/.step-2.7.partial.png"]
+    names += ["incoming-model.ckpt-2.index"]
     for name in names:
         (tmp_path / "run" / name).touch()
     assert train("--num_steps", 1).status == 0
@@ -150,8 +148,6 @@ def test_who_only_reads_a_run_does_not_wait_for_its_lock(
 ):
     for part in checkpoint.parent.glob(f"{checkpoint.name}.*"):
         shutil.copy(part, tmp_path / "run")
-    data = ["--data_dir", shapes, "--data_list", VAL]
-    assert script("evaluate", *data, "--restore_from", tmp_path / "run").status == 0
     picture = next((shapes / "JPEGImages").iterdir())
     result = script("inference", picture, tmp_path / "run", "--save_dir", tmp_path / "masks")
     assert result.status == 0, result.err
