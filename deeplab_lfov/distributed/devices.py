@@ -76,9 +76,7 @@ def lacks_memory(error: BaseException) -> bool:
     return isinstance(error, kinds) or bool(_MEMORY.search(str(error)))
 
 
-_MEMORY = re.compile(
-    r"out of memory|OUT_OF_MEMORY|_ALLOC_FAILED|failed to allocate|No algorithm worked", re.I
-)
+_MEMORY = re.compile(r"out.of.memory|_ALLOC_FAILED|failed to allocate|No algorithm worked", re.I)
 """What CUDA, cuDNN, cuBLAS and TensorFlow say; algorithms do not work that find no memory."""
 
 

@@ -53,18 +53,15 @@ class Solver:
             layer, kind = name.split("/")
             words = f"{fresh} " if layer in self.settings.fresh_layers else ""
             words += "filters" if kind == "w" else "biases"
-            groups[words] = words, self.rate_multiplier(name), self.decay_of(name)
+            groups[words] = words, *self._multiplier_and_decay(name)
         return list(groups.values())
 
-    def rate_multiplier(self, name: str) -> float:
-        """Return what the rate is multiplied by for a parameter such as `fc8_voc12/b`."""
+    def _multiplier_and_decay(self, name: str) -> tuple[float, float]:
         (layer, kind), settings = name.split("/"), self.settings
-        of_layer = settings.head_lr_mult if layer in settings.fresh_layers else 1.0
-        return of_layer * (settings.bias_lr_mult if kind == "b" else 1.0)
-
-    def decay_of(self, name: str) -> float:
-        """Return the weight decay of a parameter: filters have it, biases do not."""
-        return self.settings.weight_decay if name.endswith("/w") else 0.0
+        multiplier = settings.head_lr_mult if layer in settings.fresh_layers else 1.0
+        if kind == "b":
+            return multiplier * settings.bias_lr_mult, 0.0
+        return multiplier, settings.weight_decay
 
     @tf.function(
         input_signature=[
@@ -133,7 +130,8 @@ class Solver:
         for (name, parameter), gradient in zip(
             self.model.trained_parameters.items(), gradients, strict=True
         ):
-            if self.decay_of(name):
-                gradient += self.decay_of(name) * parameter
+            multiplier, decay = self._multiplier_and_decay(name)
+            if decay:
+                gradient += decay * parameter
             slots = [self.slots[f"{name}/{slot}"] for slot in self.rule.slots]
-            self.rule.apply(parameter, slots, gradient, rate * self.rate_multiplier(name), step)
+            self.rule.apply(parameter, slots, gradient, rate * multiplier, step)

@@ -23,10 +23,9 @@ from deeplab_lfov.weights.checkpoints import check_fit, set_parameters
 
 
 class Readers(NamedTuple):
-    """The readers of a run's lists."""
+    """The readers of a run's lists; that of the training list scales and mirrors."""
 
     train: ImageReader
-    """Scales and mirrors."""
     val: ImageReader | None
 
 
@@ -102,7 +101,9 @@ def find_classes(settings: TrainSettings, start: Start) -> Classes:
     Raises UserError for files that do not fit, and where weights whose last layer is kept call the
     classes otherwise.
     """
-    stored, own = _stored_classes(settings, start), Classes()
+    fit, keeps_head = start.fit, start.run or not _afresh(settings, start)
+    fits = fit and keeps_head and fit.num_classes == settings.num_classes
+    stored, own = fit.classes if fits else None, Classes()
     if not start.is_of_version_1_0:  # which was not asked what the data set calls its classes
         own = classes_in(settings.data_dir, settings.palette)
     where = settings.palette or settings.data_dir, start.path
@@ -114,12 +115,6 @@ def find_classes(settings: TrainSettings, start: Start) -> Classes:
     if classes.names and stored and stored.are_named and not settings.class_names:
         classes.check_same(stored, *where)
     return classes if classes.names else stored or voc_classes(settings.num_classes)
-
-
-def _stored_classes(settings: TrainSettings, start: Start) -> Classes | None:
-    """Return the classes of weights whose last layer is kept."""
-    fit, keeps_head = start.fit, start.run or not _afresh(settings, start)
-    return fit.classes if fit and keeps_head and fit.num_classes == settings.num_classes else None
 
 
 def check_weights(settings: TrainSettings, start: Start) -> None:

@@ -13,8 +13,6 @@ from deeplab_lfov.errors import UserError
 from deeplab_lfov.files import check_no_glob, clear_partials, writable_folder
 from deeplab_lfov.training.settings import TrainSettings
 
-_LOCK, _HOLDER = ".lock", ".lock.holder"
-
 
 @contextmanager
 def locked(folder: str | Path) -> Iterator[None]:
@@ -24,7 +22,7 @@ def locked(folder: str | Path) -> Iterator[None]:
     Raises UserError, with host and number of the process that holds it, where one does.
     """
     folder = writable_folder(folder)
-    lock, holder = FileLock(folder / _LOCK, timeout=0), folder / _HOLDER
+    lock, holder = FileLock(folder / ".lock", timeout=0), folder / ".lock.holder"
     try:
         lock.acquire()
     except Timeout as error:

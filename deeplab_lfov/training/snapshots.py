@@ -49,7 +49,8 @@ class Snapshots:
             folder = str(self.folder.resolve())
             tf.compat.v1.train.update_checkpoint_state(folder, path.name, kept)
             for older in so_far[: -self._max_to_keep]:
-                _remove(older)
+                for suffix in reversed(_SUFFIXES):  # half of one is not taken for one
+                    Path(f"{older}{suffix}").unlink(missing_ok=True)
         return path
 
     def save_best(self) -> Path:
@@ -143,12 +144,6 @@ def _whole_or_nothing(path: Path) -> Iterator[None]:
 
 def _incoming(path: Path) -> Path:
     return path.with_name(f"incoming-{path.name}")
-
-
-def _remove(path: Path) -> None:
-    """Remove a checkpoint; its index goes first, so that half of one is not taken for one."""
-    for suffix in reversed(_SUFFIXES):
-        Path(f"{path}{suffix}").unlink(missing_ok=True)
 
 
 def _put_in_place(path: Path) -> None:

@@ -187,12 +187,10 @@ class Trainer:
         raise SystemExit(128 + number)
 
     def _to_save_memory(self) -> str:
-        short = short_precision()
-        is_short = short is None or self.solver.model.precision == short
-        return (
-            "halve --batch_size and double --iter_size (the update stays the same), or lower "
-            "--input_size or --width" + ("" if is_short else f", or use --precision {short}")
-        )
+        advice = "halve --batch_size and double --iter_size (the update stays the same), or lower "
+        advice, short = advice + "--input_size or --width", short_precision()
+        is_short = short in (None, self.solver.model.precision)
+        return advice if is_short else f"{advice}, or use --precision {short}"
 
     def _divergence(self, step: int) -> UserError:
         files = few(self.reader.files_of_step(step - 1, self.batch_size), 16)
