@@ -10,9 +10,9 @@ _STEPS = 50  # that the rate is a mean of
 
 
 class Pace:
-    """The rate of the last steps; what is done between steps, such as saving, does not count.
+    """The rate of the last steps, but the first, which makes the graph, and pauses such as saving.
 
-    The first step does not count either, as it makes the graph. clock: seconds from any moment on.
+    clock: seconds from any moment on.
     """
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter):

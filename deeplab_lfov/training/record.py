@@ -1,7 +1,4 @@
-"""What a run leaves on disk: checkpoints, figures, history, and the best checkpoint on a val list.
-
-Of several workers the chief keeps it.
-"""
+"""What a run leaves on disk: checkpoints, the best on a val list, figures and history."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime

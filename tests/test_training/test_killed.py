@@ -55,9 +55,8 @@ def assert_same_end(one, two):
         figures = {path.name for path in (folder / "images").iterdir()}
         figures -= {"step-2.png", "step-4.png", "val-2.png", "val-4.png"}
         assert figures == {"val_pictures.txt"}
-    rows = [
-        list(csv.DictReader((run / "history.csv").read_text().splitlines())) for run in (one, two)
-    ]
+    tables = [(run / "history.csv").read_text().splitlines() for run in (one, two)]
+    rows = map(csv.DictReader, tables)
     for before, after in zip(*rows, strict=True):
         for column in ("images_per_second", "time"):
             assert before.pop(column) and after.pop(column)
@@ -65,9 +64,8 @@ def assert_same_end(one, two):
             assert float(value or -1) == pytest.approx(float(after[column] or -1), abs=1e-5)
     for name in (2, 4, "best"):
         before, after = (read_tensors(run / f"model.ckpt-{name}") for run in (one, two))
-        for key in before:
-            if before[key].dtype == np.float32:
-                np.testing.assert_allclose(after[key], before[key], rtol=0, atol=1e-5)
+        for key in (key for key in before if before[key].dtype == np.float32):
+            np.testing.assert_allclose(after[key], before[key], rtol=0, atol=1e-5)
 
 
 @pytest.fixture
