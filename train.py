@@ -49,12 +49,12 @@ def _train(settings: TrainSettings, start: Start, cluster: Cluster) -> None:
     from deeplab_lfov.solver.solver import Solver
     from deeplab_lfov.training import assembly
     from deeplab_lfov.training.folders import output_folders
-    from deeplab_lfov.training.record import NoRecord, Record
+    from deeplab_lfov.training.record import Record
     from deeplab_lfov.training.snapshots import Snapshots
     from deeplab_lfov.training.trainer import Trainer
 
     replicas = Replicas(cluster, settings.devices)
-    chief = replicas.is_chief
+    chief = cluster.is_chief
     replicas.check_batch(settings.batch_size)
     assembly.check_memory(settings, replicas.num_workers)
     if settings.deterministic:
@@ -84,7 +84,7 @@ def _train(settings: TrainSettings, start: Start, cluster: Cluster) -> None:
     if start.run:
         snapshots.restore(start.run)
 
-    record = NoRecord(snapshot_dir)
+    record = None
     if chief:
         record = Record(settings, solver, snapshots, classes, save_dir, readers)
         plan = _plan(settings, start, solver, replicas, len(readers.train.samples))
@@ -100,7 +100,7 @@ def _train(settings: TrainSettings, start: Start, cluster: Cluster) -> None:
     when = settings.save_pred_every, settings.val_every, settings.patience
     trainer.train(settings.num_steps, *when)
     if chief:
-        print(record.finish())
+        print(record.save_curve())
 
 
 def _plan(

@@ -5,7 +5,6 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import BinaryIO
 
 from tqdm import tqdm
 
@@ -64,27 +63,20 @@ def quiet_stderr() -> Iterator[None]:
     if wants_chatter() or sys.stderr is None:  # None: the process was started with it closed
         yield
         return
-    with tempfile.TemporaryFile() as held:
-        try:
-            with _stderr_into(held):
-                yield
-        except UserError:
-            raise
-        except BaseException:
-            held.seek(0)
-            os.write(2, held.read())
-            raise
-
-
-@contextmanager
-def _stderr_into(file: BinaryIO) -> Iterator[None]:
-    """Write to a file what the process, C++ included, writes to stderr."""
     sys.stderr.flush()
-    stderr = os.dup(2)
-    os.dup2(file.fileno(), 2)
-    try:
-        yield
-    finally:
-        sys.stderr.flush()
-        os.dup2(stderr, 2)
-        os.close(stderr)
+    stderr, failed = os.dup(2), True
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+            failed = False
+        except UserError:
+            failed = False
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            if failed:
+                held.seek(0)
+                os.write(2, held.read())

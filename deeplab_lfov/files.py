@@ -73,10 +73,7 @@ def _is_running(process: int) -> bool:
 
 
 def writable_folder(path: str | Path, advice: str = "choose another") -> Path:
-    """Create the folder `path` if need be and prove that files of some size can be written to it.
-
-    Raises UserError with advice when they cannot.
-    """
+    """Create the folder `path` if need be; raises UserError where no files can be written to it."""
     path = Path(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -100,17 +97,11 @@ def writable_json(path: str | Path, key: str) -> Path:
     Raises UserError where it cannot, and where there is anything but JSON that has `key`.
     """
     path = Path(path)
-    if path.exists() and not (path.is_file() and _is_json_with(path, key)):
-        raise UserError(f"{path} exists and is no earlier output of this program; save elsewhere")
-    writable_folder(path.parent)
-    return path
-
-
-def _is_json_with(path: Path, key: str) -> bool:
-    try:
-        return key in json.loads(path.read_bytes())
-    except (ValueError, TypeError, RecursionError):
-        return False
+    with suppress(ValueError, TypeError, RecursionError):
+        if not path.exists() or (path.is_file() and key in json.loads(path.read_bytes())):
+            writable_folder(path.parent)
+            return path
+    raise UserError(f"{path} exists and is no earlier output of this program; save elsewhere")
 
 
 def distinct_stems(paths: Iterable[Path]) -> Iterator[str]:

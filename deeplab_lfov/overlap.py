@@ -34,9 +34,7 @@ def ahead(
 
 
 def overlapped(
-    items: Iterable[Item],
-    begin: Callable[[Item], Begun],
-    finish: Callable[[Item, Begun], Result],
+    items: Iterable[Item], begin: Callable[[Item], Begun], finish: Callable[[Item, Begun], Result]
 ) -> Iterator[Future]:
     """Finish each item in a thread, one at a time, while the next is begun in this one.
 

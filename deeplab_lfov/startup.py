@@ -21,10 +21,9 @@ DRIVER = Path("/proc/driver/nvidia/version")
 def start_tensorflow(alone: bool = True, autotune: bool = True) -> str:
     """Load TensorFlow for a command and return the name of the device it will compute on.
 
-    alone: whether this process is the only worker. With several, TensorFlow's errors are kept quiet
-    too, as our own message says when a worker has gone. autotune: whether to try out the algorithms
-    of a GPU's convolutions for each new size of pictures, unless TF_CUDNN_USE_AUTOTUNE says so.
-    Raises UserError as `load_tensorflow`.
+    alone: this process is the only worker; with several, TensorFlow's errors are quiet too, as our
+    own message says when a worker has gone. autotune: try out the algorithms of a GPU's
+    convolutions for each new size of pictures. Raises UserError as `load_tensorflow`.
     """
     if not autotune:
         os.environ.setdefault("TF_CUDNN_USE_AUTOTUNE", "0")
@@ -40,9 +39,8 @@ def start_tensorflow(alone: bool = True, autotune: bool = True) -> str:
 def load_tensorflow(log_level: str = "2") -> None:
     """Load TensorFlow, and look for GPUs, without its chatter, and with oneDNN where it pays.
 
-    TF_CPP_MIN_LOG_LEVEL=0 in the environment brings the chatter back, log_level is what it is
-    otherwise. Raises UserError where there is no room for temporary files: TensorFlow writes code
-    there, and goes wrong without a word where it cannot.
+    TF_CPP_MIN_LOG_LEVEL=0 in the environment brings the chatter back. Raises UserError where there
+    is no room for temporary files: TensorFlow writes code there, and goes wrong without a word.
     """
     writable_folder(tempfile.gettempdir(), "TMPDIR names another")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # off by default on older x86: 4x slower
@@ -71,7 +69,9 @@ def missing_gpu() -> str:
     """Say what to do where there is an NVIDIA driver but TensorFlow sees no GPU; else ""."""
     import tensorflow as tf
 
-    if tf.config.list_physical_devices("GPU") or not _has_driver():
+    is_hidden = not re.match(r"\d|GPU-|MIG-", os.environ.get("CUDA_VISIBLE_DEVICES", "0"))
+    has_driver = DRIVER.exists() or shutil.which("nvidia-smi")
+    if tf.config.list_physical_devices("GPU") or is_hidden or not has_driver:
         return ""
     return (
         "an NVIDIA driver is here, but TensorFlow sees no GPU: pip install "
@@ -80,19 +80,11 @@ def missing_gpu() -> str:
     )
 
 
-def _has_driver() -> bool:
-    """Tell whether NVIDIA's driver is installed, and its GPUs are not hidden on purpose."""
-    shown = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
-    is_installed = DRIVER.exists() or shutil.which("nvidia-smi")
-    return bool(is_installed and re.match(r"\d|GPU-|MIG-", shown))
-
-
 @contextmanager
 def _without_keras() -> Iterator[None]:
     """Let an import of TensorFlow leave Keras, 0.4 s and 50 MB, until somebody asks for tf.keras.
 
-    TensorFlow loads Keras at once, but where it is told to take the old one, tf_keras, and that is
-    not installed.
+    So it does where it is told to take the old one, tf_keras, and that is not installed.
     """
     name = "TF_USE_LEGACY_KERAS"
     is_chosen = name in os.environ or importlib.util.find_spec("tf_keras")

@@ -133,15 +133,8 @@ def train(script, shapes, tmp_path):
     """Call train.py on the drawn data with a network of 1/16 width, into the folder `run`."""
 
     def call(*flags, data_dir=shapes, data_list=TRAIN):
-        data = [
-            "--data_dir",
-            data_dir,
-            "--data_list",
-            data_list,
-            "--snapshot_dir",
-            tmp_path / "run",
-        ]
+        data = ["--data_dir", data_dir, "--data_list", data_list]
         sizes = ["--width", NARROW, "--input_size", "33,33", "--batch_size", 2]
-        return script("train", *data, *sizes, *flags)
+        return script("train", *data, "--snapshot_dir", tmp_path / "run", *sizes, *flags)
 
     return call

@@ -5,9 +5,6 @@ import contextlib
 import json
 import os
 import socket
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -93,13 +90,3 @@ BLUE, ORANGE = (31, 119, 180), (255, 127, 14)
 def environment_with_package(**changes):
     """Return the environment, changed, for scripts that lie elsewhere than the package."""
     return os.environ | {"PYTHONPATH": str(ROOT)} | changes
-
-
-def under_memory_limit(gigabytes, code, *arguments):
-    """Run Python code in a process of its own that may take so much; returns what it printed."""
-    limit = int(gigabytes * 1e9)
-    head = f"import resource; resource.setrlimit(resource.RLIMIT_AS, ({limit}, {limit}))\n"
-    command = [sys.executable, "-c", head + textwrap.dedent(code), *map(str, arguments)]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
-    return result.stdout

@@ -2,7 +2,7 @@
 """Export a checkpoint as a SavedModel, as TFLite for one size of pictures, or in 8 bits."""
 
 import sys
-from argparse import Namespace
+from argparse import BooleanOptionalAction, Namespace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -25,7 +25,8 @@ def parser() -> Parser:
     p.add_argument(
         "--tflite", type=flags.SIZE, metavar="SIZE", help="also model.tflite for this height,width"
     )
-    flags.add_flag(p, "int8", "instead: weights_int8.npz, filters in 8 bits for this program")
+    help = "instead: weights_int8.npz, filters in 8 bits for this program"
+    p.add_argument("--int8", action=BooleanOptionalAction, help=help)
     p.add_argument(
         "--about", help="what weights_int8.npz says of itself, such as what it was trained on"
     )

@@ -100,9 +100,7 @@ def run(main: Callable[[dict[str, object]], None], parser: Parser) -> None:
         except SystemExit as ended:
             if ended.code:  # a status of main's own, which stays
                 _write_out()
-            else:  # of --help, say, whose text has to be written
-                sys.stdout.flush()
-            raise
+                raise
         sys.stdout.flush()
     except UserError as error:
         _end(2, error)

@@ -8,16 +8,10 @@ from deeplab_lfov.cli.command import Parser
 from deeplab_lfov.crf.dense_crf import DenseCRF, flag_of
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.inference.settings import PredictionSettings
-from deeplab_lfov.settings import (  # noqa: F401 - the kinds that the flags of util/ are of
-    COUNT,
-    NUM_CLASSES,
-    PATH,
-    SHARE,
-    SIZE,
-    WHOLE,
-    Kind,
-    defaults_of,
-)
+from deeplab_lfov.settings import COUNT, NUM_CLASSES, PATH, SHARE, SIZE, WHOLE, Kind, defaults_of
+
+__all__ = ["COUNT", "NUM_CLASSES", "PATH", "SHARE", "SIZE", "WHOLE", "Kind", "defaults_of"]
+"""What flags of a script's own are of, beside what is defined here."""
 
 
 def add_flags(
@@ -42,11 +36,6 @@ def add_setting(group: argparse._ActionsContainer, field: Field, name: str | Non
         flag["type"] = kind
     names = f"--{name or field.name}", *field.metadata["names"]
     group.add_argument(*names, help=field.metadata["help"], **flag)
-
-
-def add_flag(group: argparse._ActionsContainer, name: str, help: str) -> None:
-    """Add the pair --name and --no-name."""
-    group.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, help=help)
 
 
 def add_prediction_flags(parser: Parser) -> None:

@@ -1,11 +1,7 @@
-"""The machines of a run: TF_CONFIG, or Slurm's variables through TensorFlow's resolver.
-
-They find out here whether they were started alike.
-"""
+"""The machines of a run, by TF_CONFIG or Slurm's variables, and whether they were started alike."""
 
 import json
 import os
-import re
 import zlib
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import NamedTuple
@@ -68,8 +64,8 @@ def _parse(config: dict) -> Cluster:
     chiefs, workers = (list(jobs.get(job, ())) for job in ("chief", "worker"))
     addresses, kind, index = (*chiefs, *workers), task.get("type"), task.get("index")
     for address in addresses:
-        found = re.fullmatch(r"(?:[^\s:/]+|\[[\da-fA-F:]+\]):(\d{1,5})", str(address))
-        if not found or not 0 < int(found[1]) < 2**16:
+        host, _, port = str(address).rpartition(":")
+        if not host or "/" in host or not port.isdecimal() or not 0 < int(port) < 2**16:
             raise ValueError(f"{address!r} is not host:port, with a port from 1 to 65535")
     if len(set(addresses)) < len(addresses) or len(chiefs) > 1:
         raise ValueError("an address is there twice, or there are several chiefs")

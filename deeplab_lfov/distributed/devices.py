@@ -15,11 +15,10 @@ def make_visible(
 ) -> tuple[list[str], list[str]]:
     """Show TensorFlow just these devices, such as "gpu:1"; None stands for all GPUs, or the CPU.
 
-    Of these, the workers on a host take as many each: on_this_host is (which, of how many). What
-    CUDA_VISIBLE_DEVICES shows is one worker's alone. most: how many GPUs to take of one's own.
-    Returns TensorFlow's names for them, and their names for people. It has to come before
-    TensorFlow computes anything. Raises UserError for a device that is not there, and where there
-    are more workers than GPUs.
+    on_this_host: (which worker, of how many), who take as many each, but for what
+    CUDA_VISIBLE_DEVICES shows. most: how many GPUs to take of one's own. Returns TensorFlow's names
+    and those for people. It has to come before TensorFlow computes anything. Raises UserError for a
+    device that is not there, and where there are more workers than GPUs.
     """
     gpus = tf.config.list_physical_devices("GPU")
     there = [f"gpu:{number}" for number in range(len(gpus))] or ["cpu:0"]
@@ -61,29 +60,23 @@ def _share(gpus: list[str], which: int, workers: int) -> list[str]:
 def explaining_lack_of_memory(advice: Callable[[], str], of: str = "") -> Iterator[None]:
     """Raise UserError with some advice where the block runs out of a device's or the host's memory.
 
-    of: what there was no memory for, after "out of memory". What TensorFlow says is quoted where it
-    says it otherwise.
+    of: what there was no memory for, after "out of memory".
     """
     try:
         yield
     except (tf.errors.OpError, MemoryError) as error:
         if not lacks_memory(error):
             raise
-        found = _MEMORY.search(str(error))
-        said = f" ({found[0]})" if found and "memory" not in found[0].lower() else ""
-        raise UserError(f"out of memory{of}{said}; {advice()}") from error
+        raise UserError(f"out of memory{of}; {advice()}") from error
 
 
 def lacks_memory(error: BaseException) -> bool:
     """Tell whether an error is one for lack of memory, by its type or, of a GPU's, its text."""
-    if isinstance(error, MemoryError | tf.errors.ResourceExhaustedError):
-        return True
-    return isinstance(error, tf.errors.OpError) and bool(_MEMORY.search(str(error)))
+    kinds = MemoryError | tf.errors.ResourceExhaustedError
+    return isinstance(error, kinds) or bool(_MEMORY.search(str(error)))
 
 
-_MEMORY = re.compile(
-    r"out of memory|OUT_OF_MEMORY|_ALLOC_FAILED|failed to allocate|No algorithm worked", re.I
-)
+_MEMORY = re.compile(r"out.of.memory|_ALLOC_FAILED|failed to allocate|No algorithm worked", re.I)
 """What CUDA, cuDNN, cuBLAS and TensorFlow say; algorithms do not work that find no memory."""
 
 

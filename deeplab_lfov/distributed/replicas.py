@@ -26,10 +26,9 @@ _GONE = (
 class Replicas:
     """The replicas of a run: the devices of this worker, and those of the cluster's others.
 
-    devices: names such as "gpu:0", "gpu:1"; None for all GPUs, which workers on one host share, or
-    the CPU. Several CPUs are logical devices of the one, to try things out. One replica is
-    TensorFlow's default strategy. `connect` has to come before TensorFlow computes anything. Raises
-    UserError for devices that are not there.
+    devices: as for `make_visible`; several CPUs are logical devices of the one, to try things out.
+    `connect` has to come before TensorFlow computes anything. Raises UserError for devices that are
+    not there.
     """
 
     def __init__(self, cluster: Cluster | None = None, devices: Sequence[str] | None = None):
@@ -42,8 +41,7 @@ class Replicas:
     def connect(self, facts: Mapping[str, object]) -> None:
         """Join the workers of the cluster, which must have the same facts, by name.
 
-        A fact is what JSON holds. Raises UserError, in every worker, where one has others, and
-        where this one cannot join.
+        Raises UserError, in every worker, where one has others, and where this one cannot join.
         """
         if self.num_workers > 1:
             self.strategy = _connect(self.cluster)
@@ -66,11 +64,6 @@ class Replicas:
         """TensorFlow's name of the one GPU that is all there is; None if it is otherwise."""
         is_alone = self.num_replicas == 1 and self.devices[0].startswith("gpu")
         return f"/{self.devices[0].upper()}" if is_alone else None
-
-    @property
-    def is_chief(self) -> bool:
-        """True for the one worker that writes and prints."""
-        return self.cluster.is_chief
 
     def __str__(self) -> str:
         """Return the devices, and the number of workers if there are several, in words."""
@@ -167,8 +160,7 @@ def _connect(cluster: Cluster) -> tf.distribute.Strategy:
     """Wait for the other workers, and return the strategy that joins all.
 
     TensorFlow lets no line of Python run meanwhile, so SIGINT is to end the process as SIGTERM
-    does; TensorFlow catches that one when it has connected, which is undone. Raises UserError where
-    the workers cannot connect.
+    does; TensorFlow catches that one when it has connected, which is undone.
     """
     words = f"worker   {cluster}; waiting for the others, which Ctrl-C ends"
     print(printable(words), file=sys.stderr, flush=True)

@@ -30,15 +30,12 @@ class Health:
     """
 
     def __init__(
-        self,
-        model: DeepLabLFOVModel,
-        crop: tf.Tensor,
-        class_weights: Sequence[float] | None = None,
+        self, model: DeepLabLFOVModel, crop: tf.Tensor, class_weights: Sequence[float] | None = None
     ):
         self._model, self._crop = model, crop[tf.newaxis]
         self._weights = np.ones(model.num_classes) if class_weights is None else class_weights
         self._losses, self._counts = deque(maxlen=_MOST), deque(maxlen=_MOST)
-        self._at_start = self.answering()
+        self._at_start, self._has_warned = self.answering(), False
 
     def answering(self) -> float:
         """Return the share of conv5_3's channels that are not zero all over the crop."""
@@ -52,23 +49,25 @@ class Health:
         self._counts.append(np.bincount(cells[cells != VOID], minlength=self._model.num_classes))
 
     def warning(self, step: int) -> str | None:
-        """Say after a step that the network dies, or has learned the classes' shares alone."""
+        """Say, once, that the network dies, or that it has learned the classes' shares alone."""
         seen = len(self._losses)
         steps = slice(-_EARLY if seen <= LOOKS[-1] else None, None)
         loss = np.mean(list(self._losses)[steps])
         guessed = entropy(sum(list(self._counts)[steps]), self._weights)
-        if loss < guessed or not guessed or seen < _EARLY:
+        if self._has_warned or loss < guessed or not guessed or seen < _EARLY:
             return None
         losses = f"the mean loss {loss:.2f} is no lower than {guessed:.2f}, which the shares of"
         losses += " the classes alone give"
         now = self.answering()
-        if now < max(_DYING * self._at_start, _DEAD):
+        dies = now < max(_DYING * self._at_start, _DEAD)
+        self._has_warned = dies or seen == _MOST
+        if dies:
             return (
                 f"after step {step} {now:.0%} of {LAYER}'s channels answer, {self._at_start:.0%} "
                 f"did at the start, and {losses}: the network dies; begin again with a tenth of "
                 "the --learning_rate, a VGG-16 from a seed that util/extract_params.py makes anew"
             )
-        if seen == _MOST:
+        if self._has_warned:
             return (
                 f"{losses}: nothing of the images has been learned in {step} steps; look at the "
                 "masks in the figures, and try another --learning_rate"

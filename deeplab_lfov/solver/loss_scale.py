@@ -1,8 +1,4 @@
-"""The scale of float16's loss, without which small gradients would vanish; other types need none.
-
-A step differentiates the loss times `scale`, divides the gradients by it and, once they have been
-looked at, asks what it comes to.
-"""
+"""The scale of float16's loss, without which small gradients vanish; other types need none."""
 
 import tensorflow as tf
 
@@ -40,10 +36,7 @@ class LossScale:
     def finish_step(
         self, loss: tf.Tensor, finite: tf.Tensor, global_step: tf.Variable
     ) -> tf.Tensor:
-        """Adapt the scale, count the step, and return its loss.
-
-        That is nan when the scale has sunk below 1: then the run itself has diverged.
-        """
+        """Adapt the scale, count the step, and return its loss: nan where the run has diverged."""
         good_steps = tf.where(finite, self.good_steps + 1, 0)
         doubled = good_steps == STEPS_TO_DOUBLE
         factor = tf.where(finite, tf.where(doubled, 2.0, 1.0), 0.5)

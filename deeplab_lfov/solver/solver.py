@@ -1,6 +1,5 @@
 """Solver: the training step, with the update rules and rate policies of Caffe's solvers."""
 
-import functools
 from collections.abc import Sequence
 
 import tensorflow as tf
@@ -9,10 +8,9 @@ from deeplab_lfov.distributed.replicas import total
 from deeplab_lfov.network.loss import total_weight
 from deeplab_lfov.network.model import DeepLabLFOVModel
 from deeplab_lfov.solver.loss_scale import LossScale, NoLossScale
-from deeplab_lfov.solver.passes import in_passes
 from deeplab_lfov.solver.rate_policy import RatePolicy
 from deeplab_lfov.solver.settings import SolverSettings
-from deeplab_lfov.solver.update_rules import update_rule
+from deeplab_lfov.solver.update_rules import Adam, Sgd
 
 
 class Solver:
@@ -36,7 +34,7 @@ class Solver:
         self.class_weights = class_weights and tf.constant(class_weights, tf.float32)
         self.global_step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.loss_scale = LossScale() if model.dtype == tf.float16 else NoLossScale()
-        self.rule = update_rule(settings.optimizer, settings.momentum)
+        self.rule = Adam() if settings.optimizer == "adam" else Sgd(settings.momentum)
         self.slots = {
             f"{name}/{slot}": tf.Variable(tf.zeros_like(parameter), trainable=False)
             for name, parameter in model.trained_parameters.items()
@@ -48,10 +46,6 @@ class Solver:
         """Slots, `global_step` (the steps done) and, in float16, the state of the loss scale."""
         return self.slots | {"global_step": self.global_step} | self.loss_scale.variables
 
-    def learning_rate_at(self, step: int | tf.Tensor) -> tf.Tensor:
-        """Return the rate float64 [] of a step (the first is 0), before multipliers."""
-        return self.rate_policy.rate_at(step)
-
     def rate_groups(self) -> list[tuple[str, float, float]]:
         """Return (which parameters, rate multiplier, weight decay) of each group of its own."""
         groups, fresh = {}, ", ".join(self.settings.fresh_layers)
@@ -59,18 +53,15 @@ class Solver:
             layer, kind = name.split("/")
             words = f"{fresh} " if layer in self.settings.fresh_layers else ""
             words += "filters" if kind == "w" else "biases"
-            groups[words] = words, self.rate_multiplier(name), self.decay_of(name)
+            groups[words] = words, *self._multiplier_and_decay(name)
         return list(groups.values())
 
-    def rate_multiplier(self, name: str) -> float:
-        """Return what the rate is multiplied by for a parameter such as `fc8_voc12/b`."""
+    def _multiplier_and_decay(self, name: str) -> tuple[float, float]:
         (layer, kind), settings = name.split("/"), self.settings
-        of_layer = settings.head_lr_mult if layer in settings.fresh_layers else 1.0
-        return of_layer * (settings.bias_lr_mult if kind == "b" else 1.0)
-
-    def decay_of(self, name: str) -> float:
-        """Return the weight decay of a parameter: filters have it, biases do not."""
-        return self.settings.weight_decay if name.endswith("/w") else 0.0
+        multiplier = settings.head_lr_mult if layer in settings.fresh_layers else 1.0
+        if kind == "b":
+            return multiplier * settings.bias_lr_mult, 0.0
+        return multiplier, settings.weight_decay
 
     @tf.function(
         input_signature=[
@@ -97,16 +88,30 @@ class Solver:
         """
         (weight,) = total([total_weight(labels, self.class_weights)])
         first_sample = self.global_step * batch_size + first_row
-        compute = functools.partial(self._loss_and_gradients, weight=weight)
-        parameters = list(self.model.trained_parameters.values())
-        shares = in_passes(
-            compute, images, labels, first_sample, self.settings.iter_size, parameters
-        )
-        loss, *gradients = total([shares[0], *shares[1]])
+        loss, gradients = self._in_passes(images, labels, first_sample, weight)
+        loss, *gradients = total([loss, *gradients])
         finite = tf.math.is_finite(loss) & tf.math.is_finite(tf.linalg.global_norm(gradients))
         if finite:
             self._update(gradients)
         return self.loss_scale.finish_step(loss, finite, self.global_step)
+
+    def _in_passes(
+        self, images: tf.Tensor, labels: tf.Tensor, first_sample: tf.Tensor, weight: tf.Tensor
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """Add up loss and gradients of iter_size parts of the samples, one after the other."""
+        size, passes = tf.shape(images)[0], self.settings.iter_size
+        if passes == 1:
+            return self._loss_and_gradients(images, labels, first_sample, weight)
+        loss = tf.zeros([])
+        gradients = [tf.zeros_like(each) for each in self.model.trained_parameters.values()]
+        for number in tf.range(passes):
+            tf.autograph.experimental.set_loop_options(parallel_iterations=1)  # to save memory
+            start, end = number * size // passes, (number + 1) * size // passes
+            first = first_sample + tf.cast(start, tf.int64)
+            more = self._loss_and_gradients(images[start:end], labels[start:end], first, weight)
+            loss += more[0]
+            gradients = [one + two for one, two in zip(gradients, more[1], strict=True)]
+        return loss, gradients
 
     def _loss_and_gradients(
         self, images: tf.Tensor, labels: tf.Tensor, first_sample: tf.Tensor, weight: tf.Tensor
@@ -120,13 +125,13 @@ class Solver:
         return loss, [gradient / self.loss_scale.scale for gradient in gradients]
 
     def _update(self, gradients: list[tf.Tensor]) -> None:
-        rate = tf.cast(self.learning_rate_at(self.global_step), tf.float32)
-        rates = {times: rate * times for times in map(self.rate_multiplier, self.model.parameters)}
-        powers = self.rule.powers(self.global_step)
+        step = tf.convert_to_tensor(self.global_step)
+        rate = tf.cast(self.rate_policy.rate_at(step), tf.float32)
         for (name, parameter), gradient in zip(
             self.model.trained_parameters.items(), gradients, strict=True
         ):
-            if self.decay_of(name):
-                gradient += self.decay_of(name) * parameter
+            multiplier, decay = self._multiplier_and_decay(name)
+            if decay:
+                gradient += decay * parameter
             slots = [self.slots[f"{name}/{slot}"] for slot in self.rule.slots]
-            self.rule.apply(parameter, slots, gradient, rates[self.rate_multiplier(name)], powers)
+            self.rule.apply(parameter, slots, gradient, rate * multiplier, step)

@@ -13,14 +13,9 @@ class Sgd:
     """Caffe's SGD with momentum: v = momentum*v + rate*gradient, w -= v."""
 
     slots = ("Momentum",)
-    """The velocity."""
 
     def __init__(self, momentum: float):
         self.momentum = momentum
-
-    def powers(self, step: tf.Tensor) -> tuple[()]:
-        """Return what changes from step to step: nothing."""
-        return ()
 
     def apply(
         self,
@@ -28,9 +23,9 @@ class Sgd:
         slots: Sequence[tf.Variable],
         gradient: tf.Tensor,
         rate: tf.Tensor,
-        powers: tuple[()],
+        step: tf.Tensor,
     ) -> None:
-        """Update a parameter and its slots."""
+        """Update a parameter and its slots; the first step is 0."""
         (velocity,) = slots
         tf.raw_ops.ResourceApplyKerasMomentum(  # its velocity is the negative of Caffe's
             var=parameter.handle,
@@ -45,14 +40,8 @@ class Adam:
     """Adam (Kingma and Ba, arXiv 1412.6980) with the constants of the paper."""
 
     slots = ("Adam", "Adam_1")
-    """The first and the second moment."""
 
     beta1, beta2, epsilon = 0.9, 0.999, 1e-8
-
-    def powers(self, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return beta1 and beta2 to the power of a step's number, counted from 1, float32 []."""
-        done = tf.cast(step + 1, tf.float32)
-        return self.beta1**done, self.beta2**done
 
     def apply(
         self,
@@ -60,29 +49,22 @@ class Adam:
         slots: Sequence[tf.Variable],
         gradient: tf.Tensor,
         rate: tf.Tensor,
-        powers: tuple[tf.Tensor, tf.Tensor],
+        step: tf.Tensor,
     ) -> None:
-        """Update a parameter and its slots, with the `powers` of the step."""
-        first, second = slots
+        """Update a parameter and its slots; the first step is 0."""
+        (first, second), done = slots, tf.cast(step + 1, tf.float32)
         tf.raw_ops.ResourceApplyAdam(
             var=parameter.handle,
             m=first.handle,
             v=second.handle,
-            beta1_power=powers[0],
-            beta2_power=powers[1],
+            beta1_power=self.beta1**done,
+            beta2_power=self.beta2**done,
             lr=rate,
             beta1=self.beta1,
             beta2=self.beta2,
             epsilon=self.epsilon,
             grad=gradient,
         )
-
-
-def update_rule(optimizer: str, momentum: float) -> Sgd | Adam:
-    """Return the rule named "sgd" or "adam"; raises ValueError for another name."""
-    if optimizer not in ("sgd", "adam"):
-        raise ValueError(f"unknown optimizer {optimizer!r}; there are sgd and adam")
-    return Adam() if optimizer == "adam" else Sgd(momentum)
 
 
 def assign(variable: tf.Variable, value: tf.Tensor) -> None:

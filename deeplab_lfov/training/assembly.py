@@ -22,14 +22,11 @@ from deeplab_lfov.training.settings import TrainSettings
 from deeplab_lfov.training.start import Start
 from deeplab_lfov.weights.checkpoints import check_fit, set_parameters
 
-_MANY = 20_000  # masks, whose check takes a minute or more
-
 
 class Readers(NamedTuple):
-    """The readers of a run's lists."""
+    """The readers of a run's lists; that of the training list scales and mirrors."""
 
     train: ImageReader
-    """Scales and mirrors."""
     val: ImageReader | None
 
 
@@ -57,11 +54,10 @@ def check_memory(settings: TrainSettings, num_workers: int) -> None:
     """Raise UserError where the crops of a pass alone are more than this machine's memory."""
     height, width = settings.input_size
     crops = settings.batch_size // num_workers * height * width * 3 * 4
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if crops > memory:
+    if crops > os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"):
         raise UserError(
-            f"--batch_size {settings.batch_size} is {crops / 1e9:,.0f} GB of crops alone, and this "
-            f"machine has {memory / 1e9:,.0f} GB of memory; lower it"
+            f"--batch_size {settings.batch_size} is {crops / 1e9:,.0f} GB of crops alone, more than "
+            "this machine has; lower it"
         )
 
 
@@ -72,21 +68,22 @@ def first_look(
 
     show: print bars, what was found, and what is in doubt. Raises UserError as `summarize` does.
     """
-    lists = zip((settings.data_list, settings.val_list), readers, strict=True)
-    given = settings.ignore_label is not None
-    if show and len(readers.train.samples) > _MANY:
-        print(f"data     {len(readers.train.samples):,} masks to check; --no-check_data does not")
-    summaries = [
-        summarize(reader.samples, reader.labels_of, name, classes.names, given, show)
-        for name, reader in lists
-        if reader
-    ]
+    summaries = [_summary(settings, readers.train, settings.data_list, classes, show)]
+    if readers.val:
+        summaries.append(_summary(settings, readers.val, settings.val_list, classes, show))
     if show:
         for line in "\n".join(each.short() for each in summaries).splitlines():
             print(f"data     {line}")
         for doubt in doubts(summaries[0], readers.train.samples):
             print(printable(f"warning: {doubt}"), file=sys.stderr)
     return summaries[0]
+
+
+def _summary(
+    settings: TrainSettings, reader: ImageReader, name: str, classes: Classes, show: bool
+) -> DatasetSummary:
+    given = settings.ignore_label is not None
+    return summarize(reader.samples, reader.labels_of, name, classes.names, given, show)
 
 
 def find_class_weights(
@@ -98,19 +95,16 @@ def find_class_weights(
 ) -> list[float] | None:
     """Return the weight of each class in the loss, or None where all weigh the same.
 
-    summary: of the training list, if it has been looked at. Raises UserError for a file of weights
-    that does not fit, and as `summarize` does.
+    summary: of the training list, if it has been looked at. Raises UserError for a file that does
+    not fit, and as `summarize` does.
     """
-    if settings.class_weights in POWERS:
-        if not summary:
-            given = settings.ignore_label is not None
-            masks = readers.train.samples, readers.train.labels_of
-            summary = summarize(*masks, settings.data_list, classes.names, given, show)
-        power = POWERS[settings.class_weights]
-        return list(balanced(summary.label_counts, settings.num_classes, power))
-    if settings.class_weights not in (None, "none"):
-        return list(read_class_weights(settings.class_weights, settings.num_classes))
-    return None
+    given = settings.class_weights
+    if given in POWERS:
+        summary = summary or _summary(settings, readers.train, settings.data_list, classes, show)
+        return list(balanced(summary.label_counts, settings.num_classes, POWERS[given]))
+    if given in (None, "none"):
+        return None
+    return list(read_class_weights(given, settings.num_classes))
 
 
 def find_classes(settings: TrainSettings, start: Start) -> Classes:
@@ -119,7 +113,9 @@ def find_classes(settings: TrainSettings, start: Start) -> Classes:
     Raises UserError for files that do not fit, and where weights whose last layer is kept call the
     classes otherwise.
     """
-    stored, own = _stored_classes(settings, start), Classes()
+    fit, keeps_head = start.fit, start.run or not _afresh(settings, start)
+    fits = fit and keeps_head and fit.num_classes == settings.num_classes
+    stored, own = fit.classes if fits else None, Classes()
     if not start.is_of_version_1_0:  # which was not asked what the data set calls its classes
         own = classes_in(settings.data_dir, settings.palette)
     where = settings.palette or settings.data_dir, start.path
@@ -131,12 +127,6 @@ def find_classes(settings: TrainSettings, start: Start) -> Classes:
     if classes.names and stored and stored.are_named and not settings.class_names:
         classes.check_same(stored, *where)
     return classes if classes.names else stored or voc_classes(settings.num_classes)
-
-
-def _stored_classes(settings: TrainSettings, start: Start) -> Classes | None:
-    """Return the classes of weights whose last layer is kept."""
-    fit, keeps_head = start.fit, start.run or not _afresh(settings, start)
-    return fit.classes if fit and keeps_head and fit.num_classes == settings.num_classes else None
 
 
 def check_weights(settings: TrainSettings, start: Start) -> None:

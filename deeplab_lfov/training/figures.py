@@ -12,7 +12,6 @@ from deeplab_lfov.errors import UserError
 from deeplab_lfov.files import whole_file
 from deeplab_lfov.inference.visualize import write_figure
 
-CHOICE = "val_pictures.txt"
 _MARK = "# the pictures of the val list that val-*.png show"
 
 _LOSS, _IOU, _RATE = "tab:blue", "tab:orange", "tab:green"
@@ -50,12 +49,11 @@ def smoothed(values: Sequence[float]) -> np.ndarray:
 
     The mean reaches over a fiftieth of all values, so that a curve of any length is as smooth.
     """
-    share, sums = 1 / (1 + len(values) / 50), np.zeros(2)
-    means = np.empty(len(values))
-    for number, value in enumerate(values):
+    share, sums, means = 1 / (1 + len(values) / 50), np.zeros(2), []
+    for value in values:
         sums = (1 - share) * sums + share * np.array([value, 1])
-        means[number] = sums[0] / sums[1]
-    return means
+        means.append(sums[0] / sums[1])
+    return np.array(means)
 
 
 def _draw_loss(axis: Axes, rows: Sequence[Row]) -> None:
@@ -109,8 +107,8 @@ class ValPictures:
     """
 
     def __init__(self, folder: Path, samples: Sequence[Sample]):
-        self._path, self._samples = folder / CHOICE, samples
-        if self._path.exists() and not is_choice(self._path):
+        self._path, self._samples = folder / "val_pictures.txt", samples
+        if self._path.exists() and not self._path.read_bytes().startswith(_MARK.encode()):
             raise UserError(f"{self._path} exists and is of no run; give another --save_dir")
         self.numbers = self._read()
 
@@ -136,9 +134,3 @@ class ValPictures:
             return numbers if fit and lines == list(map(self._line, numbers)) else []
         except (OSError, ValueError):  # there is none, or it is damaged
             return []
-
-
-def is_choice(path: Path) -> bool:
-    """Tell whether a file is one that a run has left."""
-    with path.open("rb") as file:
-        return file.read(len(_MARK)) == _MARK.encode()

@@ -11,10 +11,7 @@ from filelock import FileLock, Timeout
 from deeplab_lfov.data.image_files import is_output
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.files import check_no_glob, clear_partials, writable_folder
-from deeplab_lfov.training import figures
 from deeplab_lfov.training.settings import TrainSettings
-
-_LOCK, _HOLDER = ".lock", ".lock.holder"
 
 
 @contextmanager
@@ -22,34 +19,26 @@ def locked(folder: str | Path) -> Iterator[None]:
     """Hold the lock on a folder, which is made if need be, while the block runs.
 
     The system takes the lock from a process that dies. Who only reads checkpoints needs none.
-    Raises UserError, with host and number of the process that holds it, where one does, and where
-    the folder cannot be written to.
+    Raises UserError, with host and number of the process that holds it, where one does.
     """
     folder = writable_folder(folder)
-    lock, holder = FileLock(folder / _LOCK, timeout=0), folder / _HOLDER
+    lock, holder = FileLock(folder / ".lock", timeout=0), folder / ".lock.holder"
     try:
         lock.acquire()
     except Timeout as error:
+        who = holder.read_text("utf-8")[:200] if holder.is_file() else "another process"
         raise UserError(
-            f"{folder} is in use: {_read(holder)} trains into it; wait for its end or stop it, or "
-            "give another --snapshot_dir"
+            f"{folder} is in use: {who} trains into it; wait for its end or stop it, or give "
+            "another --snapshot_dir"
         ) from error
     except (OSError, NotImplementedError) as error:
         raise UserError(f"cannot lock the folder {folder}: {error}; choose another") from error
     try:
-        holder.unlink(missing_ok=True)  # it names a process that has died
         holder.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
         yield
     finally:
         holder.unlink(missing_ok=True)
         lock.release()
-
-
-def _read(holder: Path) -> str:
-    try:
-        return holder.read_text(encoding="utf-8")[:200] or "another process"
-    except (OSError, UnicodeDecodeError):
-        return "another process"
 
 
 def clear_leftovers(snapshot_dir: Path, save_dir: Path, first_step: int) -> None:
@@ -61,9 +50,6 @@ def clear_leftovers(snapshot_dir: Path, save_dir: Path, first_step: int) -> None
         is_ours = kind in ("step", "val") and step.isdecimal() and is_output(figure)
         if is_ours and int(step) > first_step:
             figure.unlink()
-    choice = save_dir / figures.CHOICE
-    if not first_step and choice.is_file() and figures.is_choice(choice):
-        choice.unlink()
 
 
 def output_folders(settings: TrainSettings, is_chief: bool) -> tuple[Path, Path]:

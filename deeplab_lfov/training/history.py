@@ -46,10 +46,9 @@ class History:
         """
         if not self.rows or self.rows[-1]["step"] != step:
             self.rows.append({"step": step})
-        self.rows[-1].update(values)
-        self.rows[-1].update({f"{_IOU}{name}": iou for name, iou in (ious or {}).items()})
-        tags = values | {f"IoU/{name}": iou for name, iou in (ious or {}).items()}
-        for name, value in tags.items():
+        ious = ious or {}
+        self.rows[-1] |= values | {f"{_IOU}{name}": iou for name, iou in ious.items()}
+        for name, value in (values | {f"IoU/{name}": iou for name, iou in ious.items()}).items():
             if not isinstance(value, str):
                 self._summary(name, tf.constant(value, tf.float32), step, "scalars", data_class=1)
 

@@ -1,19 +1,18 @@
-"""How fast training goes, and when it will have ended."""
+"""How fast training goes, and how long it still takes."""
 
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 _STEPS = 50  # that the rate is a mean of
-_LONG = 3600  # seconds left from which on a time of day says more
 
 
 class Pace:
-    """The rate of the last steps; what is done between steps, such as saving, does not count.
+    """The rate of the last steps, but the first, which makes the graph, and pauses such as saving.
 
-    The first step does not count either, as it makes the graph. clock: seconds from any moment on.
+    clock: seconds from any moment on.
     """
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter):
@@ -41,12 +40,6 @@ class Pace:
         """Steps per second; nan before the second step."""
         return len(self._seconds) / sum(self._seconds) if self._seconds else float("nan")
 
-    def left(self, steps: int, now: datetime) -> str:
-        """Say how long so many steps take, and for hours when they end; '' if nobody knows yet."""
-        if not self._seconds:
-            return ""
-        left = timedelta(seconds=round(steps / self.rate))
-        if left.total_seconds() < _LONG:
-            return f"{left} left"
-        end = now + left
-        return f"{left} left, until {end:%H:%M}" + (f" on {end:%-d %b}" if left.days else "")
+    def left(self, steps: int) -> str:
+        """Say how long so many steps take; '' if nobody knows yet."""
+        return str(timedelta(seconds=round(steps / self.rate))) if self._seconds else ""

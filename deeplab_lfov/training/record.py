@@ -1,7 +1,4 @@
-"""What a run leaves on disk: checkpoints, figures, history, and the best checkpoint on a val list.
-
-Of several workers the chief keeps the Record; the others have a NoRecord, which does nothing.
-"""
+"""What a run leaves on disk: checkpoints, the best on a val list, figures and history."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -31,9 +28,8 @@ class Record:
     """Writes down a run whose state `snapshots` saves, with figures of batches in save_dir.
 
     It goes on from the step of the solver, and what a killed process left is cleared. The mean IoU
-    on the val list, if there is one, decides which checkpoint is kept as the best, and a figure
-    shows three of its pictures. Raises UserError where something cannot be written, as its methods
-    do.
+    on the val list, if there is one, decides which checkpoint is kept as the best. Raises UserError
+    where something cannot be written, as its methods do.
     """
 
     def __init__(
@@ -99,15 +95,14 @@ class Record:
         self.history.save()
         return self.snapshots.save(step)
 
-    def lacks_validation(self, step: int) -> bool:
-        """Tell whether a step could be validated and has not been."""
-        return bool(self.val_reader) and not self.history.has(step, "val_mean_iou")
-
     def validate(self, step: int, is_stopped: Callable[[], bool]) -> str | None:
         """Measure the mean IoU on the val list, keep the best checkpoint, and say what came out.
 
-        Returns None when it was stopped before the end.
+        Returns None when it was stopped before the end, and where there is nothing to do: no list,
+        or a step that has been measured.
         """
+        if not self.val_reader or self.history.has(step, "val_mean_iou"):
+            return None
         pictures, best = PerPicture(self.classes.names), self.history.best()
         matrix, each = pictures.whole, self.val_reader.pictures()
         for sample, image, labels in progress(
@@ -125,15 +120,11 @@ class Record:
         self.save_curve()
         return f"val mean IoU {matrix.mean_iou:.4f}{saved}"
 
-    def save_curve(self) -> Path:
-        """Draw the course of the run, and return where."""
+    def save_curve(self) -> str:
+        """Draw the course of the run, and say where it is."""
         path = self.folder / "history.png"
         save_curve(path, self.history.rows, self.history.last_ious(), self._title)
-        return path
-
-    def finish(self) -> str:
-        """Draw the course of the run, and say where it is."""
-        return f"the course of the run: {self.folder / 'history.csv'}, {self.save_curve()}"
+        return f"the course of the run: {self.folder / 'history.csv'}, {path}"
 
     def _save_val_figure(self, step: int, pictures: PerPicture) -> None:
         """Show some pictures of the val list as they are labelled now."""
@@ -146,21 +137,3 @@ class Record:
         names = [f"{self.val_reader.samples[n].image.name}: {ious[n]:.1%}" for n in numbers]
         save_rows(figure, images, labels, [*map(self._predictor, images)], self.classes, names)
         self.history.add_figure(figure, step, "val figure")
-
-
-class NoRecord:
-    """What workers that are not the chief have in place of a Record of a run in `folder`."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-
-    def save(self, step: int, batch: Batch, names: Sequence[str]) -> str:
-        """Write nothing: the chief looks at the scores and saves for all."""
-        return ""
-
-    def save_checkpoint(self, step: int) -> None:
-        """Write nothing."""
-
-    def lacks_validation(self, step: int) -> bool:
-        """Leave validation to the chief."""
-        return False

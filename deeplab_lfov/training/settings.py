@@ -84,8 +84,7 @@ FREE = {
 EXTENDING = {"num_steps", "learning_rate"}
 """What a resumed run may be told anew; from then on it is another run's continuation."""
 
-NOT_STORED = {"devices"}
-"""What is no part of a run: any number of replicas computes the same."""
+NOT_STORED = {"devices"}  # any number of replicas computes the same
 
 
 @dataclass(frozen=True, kw_only=True)

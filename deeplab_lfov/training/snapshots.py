@@ -49,14 +49,14 @@ class Snapshots:
             folder = str(self.folder.resolve())
             tf.compat.v1.train.update_checkpoint_state(folder, path.name, kept)
             for older in so_far[: -self._max_to_keep]:
-                _remove(older)
+                for suffix in reversed(_SUFFIXES):  # half of one is not taken for one
+                    Path(f"{older}{suffix}").unlink(missing_ok=True)
         return path
 
     def save_best(self) -> Path:
         """Write `model.ckpt-best` in place of an earlier one; raises UserError when it cannot.
 
-        `clear` finishes a change that was cut short: at no moment is there a mixture of the two, or
-        none.
+        `clear` finishes a change that was cut short: there is never a mixture of the two, or none.
         """
         return self._save(BEST)
 
@@ -107,20 +107,16 @@ class Run(NamedTuple):
         if "settings" not in self.tensors:
             raise UserError(f"{self.path} is no checkpoint of a run; start one --restore_from it")
         try:
-            settings = json.loads(self.tensors["settings"].item())
-            if not isinstance(settings, dict):
-                raise ValueError("they are no settings")
+            return dict(json.loads(self.tensors["settings"].item()))
         except (ValueError, TypeError, RecursionError) as error:
-            raise UserError(
-                f"the settings of the run in {self.path} are damaged: {error}"
-            ) from error
-        return settings
+            words = f"the settings of the run in {self.path} are damaged: {error}"
+            raise UserError(words) from error
 
 
 def find_run(folder: str | Path) -> Run:
     """Find the newest whole checkpoint in a folder; raises UserError when there is none."""
-    numbered, damage = _numbered(Path(folder)), ""
-    for path in reversed(numbered):
+    damage = ""
+    for path in reversed(_numbered(Path(folder))):
         try:
             return Run(path, read_tensors(path))
         except UserError as error:
@@ -148,12 +144,6 @@ def _whole_or_nothing(path: Path) -> Iterator[None]:
 
 def _incoming(path: Path) -> Path:
     return path.with_name(f"incoming-{path.name}")
-
-
-def _remove(path: Path) -> None:
-    """Remove a checkpoint; its index goes first, so that half of one is not taken for one."""
-    for suffix in reversed(_SUFFIXES):
-        Path(f"{path}{suffix}").unlink(missing_ok=True)
 
 
 def _put_in_place(path: Path) -> None:

@@ -48,10 +48,7 @@ def begin(
     restore_from: str | Path | None = None,
     is_chief: bool = True,
 ) -> Iterator[Start]:
-    """Yield what training begins with, as `read_start` does; the chief locks the run's folder.
-
-    Raises UserError as `read_start` does, and where another process trains into the folder.
-    """
+    """Yield what `read_start` returns, while the chief locks the run's folder as `locked` does."""
     locks = is_chief and (not resume or Path(snapshot_dir).is_dir())
     with locked(snapshot_dir) if locks else nullcontext():
         yield read_start(snapshot_dir, resume, restore_from)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from deeplab_lfov import UserError
-from deeplab_lfov.cli import flags, train_flags
+from deeplab_lfov.cli import train_flags
 from deeplab_lfov.cli.command import Parser, run
 from helpers import ROOT, environment_with_package
 
@@ -25,36 +25,26 @@ def test_help_does_not_load_tensorflow(name):
     assert done.returncode == 0 and "usage:" in done.stdout, done.stderr
 
 
-def test_errors_of_a_user_are_one_line_and_status_2(monkeypatch, capsys):
-    def main(args):
-        raise UserError("what,\nwhere")
+def raise_user_error(args):
+    raise UserError("what,\nwhere")
 
+
+@pytest.mark.parametrize(
+    ("main", "words"),
+    [(raise_user_error, "what, where\n"), (lambda args: Path("x" * 300).stat(), "xxx")],
+)
+def test_errors_of_a_user_are_one_line_and_status_2(monkeypatch, capsys, main, words):
     monkeypatch.setattr(sys, "argv", ["x"])
     with pytest.raises(SystemExit) as exit_:
         run(main, Parser("test"))
-    assert exit_.value.code == 2 and capsys.readouterr().err == "error: what, where\n"
+    error = capsys.readouterr().err
+    assert exit_.value.code == 2 and error.count("\n") == 1 and error.startswith(f"error: {words}")
 
 
 def test_faults_of_the_program_keep_their_traceback(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["x"])
     with pytest.raises(ZeroDivisionError):
         run(lambda args: 1 / 0, Parser("test"))
-
-
-def test_unknown_and_shortened_flags_are_errors():
-    parser = Parser("test")
-    parser.add_argument("--learning_rate", type=flags.COUNT)
-    for arguments in (["--learning"], ["--no_such"], ["--learning_rate", "fast"]):
-        with pytest.raises(UserError):
-            parser.parse_args(arguments)
-
-
-def test_paths_that_cannot_be_looked_at_are_one_error_line(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["x"])
-    with pytest.raises(SystemExit) as exit_:
-        run(lambda args: Path("x" * 300).stat(), Parser("test"))
-    error = capsys.readouterr().err
-    assert exit_.value.code == 2 and error.startswith("error: xxx") and error.count("\n") == 1
 
 
 def test_a_parser_returns_the_flags_that_were_given_and_shows_defaults(monkeypatch, capsys):
@@ -72,11 +62,9 @@ def test_a_parser_returns_the_flags_that_were_given_and_shows_defaults(monkeypat
     ("typed", "meant"),
     [
         ("--lr", "learning_rate"),
-        ("--lr_rate", "learning_rate"),
         ("--learning-rate=0.1", "learning_rate"),
         ("--batchsize", "batch_size"),
-        ("--steps", "num_steps"),
-        ("--output", "save_dir"),
+        ("--learning", "learning_rate"),
         ("--gpu", "devices"),
         ("--qwxz", None),
     ],
@@ -90,8 +78,7 @@ def test_unknown_flags_are_guessed(monkeypatch, typed, meant):
     assert f"did you mean --{meant}?" in str(error.value) or not meant
 
 
-@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
-@pytest.mark.parametrize("status", [0, 2])
+@pytest.mark.parametrize(("closed", "status"), [(">&-", 0), ("2>&-", 2), ("<&- >&- 2>&-", 2)])
 def test_a_command_runs_with_streams_closed(tmp_path, closed, status):
     _write_script(
         tmp_path,
@@ -126,18 +113,13 @@ WHAT, NO_SPACE = "error: what\n", "error: output: No space left on device\n"
     ("stdout", "stderr", "work", "status", "line"),
     [
         ("full", "", PRINTED, 2, NO_SPACE),
-        ("full", "", LONG, 2, NO_SPACE),
         ("full", "", MISTAKE, 2, WHAT),
         ("full", "", f"{PRINTED}; sys.exit()", 2, NO_SPACE),
-        ("full", "", f"{PRINTED}; sys.exit(1)", 1, ""),
         ("full", "full", MISTAKE, 2, ""),
-        ("", "full", MISTAKE, 2, ""),
         ("gone", "", PRINTED, 141, ""),
         ("gone", "", LONG, 141, ""),
-        ("gone", "", MISTAKE, 2, WHAT),
         ("gone", "", f"{PRINTED}; sys.exit()", 141, ""),
         ("gone", "", f"{PRINTED}; sys.exit(1)", 1, ""),
-        ("gone", "gone", MISTAKE, 2, ""),
         ("gone", "gone", "sys.stderr.write('bar'); sys.stderr.flush()", 141, ""),
         ("", "gone", "warnings.warn('x'); raise KeyboardInterrupt", 130, ""),
     ],
@@ -151,15 +133,7 @@ def test_a_status_stays_where_output_cannot_be_written(
     assert (done.returncode, done.stderr or "") == (status, line)
 
 
-@pytest.mark.parametrize(
-    ("work", "status"),
-    [
-        (MISTAKE, 2),
-        ("raise OSError('what')", 2),
-        ("raise BrokenPipeError", 141),
-        ("raise KeyboardInterrupt", 130),
-    ],
-)
+@pytest.mark.parametrize(("work", "status"), [(MISTAKE, 2), ("raise KeyboardInterrupt", 130)])
 def test_a_worker_does_not_wait_for_its_threads(tmp_path, work, status):
     waiting = "threading.Thread(target=threading.Event().wait).start(); "
     done = _run(tmp_path, waiting + work, "{}", capture_output=True)

@@ -199,20 +199,3 @@ def test_rgb_masks_without_a_palette(run):
 def test_crops_larger_than_the_memory(run):
     result = run("train", [0, 1], flags=["--batch_size", 10**9])
     assert result.status == 2 and "GB of crops alone" in result.err
-
-
-@pytest.mark.parametrize(
-    ("flags", "word"),
-    [
-        (["--momentum", 0.9], "--momentum does nothing without --optimizer sgd"),
-        (["--recipe", "step", "--power", 0.9], "--power does nothing without --lr_policy poly"),
-        (["--recipe", "poly", "--gamma", 0.1], "--gamma"),
-        (["--recipe", "poly", "--step_size", 5], "--step_size"),
-        (["--no-random_scale", "--scale_range", "0.5,1"], "--scale_range"),
-        (["--val_every", 5], "--val_every does nothing without --val_list"),
-        (["--not_restore_last"], "--not_restore_last does nothing without --restore_from"),
-    ],
-)
-def test_flags_that_do_nothing_beside_the_others(run, flags, word):
-    result = run("train", [0, 1], flags=flags)
-    assert result.status == 2 and word in result.err

@@ -63,27 +63,16 @@ def test_more_workers_than_gpus_are_refused(gpus):
 
 
 @pytest.mark.parametrize(
-    ("error", "words"),
+    ("error", "expected"),
     [
-        (MemoryError(), "out of memory for it; shrink it"),
-        (tf.errors.ResourceExhaustedError(None, None, "OOM when"), "out of memory for it; shrink"),
-        (tf.errors.NotFoundError(None, None, "No algorithm worked!"), "it (No algorithm worked); "),
-        (tf.errors.InternalError(None, None, "CUDNN_STATUS_ALLOC_FAILED"), "it (_ALLOC_FAILED); "),
-        (tf.errors.InternalError(None, None, "Failed to allocate 9"), "(Failed to allocate); "),
+        (MemoryError(), UserError),
+        (tf.errors.ResourceExhaustedError(None, None, "OOM when"), UserError),
+        (tf.errors.NotFoundError(None, None, "No algorithm worked!"), UserError),
+        (tf.errors.InternalError(None, None, "CUDNN_STATUS_ALLOC_FAILED"), UserError),
+        (tf.errors.NotFoundError(None, None, "no such file"), tf.errors.NotFoundError),
     ],
 )
-def test_lack_of_memory_has_many_names(error, words):
-    with (
-        pytest.raises(UserError) as raised,
-        devices.explaining_lack_of_memory(lambda: "shrink it", " for it"),
-    ):
+def test_lack_of_memory_has_many_names(error, expected):
+    explaining = devices.explaining_lack_of_memory(lambda: "shrink it", " for it")
+    with pytest.raises(expected, match="^out of memory for it; shrink it|such file"), explaining:
         raise error
-    assert words in str(raised.value)
-
-
-def test_other_errors_are_no_lack_of_memory():
-    with (
-        pytest.raises(tf.errors.NotFoundError),
-        devices.explaining_lack_of_memory(lambda: "shrink it"),
-    ):
-        raise tf.errors.NotFoundError(None, None, "no such file")

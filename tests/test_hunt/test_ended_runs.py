@@ -68,19 +68,13 @@ def whole(flags, tmp_path_factory):
 
 def assert_same_end(one, two):
     """Compare names of files, the history without its speeds, and all tensors, bit by bit."""
-    names = [
-        {path.relative_to(run) for path in run.rglob("*") if "events." not in path.name}
-        for run in (one, two)
-    ]
-    assert names[0] == names[1]
-    rows = [
-        [
-            {**row, "images_per_second": "", "time": ""}
-            for row in csv.DictReader((run / "history.csv").read_text().splitlines())
-        ]
-        for run in (one, two)
-    ]
-    assert rows[0] == rows[1]
+    names, rows = [], []
+    for run in (one, two):
+        paths = run.rglob("*")
+        names.append({path.relative_to(run) for path in paths if "events." not in path.name})
+        table = csv.DictReader((run / "history.csv").read_text().splitlines())
+        rows.append([{**row, "images_per_second": "", "time": ""} for row in table])
+    assert names[0] == names[1] and rows[0] == rows[1]
     for name in ("model.ckpt-30", "model.ckpt-20", "model.ckpt-best"):
         before, after = (read_tensors(run / name) for run in (one, two))
         assert set(before) == set(after)
@@ -91,11 +85,18 @@ def assert_same_end(one, two):
         assert figure.read_bytes() == (two / "images" / figure.name).read_bytes()
 
 
-def go_on(flags, folder):
-    """Resume a run that has a checkpoint, and start another again, to the end."""
+def into(folder):
+    """Flags that resume the run in a folder if it has a checkpoint, and else start it again."""
     more = ["--resume"] if list(folder.glob("model.ckpt-[0-9]*.index")) else []
-    done = run([*flags, "--snapshot_dir", folder, *more])
+    return ["--snapshot_dir", folder, *more]
+
+
+def go_on(flags, whole, folder, what):
+    """Go on to the end, which has to be that of the whole run."""
+    done = run([*flags, *into(folder)])
     assert done.returncode == 0, done.stderr
+    assert_same_end(whole, folder)
+    hunted(what, "same end")
 
 
 @pytest.mark.hunt
@@ -108,14 +109,11 @@ def test_killed_runs_end_as_the_undisturbed_run(
     while time.monotonic() < until:
         folder, number = tmp_path / f"run{number}", number + 1
         for _ in range(rng.randint(1, 2)):
-            more = ["--resume"] if list(folder.glob("model.ckpt-[0-9]*.index")) else []
             place = rng.randint(1, 7 if where == "saving" else 3), rng.uniform(0, 0.06)
-            done = run([*flags, "--snapshot_dir", folder, *more], where, *place)
+            done = run([*flags, *into(folder)], where, *place)
             assert done.returncode in (0, -signal.SIGKILL), done.stderr
             hunted(f"kills while {where}", "killed" if done.returncode else "ended before")
-        go_on(flags, folder)
-        assert_same_end(whole, folder)
-        hunted(f"kills while {where}", "same end")
+        go_on(flags, whole, folder, f"kills while {where}")
 
 
 @pytest.mark.hunt
@@ -129,11 +127,9 @@ def test_full_disks_end_in_one_line_and_lose_nothing(
         where = rng.choice(["starting", "saving", "validating", "drawing"])
         least = 16 if where == "starting" else 7  # TensorFlow's code for the first step needs some
         place = rng.randint(1, 3), rng.uniform(0, 0.06), int(2 ** rng.uniform(least, 20))
-        done = run([*flags, "--snapshot_dir", folder], where, *place)
+        done = run([*flags, *into(folder)], where, *place)
         assert done.returncode in (0, 2), (where, place, done.stderr)
         errors = [line for line in done.stderr.splitlines() if "error" in line.lower()]
         assert len(errors) == bool(done.returncode) and "Traceback" not in done.stderr, done.stderr
         hunted(f"disks full while {where}", "one line" if done.returncode else "fitted")
-        go_on(flags, folder)
-        assert_same_end(whole, folder)
-        hunted(f"disks full while {where}", "same end")
+        go_on(flags, whole, folder, f"disks full while {where}")

@@ -51,9 +51,12 @@ def test_a_network_that_dies_is_warned_of(model, crop):
     assert "mean loss 0.70 is no lower than 0.64" in warning and "--learning_rate" in warning
 
 
-def test_a_network_that_is_dead_when_it_is_resumed_is_warned_of(model, crop):
+def test_a_network_that_is_dead_when_it_is_resumed_is_warned_of_once(model, crop):
     kill(model)
-    assert "the network dies" in fed(Health(model, crop), 10).warning(1010)
+    health = fed(Health(model, crop), 9)
+    assert health.warning(1009) is None  # too few steps say nothing
+    assert "the network dies" in fed(health, 1).warning(1010)
+    assert health.warning(1020) is None
 
 
 def test_a_network_that_learns_is_not_warned_of(model, crop):
@@ -66,15 +69,8 @@ def test_no_more_than_the_classes_shares_after_long(model, crop):
     health = Health(model, crop, class_weights=[1, 2])
     fed(health, 199, loss=0.75)  # weighed: 6 to 6, entropy 0.69
     assert health.warning(199) is None
-    assert "nothing of the images has been learned in 500 steps" in fed(health, 1, 0.75).warning(
-        500
-    )
-
-
-def test_few_steps_after_a_resume_say_nothing(model, crop):
-    health = Health(model, crop)
-    kill(model)
-    assert fed(health, 9).warning(1000) is None
+    warning = fed(health, 1, loss=0.75).warning(500)
+    assert "nothing of the images has been learned in 500 steps" in warning
 
 
 def test_the_last_steps_are_compared_more_of_them_later(model, crop):

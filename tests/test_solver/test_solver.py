@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab_lfov import DeepLabLFOVModel, Solver, SolverSettings, UserError, load_weights
+from deeplab_lfov import DeepLabLFOVModel, Solver, SolverSettings, load_weights
 from deeplab_lfov.solver.rate_policy import RatePolicy
 from helpers import DATA, NARROW
 
@@ -16,10 +16,8 @@ def batch():
 
 def test_adam_follows_the_paper_on_one_parameter(batch):
     model = DeepLabLFOVModel(num_classes=3, width=NARROW, dropout=0, seed=0)
-    solver, bias = (
-        Solver(model, SolverSettings(learning_rate=0.01)),
-        model.parameters["fc8_voc12/b"],
-    )
+    solver = Solver(model, SolverSettings(learning_rate=0.01))
+    bias = model.parameters["fc8_voc12/b"]
     moment = second = np.zeros(3)
     for step in (1, 2, 3):
         with tf.GradientTape() as tape:
@@ -67,6 +65,9 @@ def test_one_trace_serves_all_sizes(batch):
     assert solver.step.experimental_get_tracing_count() == 1
 
 
+CAFFES = {"optimizer": "sgd", "weight_decay": 5e-4, "head_lr_mult": 10, "bias_lr_mult": 2}
+
+
 @pytest.mark.parametrize("lr_policy", ["poly", "step"])
 def test_sgd_is_caffes(lr_policy):
     """Six steps of Caffe's SGDSolver: seven losses and the parameters after them."""
@@ -74,17 +75,8 @@ def test_sgd_is_caffes(lr_policy):
     model = DeepLabLFOVModel(width=NARROW, dropout=0)
     load_weights(model, DATA / "caffe_narrow.caffemodel")
     model.parameters["fc8_voc12/w"].assign(model.parameters["fc8_voc12/w"] * 0.02)
-    settings = SolverSettings(
-        optimizer="sgd",
-        learning_rate=1e-5,
-        lr_policy=lr_policy,
-        num_steps=6,
-        step_size=3,
-        weight_decay=5e-4,
-        head_lr_mult=10,
-        bias_lr_mult=2,
-    )
-    solver = Solver(model, settings)
+    rates = {"learning_rate": 1e-5, "lr_policy": lr_policy, "num_steps": 6, "step_size": 3}
+    solver = Solver(model, SolverSettings(**CAFFES, **rates))
     images, labels = trace["data"].transpose(0, 2, 3, 1), np.full((2, 65, 97, 1), 255, np.uint8)
     labels[:, ::8, ::8, 0] = trace["label"][:, 0]
     losses = [float(solver.step(images, labels)) for _ in range(6)]
@@ -102,10 +94,8 @@ def test_sgd_is_caffes(lr_policy):
     ("flags", "step", "rate"),
     [
         ({"lr_policy": "fixed"}, 19_999, 0.1),
-        ({"lr_policy": "step"}, 1_999, 0.1),
         ({"lr_policy": "step"}, 4_000, 0.001),
         ({"lr_policy": "step", "step_size": 10, "gamma": 0.5}, 29, 0.025),
-        ({"lr_policy": "poly"}, 0, 0.1),
         ({"lr_policy": "poly", "num_steps": 100}, 50, 0.1 * 0.5**0.9),
         ({"lr_policy": "poly", "num_steps": 100, "power": 2}, 100, 0.0),
         ({"lr_policy": "fixed", "warmup_steps": 4}, 0, 0.025),
@@ -118,28 +108,15 @@ def test_rate_policies(flags, step, rate):
     assert float(policy.rate_at(step)) == pytest.approx(rate)
 
 
-def test_settings_that_no_solver_has_are_refused():
-    with pytest.raises(UserError, match="optimizer must be one of adam, sgd, got 'lion'"):
-        SolverSettings(optimizer="lion")
-
-
 def test_multipliers_and_decay_of_the_recipe():
-    sgd = {"optimizer": "sgd", "weight_decay": 5e-4, "head_lr_mult": 10, "bias_lr_mult": 2}
-    solver = Solver(DeepLabLFOVModel(width=NARROW), SolverSettings(**sgd))
-    assert [group[1:] for group in solver.rate_groups()] == [
-        (1, 5e-4),
-        (2, 0),
-        (10, 5e-4),
-        (20, 0),
-    ]
+    solver = Solver(DeepLabLFOVModel(width=NARROW), SolverSettings(**CAFFES))
+    assert [group[1:] for group in solver.rate_groups()] == [(1, 5e-4), (2, 0), (10, 5e-4), (20, 0)]
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-def test_several_passes_make_the_update_of_the_whole_batch(optimizer):
+def test_several_passes_make_the_update_of_the_whole_batch(batch, optimizer):
     """With dropout, and with void shared unevenly among the passes."""
-    rng = np.random.default_rng(0)
-    images = rng.normal(0, 50, (4, 17, 25, 3)).astype(np.float32)
-    labels = rng.integers(0, 3, (4, 17, 25, 1)).astype(np.uint8)
+    images, labels = (np.tile(part, (2, 1, 1, 1)) for part in batch)
     labels[:2, 4:] = 255
 
     def train(iter_size):

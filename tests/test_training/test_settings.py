@@ -47,6 +47,11 @@ def test_epochs_are_steps_through_the_list(tmp_path):
     [
         ({"gamma": 0.5}, "--gamma does nothing without --lr_policy step"),
         ({"momentum": 0.5}, "--optimizer sgd"),
+        ({"recipe": "step", "power": 0.9}, "--power does nothing without --lr_policy poly"),
+        ({"recipe": "poly", "step_size": 5}, "--step_size does nothing"),
+        ({"random_scale": False, "scale_range": (0.5, 1.0)}, "--random_scale"),
+        ({"not_restore_last": True}, "--restore_from"),
+        ({"val_every": 5}, "--val_list"),
         ({"patience": 2}, "--val_list"),
         ({"freeze": "conv2_2"}, "without --restore_from they are random"),
         ({"batch_size": 0}, "batch_size must be a whole number from 1"),

@@ -93,6 +93,8 @@ def test_settings_that_are_damaged_are_a_user_error(settings):
     run = Run(Path("model.ckpt-3"), {"settings": np.array(settings, object)})
     with pytest.raises(UserError, match="settings of the run in model.ckpt-3 are damaged"):
         run.settings
+    with pytest.raises(UserError, match="no checkpoint of a run; start one --restore_from it"):
+        run._replace(tensors={}).settings
 
 
 def test_the_best_replaces_the_best_and_is_no_step(tmp_path, variables, snapshots):
