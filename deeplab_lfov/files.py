@@ -61,15 +61,13 @@ def clear_partials(folder: Path) -> None:
 
 
 def _is_running(process: int) -> bool:
-    if process == os.getpid():
-        return False
     try:
         os.kill(process, 0)  # sends nothing
+    except PermissionError:  # it is another user's
+        return True
     except (ProcessLookupError, OverflowError):
         return False
-    except PermissionError:  # it is another user's
-        pass
-    return True
+    return process != os.getpid()
 
 
 def writable_folder(path: str | Path, advice: str = "choose another") -> Path:

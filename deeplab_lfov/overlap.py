@@ -9,8 +9,7 @@ Item = TypeVar("Item")
 Begun = TypeVar("Begun")
 Result = TypeVar("Result")
 
-AHEAD = 4
-"""Results of each thread that wait to be taken."""
+AHEAD = 4  # results of each thread that wait to be taken
 
 
 def ahead(

@@ -11,7 +11,7 @@ from deeplab_lfov.evaluation.settings import (
     MeasureSettings,
     settings_of_task,
 )
-from deeplab_lfov.weights.pretrained import PRETRAINED
+from deeplab_lfov.weights.eight_bits import PRETRAINED
 
 
 def parser() -> Parser:

@@ -6,7 +6,7 @@ from deeplab_lfov.cli import flags
 from deeplab_lfov.cli.command import Parser
 from deeplab_lfov.inference.find_images import split_weights
 from deeplab_lfov.inference.settings import InferenceSettings
-from deeplab_lfov.weights.pretrained import PRETRAINED
+from deeplab_lfov.weights.eight_bits import PRETRAINED
 
 
 def parser() -> Parser:

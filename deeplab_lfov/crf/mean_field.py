@@ -19,8 +19,7 @@ from deeplab_lfov.crf.permutohedral import PermutohedralLattice
 LEAST = 1e-5
 """What probabilities below it count as, so that no label is impossible."""
 
-SAFE = 80
-"""The exponential of more may exceed float32."""
+SAFE = 80  # the exponential of more may exceed float32
 
 CHUNK = 8192
 """Pixels updated at a time, so that what belongs to them stays in the cache."""

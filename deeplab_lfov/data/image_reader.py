@@ -21,8 +21,7 @@ from deeplab_lfov.overlap import ahead
 from deeplab_lfov.seeds import seed_for
 from deeplab_lfov.voc import VOID
 
-AHEAD = 2
-"""Batches that wait in a GPU's memory."""
+AHEAD = 2  # batches that wait in a GPU's memory
 
 
 class Batch(NamedTuple):

@@ -19,7 +19,7 @@ from deeplab_lfov.files import distinct_stems, writable_folder
 from deeplab_lfov.inference.predictor import Predictor, print_network
 from deeplab_lfov.inference.segmentation import Segmentation
 from deeplab_lfov.overlap import overlapped
-from deeplab_lfov.weights.pretrained import PRETRAINED
+from deeplab_lfov.weights.eight_bits import PRETRAINED
 
 Picture = tuple[Sample, np.ndarray, np.ndarray | None]
 """(sample, image uint8 RGB [H, W, 3], labels uint8 [H, W], where a task needs them)"""

@@ -21,7 +21,7 @@ from deeplab_lfov.network.large_fov import LargeFOV
 from deeplab_lfov.network.layers import num_cells
 from deeplab_lfov.settings import SHARE
 from deeplab_lfov.weights.checkpoints import load_prepared
-from deeplab_lfov.weights.pretrained import PRETRAINED
+from deeplab_lfov.weights.eight_bits import PRETRAINED
 from deeplab_lfov.weights.tf_checkpoint import origin_of
 
 BATCH = 2**18

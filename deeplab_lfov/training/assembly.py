@@ -56,8 +56,8 @@ def check_memory(settings: TrainSettings, num_workers: int) -> None:
     crops = settings.batch_size // num_workers * height * width * 3 * 4
     if crops > os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"):
         raise UserError(
-            f"--batch_size {settings.batch_size} is {crops / 1e9:,.0f} GB of crops alone, more than "
-            "this machine has; lower it"
+            f"the crops of --batch_size {settings.batch_size} are {crops / 1e9:,.0f} GB, more "
+            "memory than this machine has; lower it"
         )
 
 

@@ -21,8 +21,7 @@ from deeplab_lfov.training.pace import Pace
 from deeplab_lfov.training.record import Record
 from deeplab_lfov.training.stop_request import StopRequest, first_signal
 
-LOG_EVERY = 10
-"""Steps between rows of the history."""
+LOG_EVERY = 10  # steps between rows of the history
 
 _BAR = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} steps{postfix}"
 

@@ -5,9 +5,12 @@ quantized for inference (Jacob et al., arXiv 1712.05877, without zero points).
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 
+PRETRAINED = Path(__file__).parents[1] / "pretrained" / "voc_part.npz"
+"""The network that comes along, as `util/export.py --int8` wrote it; its card is beside it."""
 _MOST = 127
 _SCALE = "/scale"
 

@@ -15,7 +15,6 @@ from deeplab_lfov.weights.caffemodel import read_caffemodel
 from deeplab_lfov.weights.conversion import by_layer, from_caffe, is_vgg16
 from deeplab_lfov.weights.pickles import read_pickle, read_torch
 from deeplab_lfov.weights.plain_arrays import read_npz, read_safetensors
-from deeplab_lfov.weights.pretrained import PRETRAINED
 from deeplab_lfov.weights.torch_layouts import layers_of
 
 Tensors = dict[str, np.ndarray]
@@ -84,7 +83,7 @@ def _stored(path: str | Path) -> StoredTensors:
         return tf_checkpoint.stored_tensors(path)
     if kind == "HDF5":
         raise UserError(f"{path} is an HDF5 file, perhaps of Keras; {_CONVERT}")
-    found = list(read_npz(path)) if path == PRETRAINED else read_foreign(kind, path)
+    found = list(read_npz(path)) if path == eight_bits.PRETRAINED else read_foreign(kind, path)
     if kind == "npz":
         return eight_bits.unpack(dict(found))
     if kind == "pickle":

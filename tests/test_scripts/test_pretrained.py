@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from deeplab_lfov.cli.inference_flags import settings_of
-from deeplab_lfov.weights.pretrained import PRETRAINED
+from deeplab_lfov.weights.eight_bits import PRETRAINED
 from helpers import VAL
 
 MOST_BYTES = 21_000_000

@@ -99,7 +99,7 @@ def test_a_run_that_ends_before_any_rename_goes_on_to_the_same_end(
 
 def test_leftovers_of_a_killed_process_go(train, tmp_path):
     (tmp_path / "run/images").mkdir(parents=True)
-    names = [".history.7.partial.csv", "images/.step-2.7.partial.png"]
+    names = [".history.2147483647.partial.csv", "images/.step-2.2147483647.partial.png"]
     names += ["incoming-model.ckpt-2.index"]
     for name in names:
         (tmp_path / "run" / name).touch()

@@ -26,7 +26,7 @@ def kept(shapes, tmp_path, monkeypatch):
     variables, classes = solver.model.parameters | solver.variables, voc_classes(21)
     snapshots = Snapshots(tmp_path, variables, classes)
     (tmp_path / "images").mkdir()
-    for name in ("incoming-model.ckpt-7.index", "images/.step-1.7.partial.png"):
+    for name in ("incoming-model.ckpt-7.index", "images/.step-1.2147483647.partial.png"):
         (tmp_path / name).touch()
     readers = assembly.make_readers(settings)
     return Record(settings, solver, snapshots, classes, tmp_path / "images", readers)

@@ -16,8 +16,7 @@ from deeplab_lfov.evaluation.report.page import page
 from deeplab_lfov.files import whole_file, writable_folder
 from deeplab_lfov.voc import VOID
 
-SIDE = 512
-"""Most pixels of a small copy's longer side."""
+SIDE = 512  # most pixels of a small copy's longer side
 
 GENERATOR = b'<meta name="generator" content="deeplab_lfov">'
 
