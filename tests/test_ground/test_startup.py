@@ -30,7 +30,9 @@ assert tf.optimizers.SGD.__module__.startswith("keras.")
 
 
 def test_tensorflow_comes_when_it_is_needed_and_without_chatter():
-    done = _in_a_fresh_process(NAMES_THEN_COMMAND)
+    fresh = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
+    command = [sys.executable, "-c", NAMES_THEN_COMMAND]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=fresh)
     assert done.returncode == 0 and done.stderr == "" and len(done.stdout.splitlines()) == 1
 
 
@@ -39,27 +41,6 @@ def test_a_tensorflow_that_is_there_is_left_as_it_is(monkeypatch):
     monkeypatch.delitem(vars(deeplab_lfov), "Predictor", raising=False)
     assert deeplab_lfov.Predictor.__name__ == "Predictor"
     assert "TF_CPP_MIN_LOG_LEVEL" not in os.environ
-
-
-@pytest.mark.parametrize(
-    ("given", "spec", "during"), [(None, None, "1"), (None, "there", None), ("0", None, "0")]
-)
-def test_keras_is_left_unless_another_would_come_in_its_place(monkeypatch, given, spec, during):
-    name = "TF_USE_LEGACY_KERAS"
-    monkeypatch.delenv(name, raising=False)
-    if given:
-        monkeypatch.setenv(name, given)
-    monkeypatch.setattr(startup.importlib.util, "find_spec", lambda _: spec)
-    with startup._without_keras():
-        assert os.environ.get(name) == during
-    assert os.environ.get(name) == given
-
-
-def _in_a_fresh_process(code):
-    """Run Python code where nobody has set anything of TensorFlow's."""
-    fresh = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
-    command = [sys.executable, "-c", code]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=fresh)
 
 
 @pytest.fixture
@@ -85,14 +66,6 @@ def test_a_driver_without_a_gpu_in_tensorflow_says_what_to_install(driver, monke
     assert startup.missing_gpu()
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["GPU:0"])
     assert startup.missing_gpu() == ""
-
-
-def test_the_package_warns_of_it(driver, monkeypatch):
-    driver.touch()
-    monkeypatch.setattr(startup, "load_tensorflow", lambda: sys.modules.update(tensorflow=tf))
-    monkeypatch.delitem(sys.modules, "tensorflow")
-    with pytest.warns(UserWarning, match="sees no GPU"):
-        startup.load_tensorflow_once()
 
 
 @pytest.mark.parametrize(
