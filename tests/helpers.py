@@ -83,8 +83,7 @@ def rows_of_line(picture, color):
     return {int(column): rows[columns == column].mean() for column in np.unique(columns)}
 
 
-BLUE, ORANGE = (31, 119, 180), (255, 127, 14)
-"""Matplotlib's tab:blue and tab:orange."""
+BLUE, ORANGE = (31, 119, 180), (255, 127, 14)  # Matplotlib's tab:blue and tab:orange
 
 
 def environment_with_package(**changes):
