@@ -1,4 +1,4 @@
-"""Classes: what a data set calls the classes of its labels, and the colours that it gives them."""
+"""Classes: names of the classes of labels, and their colours; files of them: `data.class_files`."""
 
 import itertools
 from typing import NamedTuple

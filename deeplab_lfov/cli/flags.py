@@ -1,4 +1,4 @@
-"""Flags made of the fields of settings classes, and settings made of the flags that were given."""
+"""Flags made of the fields of settings classes, whose help stands there (`training.parts`, say)."""
 
 import argparse
 from collections.abc import Collection, Mapping
