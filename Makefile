@@ -30,7 +30,7 @@ demo: $(VENV)/installed
 	@echo "  demo/photo/grace_hopper_overlay.png   a photo, by the network that comes along"
 
 test: $(VENV)/installed-tests
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2
 
 lint: $(VENV)/installed-tests
 	$(BIN)/ruff check .
