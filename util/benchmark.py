@@ -23,11 +23,10 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import deeplab_lfov as lib
-from deeplab_lfov.cli import flags
 from deeplab_lfov.cli.command import Parser, run
 from deeplab_lfov.data.image_files import read_image, write_mask
 from deeplab_lfov.errors import UserError
-from deeplab_lfov.settings import PRECISIONS
+from deeplab_lfov.settings import COUNT, PRECISIONS, SIZE, Kind
 from deeplab_lfov.startup import start_tensorflow
 
 DEFAULTS = {"precision": "float32", "repeats": 7, "data_dir": None}
@@ -44,12 +43,12 @@ def parser() -> Parser:
     """Make the parser of benchmark.py."""
     p = Parser("Measure speed and memory; the last line is one JSON object.", DEFAULTS)
     p.add_argument("task", choices=TASKS)
-    p.add_argument("--input_size", type=flags.SIZE, help="height,width; default: as in the paper")
-    p.add_argument("--batch_size", type=flags.COUNT, help="default: train 2, reader 10, others 1")
+    p.add_argument("--input_size", type=SIZE, help="height,width; default: as in the paper")
+    p.add_argument("--batch_size", type=COUNT, help="default: train 2, reader 10, others 1")
     p.add_argument("--precision", choices=PRECISIONS)
     p.add_argument("--data_dir", type=Path, help="VOC's folder, for reader and crf; default: drawn")
-    p.add_argument("--repeats", type=flags.COUNT, help="timed repetitions")
-    command = flags.Kind(shlex.split, bool, "a command; is a quote left open?")
+    p.add_argument("--repeats", type=COUNT, help="timed repetitions")
+    command = Kind(shlex.split, bool, "a command; is a quote left open?")
     p.add_argument("--peer", type=command, help="a command that prints such a line, run in turns")
     return p
 

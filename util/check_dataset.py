@@ -19,6 +19,7 @@ from deeplab_lfov.data.image_files import read_mask
 from deeplab_lfov.data.list_files import list_of, parse_list
 from deeplab_lfov.data.settings import DataSettings
 from deeplab_lfov.errors import UserError, few, printable
+from deeplab_lfov.settings import NUM_CLASSES, PATH
 
 DEFAULTS = {"data_dir": "."}
 OPTIONAL = ("data_list", "num_classes", "ignore_label", "palette", "class_names", "against")
@@ -31,12 +32,12 @@ def parser() -> Parser:
     p.add_argument(
         "data_list", nargs="?", metavar="LIST", help="default: as for train.py's --data_list"
     )
-    p.add_argument("--data_dir", type=flags.PATH, help="folder that the list's lines start from")
-    p.add_argument("--num_classes", type=flags.NUM_CLASSES, help="default: the names', else 21")
+    p.add_argument("--data_dir", type=PATH, help="folder that the list's lines start from")
+    p.add_argument("--num_classes", type=NUM_CLASSES, help="default: the names', else 21")
     flags.add_flags(p, DataSettings)
     p.add_argument(
         "--against",
-        type=flags.PATH,
+        type=PATH,
         metavar="LIST",
         help="report pictures that are in this list too",
     )

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from deeplab_lfov.cli import flags
 from deeplab_lfov.cli.command import Parser, run
 from deeplab_lfov.errors import UserError, printable, shortened
 from deeplab_lfov.files import check_no_glob, whole_file, writable_folder
 from deeplab_lfov.network.layers import HEAD
+from deeplab_lfov.settings import NUM_CLASSES, PATH, WHOLE
 from deeplab_lfov.startup import start_tensorflow
 from deeplab_lfov.weights.conversion import (
     Converted,
@@ -46,22 +46,22 @@ def parser() -> Parser:
     p = Parser(f"Turn weights into {', '.join(OUTPUTS)}.", DEFAULTS)
     p.add_argument(
         "source",
-        type=flags.PATH,
+        type=PATH,
         metavar="SOURCE",
         help="LargeFOV or VGG-16 as .caffemodel, .pth, .safetensors, Keras .h5, a checkpoint, or "
         "the word imagenet",
     )
-    p.add_argument("--output_dir", type=flags.PATH, help="folder for the three files")
+    p.add_argument("--output_dir", type=PATH, help="folder for the three files")
     p.add_argument("--head", choices=("keep", "init"), help="the last layer; default: keep, if any")
-    p.add_argument("--num_classes", type=flags.NUM_CLASSES, help="of a fresh last layer, else 21")
+    p.add_argument("--num_classes", type=NUM_CLASSES, help="of a fresh last layer, else 21")
     p.add_argument(
         "--input",
         choices=("caffe", "torchvision"),
         help="pictures that PyTorch's weights were trained on; default: torchvision for its names",
     )
-    p.add_argument("--seed", type=flags.WHOLE, help="decides the filters that start afresh")
-    p.add_argument("--pycaffe_path", type=flags.PATH, metavar="DIR", help="read by this pycaffe")
-    p.add_argument("--prototxt", type=flags.PATH, help="for pycaffe, else LargeFOV of 21 classes")
+    p.add_argument("--seed", type=WHOLE, help="decides the filters that start afresh")
+    p.add_argument("--pycaffe_path", type=PATH, metavar="DIR", help="read by this pycaffe")
+    p.add_argument("--prototxt", type=PATH, help="for pycaffe, else LargeFOV of 21 classes")
     return p
 
 

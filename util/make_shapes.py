@@ -10,10 +10,10 @@ from scipy import ndimage
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from deeplab_lfov.cli.command import Parser, run
-from deeplab_lfov.cli.flags import COUNT, WHOLE
 from deeplab_lfov.data.image_files import DATA_SET, write_mask
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.files import writable_folder
+from deeplab_lfov.settings import COUNT, WHOLE
 from deeplab_lfov.voc import CLASS_NAMES, VOID
 
 # A figure is a list of (shape, corners in a unit square with y down, role of its colour);

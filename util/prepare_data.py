@@ -18,7 +18,6 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from deeplab_lfov.classes import Classes
-from deeplab_lfov.cli import flags
 from deeplab_lfov.cli.command import Parser, run
 from deeplab_lfov.console import progress
 from deeplab_lfov.data.class_files import CLASSES
@@ -34,6 +33,7 @@ from deeplab_lfov.data.image_files import (
 from deeplab_lfov.data.list_files import Sample, check_sizes
 from deeplab_lfov.errors import UserError, few, printable
 from deeplab_lfov.files import clear_partials, whole_file, writable_folder
+from deeplab_lfov.settings import PATH, SHARE, WHOLE
 from deeplab_lfov.voc import VOID
 from util.formats import Item
 from util.formats.coco import SPLITS, from_coco
@@ -68,15 +68,15 @@ def parser() -> Parser:
     p.add_argument("--mask_suffix", help="how masks' names end, such as _mask")
     p.add_argument(
         "--label_map",
-        type=flags.PATH,
+        type=PATH,
         metavar="MAP",
         help=f"what values become: 0:0,255:1,*:void, a file of such lines, {', '.join(READY)}",
     )
-    p.add_argument("--palette", type=flags.PATH, help="file of classes and their colours, or voc")
-    p.add_argument("--class_names", type=flags.PATH, help="file that names a class in each line")
-    p.add_argument("--val", type=flags.SHARE, help="share of val.txt, else as folders say, or 0.1")
+    p.add_argument("--palette", type=PATH, help="file of classes and their colours, or voc")
+    p.add_argument("--class_names", type=PATH, help="file that names a class in each line")
+    p.add_argument("--val", type=SHARE, help="share of val.txt, else as folders say, or 0.1")
     p.add_argument("--group", type=_pattern, metavar="REGEX", help="what in names stays together")
-    p.add_argument("--seed", type=flags.WHOLE, help="decides which pictures are val.txt's")
+    p.add_argument("--seed", type=WHOLE, help="decides which pictures are val.txt's")
     return p
 
 

@@ -8,23 +8,24 @@ from deeplab_lfov.data.settings import DataSettings, ListSettings
 from deeplab_lfov.evaluation.settings import (
     TASKS,
     EvaluationSettings,
+    MaskSettings,
     MeasureSettings,
     settings_of_task,
 )
+from deeplab_lfov.settings import defaults_of
 from deeplab_lfov.weights.eight_bits import PRETRAINED
 
 
 def parser() -> Parser:
     """Make the parser of evaluate.py."""
     description = "Measure the mean IoU of a checkpoint on pictures with masks."
-    p = Parser(description, flags.defaults_of(MeasureSettings))
+    p = Parser(description, defaults_of(MeasureSettings))
     for settings in (ListSettings, DataSettings, EvaluationSettings):
         flags.add_flags(p, settings)
     flags.add_prediction_flags(p)
     group = p.add_argument_group("output")
-    flags.add_flags(group, MeasureSettings)
-    for name, settings in TASKS.items():
-        flags.add_flags(group, settings, (name,))
+    for settings in (MaskSettings, MeasureSettings, *TASKS.values()):
+        flags.add_flags(group, settings)
     return p
 
 

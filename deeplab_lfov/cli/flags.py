@@ -1,25 +1,19 @@
 """Flags made of the fields of settings classes, whose help stands there (`training.parts`, say)."""
 
 import argparse
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import Field, fields
 
 from deeplab_lfov.cli.command import Parser
 from deeplab_lfov.crf.dense_crf import DenseCRF, flag_of
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.inference.settings import PredictionSettings
-from deeplab_lfov.settings import COUNT, NUM_CLASSES, PATH, SHARE, SIZE, WHOLE, Kind, defaults_of
-
-__all__ = ["COUNT", "NUM_CLASSES", "PATH", "SHARE", "SIZE", "WHOLE", "Kind", "defaults_of"]
-"""What flags of a script's own are of, beside what is defined here."""
 
 
-def add_flags(
-    group: argparse._ActionsContainer, settings: type, only: Collection[str] | None = None
-) -> None:
-    """Add the flags of the settings that a class itself has, its bases apart, or only of some."""
+def add_flags(group: argparse._ActionsContainer, settings: type) -> None:
+    """Add the flags of the settings that a class itself has, its bases apart."""
     for field in fields(settings):
-        if field.name in (settings.__annotations__ if only is None else only):
+        if field.name in settings.__annotations__:
             add_setting(group, field)
 
 

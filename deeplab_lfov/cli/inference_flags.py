@@ -6,17 +6,18 @@ from deeplab_lfov.cli import flags
 from deeplab_lfov.cli.command import Parser
 from deeplab_lfov.inference.find_images import split_weights
 from deeplab_lfov.inference.settings import InferenceSettings
+from deeplab_lfov.settings import PATH, defaults_of
 from deeplab_lfov.weights.eight_bits import PRETRAINED
 
 
 def parser() -> Parser:
     """Make the parser of inference.py."""
     description = "Segment pictures; writes <save_dir>/<picture>_mask.png for each."
-    p = Parser(description, flags.defaults_of(InferenceSettings))
+    p = Parser(description, defaults_of(InferenceSettings))
     p.add_argument(
         "images",
         nargs="+",
-        type=flags.PATH,
+        type=PATH,
         metavar="PATH",
         help="pictures, folders or globs; then the weights, in any known format, or a run's folder "
         "for its best; without weights the network that comes along is taken",

@@ -5,7 +5,7 @@ from dataclasses import fields
 from deeplab_lfov.cli import flags
 from deeplab_lfov.cli.command import Parser
 from deeplab_lfov.data.settings import DataSettings, ListSettings
-from deeplab_lfov.settings import ABOVE_0
+from deeplab_lfov.settings import ABOVE_0, defaults_of
 from deeplab_lfov.solver.settings import SolverSettings
 from deeplab_lfov.training.parts import CropSettings, NetworkSettings, RecordSettings
 from deeplab_lfov.training.settings import RECIPES, TrainSettings
@@ -13,7 +13,7 @@ from deeplab_lfov.training.settings import RECIPES, TrainSettings
 
 def parser() -> Parser:
     """Make the parser of train.py; flags without a default are as the recipe says."""
-    defaults = flags.defaults_of(TrainSettings)
+    defaults = defaults_of(TrainSettings)
     shown = {name: defaults[name] for name in defaults.keys() - RECIPES["adam"].keys()}
     p = Parser(
         "Train DeepLab-LargeFOV; writes model.ckpt-<steps done>, figures and history.", shown

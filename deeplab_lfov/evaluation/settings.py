@@ -30,10 +30,16 @@ class TruthSettings(EvaluationSettings, DataSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MeasureSettings(TruthSettings):
-    """The metric of one network, and what is written of it."""
+class MaskSettings(EvaluationSettings):
+    """What tasks have that can write masks."""
 
     save_dir: str | None = setting(None, PATH, "folder for the masks, <picture>.png")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasureSettings(TruthSettings, MaskSettings):
+    """The metric of one network, and what is written of it."""
+
     json: str | None = setting(None, PATH, "file for the numbers, as fractions", metavar="FILE")
     report: str | None = setting(
         None, PATH, "folder for index.html: numbers, pictures", metavar="DIR"
@@ -79,7 +85,7 @@ class SearchSettings(TruthSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SubmissionSettings(EvaluationSettings):
+class SubmissionSettings(MaskSettings):
     """Masks for VOC's test server, in a zip file."""
 
     voc_submission: str = setting(
@@ -88,7 +94,6 @@ class SubmissionSettings(EvaluationSettings):
         "instead: masks for VOC's test server, of a list without masks",
         metavar="ZIP",
     )
-    save_dir: str | None = setting(None, PATH, "folder for the masks, <picture>.png")
 
 
 TASKS = {

@@ -84,10 +84,8 @@ def _stored(path: str | Path) -> StoredTensors:
     if kind == "HDF5":
         raise UserError(f"{path} is an HDF5 file, perhaps of Keras; {_CONVERT}")
     found = list(read_npz(path)) if path == eight_bits.PRETRAINED else read_foreign(kind, path)
-    if kind == "npz":
+    if kind in ("npz", "pickle"):  # of which the latter has floats alone
         return eight_bits.unpack(dict(found))
-    if kind == "pickle":
-        return dict(found)
     layers = by_layer(found) if kind == "Caffe" else layers_of(dict(found), path)
     if is_vgg16(layers):
         raise UserError(f"{path} is a plain VGG-16; {_CONVERT}")

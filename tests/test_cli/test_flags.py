@@ -10,7 +10,7 @@ from deeplab_lfov.cli.command import Parser
 from deeplab_lfov.crf.dense_crf import flag_of
 from deeplab_lfov.evaluation.settings import TASKS, MeasureSettings
 from deeplab_lfov.inference.settings import InferenceSettings
-from deeplab_lfov.settings import SWITCH, WHOLE, Settings, one_of, setting
+from deeplab_lfov.settings import SWITCH, WHOLE, Settings, defaults_of, one_of, setting
 from deeplab_lfov.training.settings import TrainSettings
 
 
@@ -23,7 +23,7 @@ class _Drinks(Settings):
 
 
 def test_a_parser_is_made_of_the_fields():
-    parser = Parser("test", flags.defaults_of(_Drinks))
+    parser = Parser("test", defaults_of(_Drinks))
     flags.add_flags(parser, _Drinks)
     text = " ".join(parser.format_help().split())
     assert "--cups N, --mugs N how many (default: 2)" in text and "silent" not in text
