@@ -64,8 +64,9 @@ class Health:
         if dies:
             return (
                 f"after step {step} {now:.0%} of {LAYER}'s channels answer, {self._at_start:.0%} "
-                f"did at the start, and {losses}: the network dies; begin again with a tenth of "
-                "the --learning_rate, a VGG-16 from a seed that util/extract_params.py makes anew"
+                f"did at the start, and {losses}: the network dies; begin again with "
+                "--warmup_steps 50 or a tenth of the --learning_rate, a VGG-16 from a seed that "
+                "util/extract_params.py makes anew"
             )
         if self._has_warned:
             return (

@@ -24,6 +24,12 @@ from deeplab_lfov.training.parts import CropSettings, NetworkSettings, RecordSet
 if TYPE_CHECKING:
     from deeplab_lfov.training.start import Start
 
+WARMUP_STEPS = 50
+"""Steps in which the rate rises where a last layer starts afresh on a trained LargeFOV.
+
+At the full rate of SGD's recipes that layer kills the network below it, see docs/results.md.
+"""
+
 RECIPES = {
     "adam": {  # the first TensorFlow version
         "optimizer": "adam",
@@ -65,7 +71,7 @@ RECIPES["finetune"] = RECIPES["scratch"] | {  # docs/results.md
     "epochs": 40.0,
     "batch_size": 4,
     "head_lr_mult": 4.0,
-    "warmup_steps": 50,
+    "warmup_steps": WARMUP_STEPS,
     "freeze": "conv2_2",
     "class_weights": None,
     "val_every": 250,
@@ -119,6 +125,8 @@ class TrainSettings(CropSettings, NetworkSettings, SolverSettings, RecordSetting
         else:
             recipe = dict(RECIPES[given.get("recipe", cls.recipe)])
             epochs = recipe.pop("epochs", None)
+            if given.get("not_restore_last"):
+                recipe["warmup_steps"] = WARMUP_STEPS
             if epochs and "num_steps" not in given:
                 flags = {"epochs": epochs, **flags}
             values = recipe | _lists(given) | given | _of_network(given, start)

@@ -35,6 +35,14 @@ def test_a_recipe_gives_what_no_flag_says(recipe):
     assert {name: getattr(settings, name) for name in expected} == expected
 
 
+@pytest.mark.parametrize("recipe", ["poly", "step", "adam"])
+def test_the_rate_rises_where_a_trained_network_gets_a_new_last_layer(recipe):
+    flags = {"recipe": recipe, "restore_from": "model.ckpt-1"}
+    assert complete(**flags).warmup_steps == 0
+    assert complete(**flags, not_restore_last=True).warmup_steps == 50
+    assert complete(**flags, not_restore_last=True, warmup_steps=0).warmup_steps == 0
+
+
 def test_epochs_are_steps_through_the_list(tmp_path):
     (tmp_path / "train.txt").write_text("a.jpg a.png\n" * 5)
     flags = {"data_dir": str(tmp_path), "batch_size": 2, "data_list": "train.txt"}
