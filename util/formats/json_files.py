@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -12,6 +12,12 @@ from deeplab_lfov.data.image_files import image_size
 from deeplab_lfov.errors import UserError, few
 from deeplab_lfov.voc import VOID
 from util.formats import Item
+
+IGNORE = "__ignore__"
+"""The label of what is void."""
+
+Box = tuple[float, float, float, float]
+"""(left, top, right, bottom) in pixels."""
 
 _MOST_BYTES = 4 << 30  # COCO's instances of train2017 are 0.4 GB
 
@@ -47,27 +53,82 @@ def checked_points(points: object, height: int, width: int) -> list[tuple[float,
     return points
 
 
+def box_of(points: object) -> Box | None:
+    """Return the box around points, None where they have no extent."""
+    corners = [*zip(*((float(x), float(y)) for x, y in points), strict=True)]
+    if not corners:
+        return None
+    box = min(corners[0]), min(corners[1]), max(corners[0]), max(corners[1])
+    return box if box[:2] != box[2:] else None
+
+
+class NotDrawn:
+    """Regions that cannot be drawn, by label: void inside a box, or lost where they have none."""
+
+    def __init__(self):
+        self._names: dict[str, list[tuple[str, str]]] = {"void": [], "lost": []}
+
+    def add(self, label: str, name: str, box: Box | None) -> None:
+        """Count a region of a label; name: where a user finds it."""
+        self._names["void" if box else "lost"].append((label, name))
+
+    def notes(self, total: int, skip_lost: bool) -> list[str]:
+        """Return a line for each kind that is there.
+
+        total: how many regions there are. Raises UserError where more than one and over 1 % of them
+        are lost, unless skip_lost.
+        """
+        lost = self._names["lost"]
+        if len(lost) > max(1, total / 100) and not skip_lost:
+            raise UserError(
+                f"{len(lost)} of {total} regions have neither an outline nor a box, "
+                f"{_by_label(lost)}; their pixels would be background: correct them, or go on "
+                "without them by --skip_lost"
+            )
+        words = {
+            "void": "regions without an outline that can be drawn, void inside their boxes",
+            "lost": "regions without any extent, lost",
+        }
+        return [
+            f"{words[kind]} ({len(names)}): {_by_label(names)}"
+            for kind, names in self._names.items()
+            if names
+        ]
+
+
+def _by_label(names: Sequence[tuple[str, str]]) -> str:
+    counts = [f"{label} {n}" for label, n in Counter(label for label, _ in names).most_common()]
+    return f"{few(counts, 10)} ({few([name for _, name in names])})"
+
+
+def is_background(name: str) -> bool:
+    """Return whether a name stands for what is no object, as different programs write it."""
+    return name.strip("_ ").lower() in ("background", "bg")
+
+
 def labels_of(names: Sequence[str], used: Collection[str]) -> dict[str, int]:
-    """Return the labels of names, label 0 being what nothing is drawn over.
+    """Return the labels of names, label 0 being what nothing is drawn over, however it is called.
 
     Raises UserError unless the names that annotations use are among them, and none of them is the
-    first, but for background.
+    first, unless that is background.
     """
     if len(names) >= VOID:
         raise UserError(f"there are {len(names)} classes; {VOID - 1} are the most")
-    if unknown := sorted(set(used) - set(names)):
+    known = {name: 0 for name in used if is_background(name)} | {IGNORE: VOID}
+    if unknown := sorted(set(used) - set(names) - set(known)):
         raise UserError(f"--class_names does not name {few(unknown)}, which annotations have")
-    if names[0] in used and names[0] != "background":
+    if names[0] in used and not is_background(names[0]):
         raise UserError(
             f"label 0 is what no annotation covers, and --class_names gives it the name {names[0]} "
             "that annotations have; begin with another, such as background"
         )
-    return {name: label for label, name in enumerate(names)}
+    return known | {name: label for label, name in enumerate(names)}
 
 
 def with_background(names: Iterable[str]) -> tuple[str, ...]:
     """Return the names behind background, which is label 0 whether it is among them or not."""
-    return ("background", *(name for name in names if name != "background"))
+    rest = (name for name in names if name != IGNORE and not is_background(name))
+    return ("background", *rest)
 
 
 def size_of(image: Path, said: tuple[object, object]) -> tuple[int, int]:
