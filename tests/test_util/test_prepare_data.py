@@ -342,14 +342,14 @@ def test_coco_as_tools_write_it(prepare, coco, annotations, found):
 
 def test_crowds_are_what_the_user_says(prepare, coco):
     coco()
-    assert "crowd regions, void (--crowds class: drawn as their class): sofa 1" in prepare(*COCO)
+    assert "by --crowds class as their class (1): sofa 1" in prepare(*COCO)
     prepare(*COCO, "--crowds", "class")
     assert labels("b") == [1, 1, 2, 2, 0, 0]
 
 
 def test_lost_regions_and_panoptic_files_are_errors(prepare, error_of, coco):
     coco(annotations=region(ALL) + region([]) * 2)
-    assert "2 of 3 regions have neither an outline nor a box, dog 2" in error_of(*COCO)
+    assert "lost (2): dog 2 (annotation None, annotation None), of 3" in error_of(*COCO)
     assert "regions without any extent, lost (2): dog 2" in prepare(*COCO, "--skip_lost")
     coco(annotations=[{"image_id": 0, "segments_info": []}])
     assert "COCO's panoptic format" in error_of(*COCO)
@@ -419,12 +419,12 @@ def test_coco_says_what_it_leaves_out_and_what_is_there_twice(prepare, error_of,
     assert labels("a") == [255] * 3 + [0] * 3 and labels("b") == [0, 0, 2, 2, 0, 0]
     prepare(*COCO, "--draw_boxes")
     assert labels("a") == [2] * 3 + [0] * 3
-    coco(annotations=region(PART, image_id=9))
-    assert "no annotation of coco.json is of one of its images" in error_of(*COCO)
     error = error_of(*COCO, coco("two.json", ("c", "b")))
     assert "1 pictures are those of several images" in error
     coco(images=[{"id": 0, "file_name": "a.jpg"}, {"id": 0, "file_name": "b.jpg"}])
     assert "the image 0 is there twice" in error_of(*COCO)
+    coco(annotations=region(PART, image_id=9))
+    assert "no annotation of coco.json is of one of its images" in error_of(*COCO)
 
 
 @pytest.mark.parametrize(
@@ -507,7 +507,9 @@ def test_labelme_masks_and_backgrounds(prepare, error_of):
     labelme("a", ("cat", "mask", [[1, 0], [5, 3]]), masks=[ring[:60]])
     assert "a mask 'cat' of images/a.jpg is damaged" in error_of(*LABELME)
     labelme("a", *[("cat", "point", []), ("cat", "linestrip", [[1, 1]])])
-    assert "2 of 5 regions have neither" in error_of(*LABELME)
+    assert "lost (2): cat 2 (point in json/a.json, linestrip in json/a.json), of 6" in error_of(
+        *LABELME
+    )
 
 
 KINDS = {"rectangle": 2, "circle": 2, "line": 2, "linestrip": 5, "point": 1, "polygon": 6}

@@ -44,9 +44,10 @@ def from_class_masks(settings) -> DataSet:
         names[name]._replace(draw=functools.partial(_draw, masks, labels))
         for name, masks in found.items()
     ]
-    without = [name for name in names if name not in found]
-    notes = {"pictures without masks": without, "masks without pictures": alone}
-    return DataSet(classes, items, [f"{w} ({len(n)}): {few(n)}" for w, n in notes.items() if n])
+    notes = json_files.Notes()
+    notes.add("pictures without masks", *[name for name in names if name not in found])
+    notes.add("masks without pictures", *alone)
+    return DataSet(classes, items, notes.lines())
 
 
 def _picture_and_class(name: str, pictures: dict) -> tuple[str, str]:

@@ -2,7 +2,7 @@
 
 Larger regions are drawn first, so that smaller ones lie on top; crowd regions are void and lie
 below all. Label 0 is background, and the categories of all files follow in the order of their ids.
-Many programs write `iscrowd: 1` for whatever has run lengths: `coco_crowds` tells them apart.
+Many programs write `iscrowd: 1` for whatever has run lengths: `drawn_crowds` tells them apart.
 """
 
 import functools
@@ -19,13 +19,23 @@ from deeplab_lfov.data.class_files import classes_from
 from deeplab_lfov.errors import UserError, few
 from deeplab_lfov.voc import VOID
 from util.formats import DataSet, Item, json_files
-from util.formats.coco_crowds import Crowds
-from util.formats.coco_regions import Region, flat_box, parts_of_region, region_of
-from util.formats.json_files import NotDrawn, PictureNames
+from util.formats.coco_regions import (
+    Region,
+    drawn_crowds,
+    flat_box,
+    parts_of_region,
+    region_of,
+)
+from util.formats.json_files import BOXED, LOST, Notes, PictureNames
 from util.formats.pairs import find_pictures, split_of
 
 SPLITS = ("train", "val", "test")
 """What the first, second and third file are for, where there are several."""
+
+_CROWDS = {
+    False: "regions with iscrowd 1 drawn as their class, and by --crowds void as void",
+    True: "crowd regions drawn as void, and by --crowds class as their class",
+}
 
 
 class _File(NamedTuple):
@@ -48,26 +58,20 @@ def from_coco(settings) -> DataSet:
     splits = SPLITS if len(settings.coco) > 1 else (None,)
     keys, pairs = ("images", "annotations", "categories"), zip(settings.coco, splits, strict=False)
     files = [_File(path, split, json_files.read_json(path, keys)) for path, split in pairs]
-    ordered, unused = _categories(files)
+    notes = Notes()
+    ordered = json_files.with_background(_categories(files, notes))
     named = classes_from(settings.class_names, Classes(), None)
-    classes = named if named.names else Classes(json_files.with_background(ordered))
-    items, lost, not_drawn = [], defaultdict(list, unused), NotDrawn()
-    crowds = Crowds(settings.crowds)
+    classes = named if named.names else Classes(ordered)
+    items: list[Item] = []
     for file in files:
         with _explained(file.path):
-            names = _names(file)
-            labels = json_files.labels_of(classes.names, _used(file, names))
-            regions = _regions(file, names, labels, crowds, not_drawn, settings.draw_boxes)
-            items += _items(file, pictures, regions, lost)
-    if not items:
-        names = few(lost["images without pictures"])
-        raise UserError(f"no image of {few(settings.coco)} is in {settings.images}: {names}")
-    _check_once(items)
-    notes = [f"{what} ({len(names)}): {few(names)}" for what, names in lost.items()]
+            regions = _regions(file, classes, settings, notes)
+            items += _items(file, pictures, regions, notes)
     total = sum(len(file.content["annotations"]) for file in files)
-    return DataSet(
-        classes, items, notes + not_drawn.notes(total, settings.skip_lost) + crowds.notes()
-    )
+    if not items:
+        raise UserError(f"{notes.lines(total, True)[0]}: none of them is in {settings.images}")
+    _check_once(items)
+    return DataSet(classes, items, notes.lines(total, settings.skip_lost))
 
 
 @contextmanager
@@ -102,8 +106,8 @@ def _used(file: _File, names: dict[int, str]) -> set[str]:
     return {names[int(each["category_id"])] for each in file.content["annotations"]}
 
 
-def _categories(files: Sequence[_File]) -> tuple[list[str], dict[str, list[str]]]:
-    """Return the names of all files' categories in the order of their ids, and those left out.
+def _categories(files: Sequence[_File], notes: Notes) -> list[str]:
+    """Return the names of all files' categories in the order of their ids.
 
     A name is one class whatever its ids. What only stands above other categories, such as the root
     that Roboflow writes, and has no annotation is left out.
@@ -114,50 +118,39 @@ def _categories(files: Sequence[_File]) -> tuple[list[str], dict[str, list[str]]
         with _explained(file.path):
             _check_instances(file)
             names = _names(file)
-            for number, name in names.items():
-                first.setdefault(name, number)
+            first = {name: number for number, name in names.items()} | first
             used |= _used(file, names)
-            pairs = [
-                (each.get("supercategory"), each["name"]) for each in file.content["categories"]
-            ]
-            above |= {upper for upper, name in pairs if upper != name}
-    roots = [name for name in first if name in above and name not in used]
-    ordered = [name for name in sorted(first, key=first.get) if name not in roots]
-    what = "categories above others, without annotations, left out"
-    return ordered, {what: roots} if roots else {}
+            for each in file.content["categories"]:
+                above |= {each.get("supercategory")} - {each["name"]}
+    roots = (set(first) & above) - used
+    if roots:
+        notes.add("categories above others, without annotations, left out", *sorted(roots))
+    return sorted(set(first) - roots, key=lambda name: (first[name], name))
 
 
-def _regions(
-    file: _File,
-    names: dict[int, str],
-    labels: dict[str, int],
-    crowds: Crowds,
-    not_drawn: NotDrawn,
-    draw_boxes: bool,
-) -> dict[str, list[Region]]:
+def _regions(file: _File, classes: Classes, settings, notes: Notes) -> dict[str, list[Region]]:
     """Return the regions of each image's id, those that cannot be drawn void in their boxes."""
-    annotations = file.content["annotations"]
-    drawn_crowds = crowds.drawn(annotations, names)
+    names, annotations = _names(file), file.content["annotations"]
+    labels = json_files.labels_of(classes.names, _used(file, names))
+    drawn = {"void": set(), "class": set(names.values()), None: None}[settings.crowds]
+    drawn = drawn_crowds(annotations, names) if drawn is None else drawn
     regions = defaultdict(list)
     for each in annotations:
-        name = names[int(each["category_id"])]
-        is_void = bool(each.get("iscrowd")) and name not in drawn_crowds
+        name, said = names[int(each["category_id"])], f"annotation {each.get('id')}"
+        is_void = bool(each.get("iscrowd")) and name not in drawn
+        if each.get("iscrowd"):
+            notes.add(_CROWDS[is_void], each.get("id"), label=name)
         label = VOID if is_void else labels[name]
         good, short = parts_of_region(each.get("segmentation"))
-        box = flat_box(each.get("bbox"))
-        if good:
-            regions[_id(each["image_id"])].append(Region(label, good, is_void, box))
-            boxes = [json_files.box_of(zip(s[::2], s[1::2], strict=True)) for s in short]
-            boxes = [box for box in boxes if box]
-        else:
-            points = [point for s in short for point in zip(s[::2], s[1::2], strict=True)]
-            boxes = [box or json_files.box_of(points)]
-            if not boxes[0] or not draw_boxes:
-                not_drawn.add(name, f"annotation {each.get('id')}", boxes[0])
-        box_label = label if draw_boxes and not good else VOID
-        regions[_id(each["image_id"])] += [Region(box_label, None, False, b) for b in boxes if b]
-        if good and boxes:
-            not_drawn.add(name, f"annotation {each.get('id')}, in part", boxes[0])
+        found = [Region(label, good, is_void)] if good else []
+        boxes = [json_files.box_of(zip(s[::2], s[1::2], strict=True)) for s in short]
+        whole = None if good else flat_box(each.get("bbox"))
+        boxes = [whole] if whole else [box for box in boxes if box]
+        is_drawn = settings.draw_boxes and whole
+        found += [Region(label if is_drawn else VOID, None, box=box) for box in boxes]
+        if not found or (boxes and not is_drawn):
+            notes.add(BOXED if boxes else LOST, said, label=name)
+        regions[_id(each["image_id"])] += found
     return regions
 
 
@@ -170,9 +163,9 @@ def _id(value: object) -> str:
 
 
 def _items(
-    file: _File, pictures: PictureNames, regions: dict[str, list[Region]], lost: dict
+    file: _File, pictures: PictureNames, regions: dict[str, list[Region]], notes: Notes
 ) -> list[Item]:
-    """Return a file's images as items; what is missing goes to `lost`, by what it is."""
+    """Return a file's images as items; what is missing is noted."""
     items, content = [], file.content
     ids = Counter(_id(image["id"]) for image in content["images"])
     if twice := [number for number, count in ids.items() if count > 1]:
@@ -185,7 +178,7 @@ def _items(
             file.path,
         )
     if nowhere:
-        lost["annotations of no image"] += nowhere
+        notes.add("annotations of no image", *nowhere)
     for image in content["images"]:
         name, said = str(image["file_name"]), (image.get("height"), image.get("width"))
         item = pictures.find(name, lambda item: file.split and split_of(item.name) == file.split)
@@ -194,7 +187,7 @@ def _items(
             draw = functools.partial(draw_regions, file.path, item.image, said, drawn)
             items.append(item._replace(split=file.split, draw=draw))
         else:
-            lost["images without pictures"].append(name)
+            notes.add("images without pictures", name)
     return items
 
 

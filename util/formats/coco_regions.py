@@ -2,11 +2,17 @@
 
 import itertools
 import math
+from collections import defaultdict
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy import ndimage
 
 from util.formats.json_files import Box, checked_points
+
+_LOOKED_AT = 200  # crowd regions of a category that are decoded
+_WITHIN = 0.8  # the share of a region inside a crowd that makes it one of the group
 
 
 class Region(NamedTuple):
@@ -85,3 +91,56 @@ def _from_counts(counts: list[int], height: int, width: int) -> np.ndarray:
     if runs.sum() != height * width:
         raise ValueError(f"its runs are {runs.sum()} pixels long")
     return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(width, height).T
+
+
+def drawn_crowds(annotations: Sequence[dict], names: dict[int, str]) -> set[str]:
+    """Return the names of a file's categories whose regions with `iscrowd: 1` have their class.
+
+    In COCO's own files such a region is a group that nobody outlined one by one. Datumaro, which
+    CVAT exports with, sets it for every mask; supervision for objects with holes or several parts;
+    V7 for those of several paths. So those are meant where most of a category has it, or where all
+    that has holes or several parts in a file has it; but not where one lies over another region.
+    """
+    by_name: dict[str, tuple[list, list]] = defaultdict(lambda: ([], []))
+    for each in annotations:
+        by_name[names[int(each["category_id"])]][bool(each.get("iscrowd"))].append(each)
+    crowds = {name: _masks(found[1]) for name, found in by_name.items() if found[1]}
+    parts = [
+        parts_of_region(e.get("segmentation"))[0] for _, (es, _) in by_name.items() for e in es
+    ]
+    in_parts = [_has_parts(mask) for masks in crowds.values() for _, mask in masks]
+    written_so = all(in_parts) and not any(isinstance(p, list) and len(p) > 1 for p in parts)
+    return {
+        name
+        for name, masks in crowds.items()
+        if (written_so or len(by_name[name][1]) > len(by_name[name][0]))
+        and not _cover(masks, by_name[name][0])
+    }
+
+
+def _masks(annotations: Sequence[dict], size: Sequence[int] | None = None) -> list:
+    """Decode regions, each behind the id of its image; damaged ones are left to what draws them."""
+    masks = []
+    for each in annotations[:_LOOKED_AT]:
+        try:
+            good, _ = parts_of_region(each.get("segmentation"))
+            masks.append((str(each["image_id"]), pixels_of(good, *(size or good["size"]))))
+        except (KeyError, TypeError, ValueError, OverflowError):
+            continue
+    return masks
+
+
+def _has_parts(mask: np.ndarray) -> bool:
+    return ndimage.label(mask)[1] > 1 or (ndimage.binary_fill_holes(mask) != mask).any()
+
+
+def _cover(crowds: list, others: Sequence[dict]) -> bool:
+    """Return whether a crowd lies over another region of its category."""
+    by_image = defaultdict(list)
+    for each in others:
+        by_image[str(each["image_id"])].append(each)
+    return any(
+        crowd[other].sum() > _WITHIN * other.sum() > 0
+        for image, crowd in crowds
+        for _, other in _masks(by_image[image], crowd.shape)
+    )

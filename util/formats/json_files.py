@@ -16,6 +16,9 @@ from util.formats import Item
 IGNORE = "__ignore__"
 """The label of what is void."""
 
+BOXED = "regions without an outline that can be drawn, void inside their boxes"
+LOST = "regions without any extent, lost"
+
 Box = tuple[float, float, float, float]
 """(left, top, right, bottom) in pixels."""
 
@@ -62,43 +65,35 @@ def box_of(points: object) -> Box | None:
     return box if box[:2] != box[2:] else None
 
 
-class NotDrawn:
-    """Regions that cannot be drawn, by label: void inside a box, or lost where they have none."""
+class Notes:
+    """What a format leaves out or draws in another way, by what it is, for the user."""
 
     def __init__(self):
-        self._names: dict[str, list[tuple[str, str]]] = {"void": [], "lost": []}
+        self._found: dict[str, list[tuple[str, str]]] = defaultdict(list)
 
-    def add(self, label: str, name: str, box: Box | None) -> None:
-        """Count a region of a label; name: where a user finds it."""
-        self._names["void" if box else "lost"].append((label, name))
+    def add(self, what: str, *names: object, label: str = "") -> None:
+        """Count things by what they are: their names, and the label that they have."""
+        self._found[what] += [(label, str(name)) for name in names]
 
-    def notes(self, total: int, skip_lost: bool) -> list[str]:
-        """Return a line for each kind that is there.
+    def lines(self, total: int = 0, skip_lost: bool = False) -> list[str]:
+        """Return a line for each kind.
 
         total: how many regions there are. Raises UserError where more than one and over 1 % of them
         are lost, unless skip_lost.
         """
-        lost = self._names["lost"]
-        if len(lost) > max(1, total / 100) and not skip_lost:
+        lines = {}
+        for what, found in self._found.items():
+            labels = Counter(label for label, _ in found if label).most_common()
+            counts = few([f"{label} {count}" for label, count in labels], 10)
+            names = few([name for _, name in found])
+            said = f"{counts} ({names})" if counts else names
+            lines[what] = f"{what} ({len(found)}): {said}"
+        if len(self._found.get(LOST, ())) > max(1, total / 100) and not skip_lost:
             raise UserError(
-                f"{len(lost)} of {total} regions have neither an outline nor a box, "
-                f"{_by_label(lost)}; their pixels would be background: correct them, or go on "
-                "without them by --skip_lost"
+                f"{lines[LOST]}, of {total}; their pixels would be background: correct them, or go "
+                "on without them by --skip_lost"
             )
-        words = {
-            "void": "regions without an outline that can be drawn, void inside their boxes",
-            "lost": "regions without any extent, lost",
-        }
-        return [
-            f"{words[kind]} ({len(names)}): {_by_label(names)}"
-            for kind, names in self._names.items()
-            if names
-        ]
-
-
-def _by_label(names: Sequence[tuple[str, str]]) -> str:
-    counts = [f"{label} {n}" for label, n in Counter(label for label, _ in names).most_common()]
-    return f"{few(counts, 10)} ({few([name for _, name in names])})"
+        return [line for what, line in lines.items() if self._found[what]]
 
 
 def is_background(name: str) -> bool:

@@ -19,9 +19,9 @@ from PIL import Image, ImageDraw
 
 from deeplab_lfov.classes import Classes
 from deeplab_lfov.data.class_files import classes_from
-from deeplab_lfov.errors import UserError, few
+from deeplab_lfov.errors import UserError
 from util.formats import DataSet, Item, json_files
-from util.formats.json_files import IGNORE, NotDrawn
+from util.formats.json_files import BOXED, IGNORE, LOST, Notes
 from util.formats.pairs import find_pictures
 
 _LINE_WIDTH, _POINT_RADIUS = 10, 5  # pixels, as in labelme's shape_to_mask
@@ -58,9 +58,9 @@ def from_labelme(settings) -> DataSet:
     paths = sorted(settings.labelme.rglob("*.json"))
     if not paths:
         raise UserError(f"there are no .json files in {settings.labelme}")
-    not_drawn = NotDrawn()
+    notes = Notes()
     places = _Places(settings.images, pictures)
-    annotated, alone = _pair(paths, settings.labelme, places, not_drawn)
+    annotated, alone = _pair(paths, settings.labelme, places, notes)
     if not annotated:
         raise UserError(f"no picture of the {len(paths)} JSON files in {settings.labelme} is there")
     used = {s.label for each in annotated for s in each.shapes if s.kind != "box"} - {IGNORE}
@@ -69,12 +69,14 @@ def from_labelme(settings) -> DataSet:
     labels = json_files.labels_of(classes.names, used)
     items = [each.item._replace(draw=functools.partial(_draw, each, labels)) for each in annotated]
     total = sum(len(each.shapes) for each in annotated)
-    notes = _notes(pictures, annotated, alone) + not_drawn.notes(total, settings.skip_lost)
-    return DataSet(classes, items, notes)
+    found = {each.item.image for each in annotated}
+    notes.add("pictures without JSON files", *[i.name for i in pictures if i.image not in found])
+    notes.add("JSON files without pictures", *alone)
+    return DataSet(classes, items, notes.lines(total, settings.skip_lost))
 
 
 def _pair(
-    paths: Iterable[Path], folder: Path, places: "_Places", not_drawn: NotDrawn
+    paths: Iterable[Path], folder: Path, places: "_Places", notes: Notes
 ) -> tuple[list[_Annotated], list[Path]]:
     """Read the JSON files of a folder; return those with their pictures, and those without."""
     annotated: dict[Path, _Annotated] = {}
@@ -89,7 +91,7 @@ def _pair(
             raise UserError(f"{both} are of the same picture, {item.image}; leave one of them")
         else:
             said = content.get("imageHeight"), content.get("imageWidth")
-            shapes = [_shape(each, path, not_drawn) for each in content["shapes"]]
+            shapes = [_shape(each, path, notes) for each in content["shapes"]]
             annotated[item.image] = _Annotated(item, path, said, shapes)
     return list(annotated.values()), alone
 
@@ -130,7 +132,7 @@ def _normal(path: Path) -> Path:
     return Path(os.path.normpath(path.absolute()))
 
 
-def _shape(shape: object, path: Path, not_drawn: NotDrawn) -> Shape:
+def _shape(shape: object, path: Path, notes: Notes) -> Shape:
     try:
         label, kind = str(shape["label"]), str(shape.get("shape_type") or "polygon")
         points, mask = list(shape["points"]), shape.get("mask")
@@ -141,7 +143,7 @@ def _shape(shape: object, path: Path, not_drawn: NotDrawn) -> Shape:
         box = json_files.box_of(points)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise UserError(f"{path} has a damaged shape: {error!r}", path) from error
-    not_drawn.add(label, f"{kind} in {path}", box)
+    notes.add(BOXED if box else LOST, f"{kind} in {path}", label=label)
     return Shape(label, "box", points if box else [])
 
 
@@ -173,10 +175,6 @@ def _paste_mask(drawn: Image.Image, mask: str, corner: tuple[float, float], labe
     drawn.paste(label, (round(corner[0]), round(corner[1])), Image.fromarray(inside))
 
 
-def _polygon(draw: ImageDraw.ImageDraw, points: list, label: int) -> None:
-    draw.polygon(points, fill=label)
-
-
 def _box(draw: ImageDraw.ImageDraw, points: list, label: int) -> None:
     xs, ys = zip(*points, strict=True)
     draw.rectangle((min(xs), min(ys), max(xs), max(ys)), fill=label)
@@ -189,10 +187,7 @@ def _circle(draw: ImageDraw.ImageDraw, points: list, label: int) -> None:
     draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=label)
 
 
-def _line(draw: ImageDraw.ImageDraw, points: list, label: int) -> None:
-    draw.line(points, fill=label, width=_LINE_WIDTH)
-
-
+_polygon, _line = ImageDraw.ImageDraw.polygon, ImageDraw.ImageDraw.line
 _MANY = 1 << 30
 _KINDS: dict[str, tuple[int, int, Callable | None]] = {
     "polygon": (3, _MANY, _polygon),
@@ -202,20 +197,9 @@ _KINDS: dict[str, tuple[int, int, Callable | None]] = {
     "quadrilateral": (4, 4, _polygon),
     "circle": (2, 2, _circle),
     "point": (1, 1, _circle),
-    "line": (2, 2, _line),
-    "linestrip": (2, _MANY, _line),
+    "line": (2, 2, functools.partial(_line, width=_LINE_WIDTH)),
+    "linestrip": (2, _MANY, functools.partial(_line, width=_LINE_WIDTH)),
     "mask": (1, 2, None),
     "box": (_MANY, 0, _box),
 }
 """By kind, the least and the most points, and what draws them; a box is never read, but made."""
-
-
-def _notes(
-    pictures: Sequence[Item], annotated: Sequence[_Annotated], alone: Sequence[Path]
-) -> list[str]:
-    found = {each.item.image for each in annotated}
-    without = {
-        "pictures without JSON files": [i.name for i in pictures if i.image not in found],
-        "JSON files without pictures": alone,
-    }
-    return [f"{what} ({len(names)}): {few(names)}" for what, names in without.items() if names]
