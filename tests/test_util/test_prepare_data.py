@@ -325,6 +325,7 @@ def test_a_category_background_is_label_0(prepare, coco):
         (region(CROWD, iscrowd=1) + region([[0, 0, 1, 0, 1, 4, 0, 4]]), [1, 255, 0, 0, 0, 0]),
         (region(RING, iscrowd=1) + region(ALL, image_id=1) * 2, [1, 1, 0, 0, 1, 1]),  # supervision
         (region(RING, iscrowd=1) + region(ALL + PART, image_id=1) * 2, [255, 255, 0, 0, 255, 255]),
+        (region([[0, 0, 3, 0, 0, 0]]), [255] * 3 + [0] * 3),  # no pixel's center is inside
         (region(ALL) + region([[1, 1, 3, 3]]), [1] * 6),  # its row below the line
         (region([[1, 0, 3, 4]], bbox=[0, 0, 4, 4]), [255] * 4 + [0] * 2),
         (region(None, bbox=[4, 0, 2, 4]) + region(ALL), [1] * 4 + [255] * 2),
@@ -423,6 +424,8 @@ def test_coco_says_what_it_leaves_out_and_what_is_there_twice(prepare, error_of,
     assert "1 pictures are those of several images" in error
     coco(images=[{"id": 0, "file_name": "a.jpg"}, {"id": 0, "file_name": "b.jpg"}])
     assert "the image 0 is there twice" in error_of(*COCO)
+    coco(images=[], annotations=[])
+    assert "no image of coco.json is in images" in error_of(*COCO)
     coco(annotations=region(PART, image_id=9))
     assert "no annotation of coco.json is of one of its images" in error_of(*COCO)
 

@@ -69,7 +69,8 @@ def from_coco(settings) -> DataSet:
             items += _items(file, pictures, regions, notes)
     total = sum(len(file.content["annotations"]) for file in files)
     if not items:
-        raise UserError(f"{notes.lines(total, True)[0]}: none of them is in {settings.images}")
+        names = few([image["file_name"] for file in files for image in file.content["images"]])
+        raise UserError(f"no image of {few(settings.coco)} is in {settings.images}: {names}")
     _check_once(items)
     return DataSet(classes, items, notes.lines(total, settings.skip_lost))
 
@@ -136,7 +137,7 @@ def _regions(file: _File, classes: Classes, settings, notes: Notes) -> dict[str,
     drawn = drawn_crowds(annotations, names) if drawn is None else drawn
     regions = defaultdict(list)
     for each in annotations:
-        name, said = names[int(each["category_id"])], f"annotation {each.get('id')}"
+        name = names[int(each["category_id"])]
         is_void = bool(each.get("iscrowd")) and name not in drawn
         if each.get("iscrowd"):
             notes.add(_CROWDS[is_void], each.get("id"), label=name)
@@ -149,7 +150,7 @@ def _regions(file: _File, classes: Classes, settings, notes: Notes) -> dict[str,
         is_drawn = settings.draw_boxes and whole
         found += [Region(label if is_drawn else VOID, None, box=box) for box in boxes]
         if not found or (boxes and not is_drawn):
-            notes.add(BOXED if boxes else LOST, said, label=name)
+            notes.add(BOXED if boxes else LOST, f"annotation {each.get('id')}", label=name)
         regions[_id(each["image_id"])] += found
     return regions
 
@@ -210,7 +211,7 @@ def draw_regions(
     """
     size = json_files.size_of(image, said)
     try:
-        drawn = [(region, region_of(region, *size)) for region in regions]
+        drawn = [region_of(region, *size) for region in regions]
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise UserError(f"{path} has a damaged region of {image}: {error}", path) from error
     labels = np.zeros(size, np.uint8)

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from util.formats.json_files import Box, checked_points
+from deeplab_lfov.voc import VOID
+from util.formats.json_files import Box, box_of, checked_points
 
 _LOOKED_AT = 200  # crowd regions of a category that are decoded
 _WITHIN = 0.8  # the share of a region inside a crowd that makes it one of the group
@@ -53,11 +54,18 @@ def flat_box(bbox: object) -> Box | None:
     return (x, y, x + width, y + height) if finite and width > 0 and height > 0 else None
 
 
-def region_of(region: Region, height: int, width: int) -> np.ndarray:
-    """Return which pixels are inside, bool [H, W]; raises what damaged ones raise."""
+def region_of(region: Region, height: int, width: int) -> tuple[Region, np.ndarray]:
+    """Return a region and its pixels, bool [H, W]; raises what damaged ones raise.
+
+    Polygons too thin to have a pixel are void in their box.
+    """
     if region.segmentation is None:
-        return _in_box(region.box, height, width)
-    return pixels_of(region.segmentation, height, width)
+        return region, _in_box(region.box, height, width)
+    inside = pixels_of(region.segmentation, height, width)
+    if inside.any() or isinstance(region.segmentation, dict):
+        return region, inside
+    box = box_of(point for each in region.segmentation for point in np.reshape(each, (-1, 2)))
+    return region._replace(label=VOID), _in_box(box, height, width) if box else inside
 
 
 def pixels_of(segmentation: list | dict, height: int, width: int) -> np.ndarray:
