@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +12,7 @@ from scipy import ndimage
 from deeplab_lfov.voc import VOID
 from util.formats.json_files import Box, box_of, checked_points
 
-_LOOKED_AT = 200  # crowd regions of a category that are decoded
+_LOOKED_AT, _MOST_PIXELS = 50, 10**8  # crowd regions of a category that are decoded, and pixels
 _WITHIN = 0.8  # the share of a region inside a crowd that makes it one of the group
 
 
@@ -112,43 +112,49 @@ def drawn_crowds(annotations: Sequence[dict], names: dict[int, str]) -> set[str]
     by_name: dict[str, tuple[list, list]] = defaultdict(lambda: ([], []))
     for each in annotations:
         by_name[names[int(each["category_id"])]][bool(each.get("iscrowd"))].append(each)
-    crowds = {name: _masks(found[1]) for name, found in by_name.items() if found[1]}
-    parts = [
-        parts_of_region(e.get("segmentation"))[0] for _, (es, _) in by_name.items() for e in es
-    ]
-    in_parts = [_has_parts(mask) for masks in crowds.values() for _, mask in masks]
-    written_so = all(in_parts) and not any(isinstance(p, list) and len(p) > 1 for p in parts)
     return {
         name
-        for name, masks in crowds.items()
-        if (written_so or len(by_name[name][1]) > len(by_name[name][0]))
-        and not _cover(masks, by_name[name][0])
+        for name, (others, crowds) in by_name.items()
+        if crowds
+        and (len(crowds) > len(others) or _written_for_parts(by_name.values()))
+        and not _cover(crowds, others)
     }
 
 
-def _masks(annotations: Sequence[dict], size: Sequence[int] | None = None) -> list:
+def _written_for_parts(groups: Collection[tuple[list, list]]) -> bool:
+    """Return whether crowds are all that has holes or several parts in a file."""
+    plain = (parts_of_region(e.get("segmentation"))[0] for others, _ in groups for e in others)
+    if any(isinstance(parts, list) and len(parts) > 1 for parts in plain):
+        return False
+    return all(
+        ndimage.label(mask)[1] > 1 or (ndimage.binary_fill_holes(mask) != mask).any()
+        for _, crowds in groups
+        for _, mask in _masks(crowds)
+    )
+
+
+def _masks(
+    annotations: Sequence[dict], size: Sequence[int] = ()
+) -> Iterator[tuple[str, np.ndarray]]:
     """Decode regions, each behind the id of its image; damaged ones are left to what draws them."""
-    masks = []
     for each in annotations[:_LOOKED_AT]:
         try:
             good, _ = parts_of_region(each.get("segmentation"))
-            masks.append((str(each["image_id"]), pixels_of(good, *(size or good["size"]))))
+            height, width = size or good["size"]
+            if height * width <= _MOST_PIXELS:
+                yield str(each["image_id"]), pixels_of(good, height, width)
         except (KeyError, TypeError, ValueError, OverflowError):
             continue
-    return masks
 
 
-def _has_parts(mask: np.ndarray) -> bool:
-    return ndimage.label(mask)[1] > 1 or (ndimage.binary_fill_holes(mask) != mask).any()
-
-
-def _cover(crowds: list, others: Sequence[dict]) -> bool:
+def _cover(crowds: Sequence[dict], others: Sequence[dict]) -> bool:
     """Return whether a crowd lies over another region of its category."""
     by_image = defaultdict(list)
     for each in others:
         by_image[str(each["image_id"])].append(each)
+    crowds = [each for each in crowds if str(each["image_id"]) in by_image]
     return any(
         crowd[other].sum() > _WITHIN * other.sum() > 0
-        for image, crowd in crowds
+        for image, crowd in _masks(crowds)
         for _, other in _masks(by_image[image], crowd.shape)
     )
