@@ -57,19 +57,13 @@ _SHOWN, _COLUMNS = 10, 5
 _CELL, _LINE = (320, 240), 20  # pixels of a picture's place, and of its name's
 
 
-DEFAULTS = {
-    "image_suffix": "",
-    "mask_suffix": "",
-    "seed": 0,
-    "draw_boxes": False,
-    "skip_lost": False,
-}
+DEFAULTS = {"image_suffix": "", "mask_suffix": "", "seed": 0}
 _FLAGS_OF = {
     **dict.fromkeys(("label_map", "palette", "image_suffix", "mask_suffix"), ("masks",)),
     **dict.fromkeys(("crowds", "draw_boxes"), ("coco",)),
     "skip_lost": ("coco", "labelme"),
 }
-OPTIONAL = (*FORMATS, "label_map", "palette", "class_names", "val", "group", "crowds")
+OPTIONAL = (*FORMATS, *_FLAGS_OF, "class_names", "val", "group")
 
 
 def parser() -> Parser:
