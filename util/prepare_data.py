@@ -36,13 +36,19 @@ from deeplab_lfov.files import clear_partials, whole_file, writable_folder
 from deeplab_lfov.settings import PATH, SHARE, WHOLE
 from deeplab_lfov.voc import VOID
 from util.formats import Item
+from util.formats.class_masks import from_class_masks
 from util.formats.coco import SPLITS, from_coco
 from util.formats.labelme import from_labelme
 from util.formats.mask_folders import from_mask_folders
 from util.formats.mask_values import READY
 from util.formats.pairs import divided
 
-FORMATS = {"masks": from_mask_folders, "coco": from_coco, "labelme": from_labelme}
+FORMATS = {
+    "masks": from_mask_folders,
+    "class_masks": from_class_masks,
+    "coco": from_coco,
+    "labelme": from_labelme,
+}
 """By the flag that says where the annotations are, the function that reads them."""
 
 _MARK = "# made by prepare_data.py, which replaces it when run again\n"
@@ -52,7 +58,12 @@ _CELL, _LINE = (320, 240), 20  # pixels of a picture's place, and of its name's
 
 
 DEFAULTS = {"image_suffix": "", "mask_suffix": "", "seed": 0}
-OPTIONAL = (*FORMATS, "label_map", "palette", "class_names", "val", "group")
+_FLAGS_OF = {
+    **dict.fromkeys(("label_map", "palette", "image_suffix", "mask_suffix"), ("masks",)),
+    **dict.fromkeys(("crowds", "draw_boxes"), ("coco",)),
+    "skip_lost": ("coco", "labelme"),
+}
+OPTIONAL = (*FORMATS, *_FLAGS_OF, "class_names", "val", "group")
 
 
 def parser() -> Parser:
@@ -61,6 +72,7 @@ def parser() -> Parser:
     p.add_argument("--images", type=Path, required=True, metavar="DIR", help="folder of pictures")
     kinds = p.add_mutually_exclusive_group(required=True)
     kinds.add_argument("--masks", type=Path, metavar="DIR", help="folder of masks, of like names")
+    kinds.add_argument("--class_masks", type=Path, metavar="DIR", help="a PNG for each class")
     kinds.add_argument("--coco", type=Path, nargs="+", help="COCO's instances; train, val and test")
     kinds.add_argument("--labelme", type=Path, metavar="DIR", help="folder of LabelMe's JSON files")
     p.add_argument("--output_dir", type=Path, required=True, metavar="DIR", help="the data set")
@@ -74,6 +86,9 @@ def parser() -> Parser:
     )
     p.add_argument("--palette", type=PATH, help="file of classes and their colours, or voc")
     p.add_argument("--class_names", type=PATH, help="file that names a class in each line")
+    p.add_argument("--crowds", choices=["void", "class"], help="what COCO's iscrowd 1 is drawn as")
+    p.add_argument("--draw_boxes", action="store_true", help="draw COCO's boxes without outlines")
+    p.add_argument("--skip_lost", action="store_true", help="go on without regions of no extent")
     p.add_argument("--val", type=SHARE, help="share of val.txt, else as folders say, or 0.1")
     p.add_argument("--group", type=_pattern, metavar="REGEX", help="what in names stays together")
     p.add_argument("--seed", type=WHOLE, help="decides which pictures are val.txt's")
@@ -100,6 +115,7 @@ def main(given: dict[str, object]) -> None:
     folder = writable_folder(settings.output_dir)
     _check_free(folder, items)
     items, counts = _write_masks(folder, items, data.classes)
+    _check_labeled(data.classes, counts)
     _write_lists(folder, items)
     _write(folder / CLASSES, _class_lines(data.classes))
     _write_preview(folder, items, data.classes)
@@ -109,9 +125,9 @@ def main(given: dict[str, object]) -> None:
 
 def _check(settings: argparse.Namespace) -> None:
     """Raise UserError for flags that do nothing beside the others."""
-    only_masks = ("label_map", "palette", "image_suffix", "mask_suffix")
-    if given := [name for name in only_masks if getattr(settings, name) and not settings.masks]:
-        raise UserError(f"--{given[0]} is for --masks; leave it out")
+    for name, formats in _FLAGS_OF.items():
+        if getattr(settings, name) and not any(getattr(settings, each) for each in formats):
+            raise UserError(f"--{name} is for --{' and --'.join(formats)}; leave it out")
     if settings.coco and len(settings.coco) > len(SPLITS):
         raise UserError(f"--coco takes {len(SPLITS)} files at most: {', '.join(SPLITS)}")
     if settings.coco and len(settings.coco) > 1 and (settings.val, settings.group) != (None, None):
@@ -183,6 +199,16 @@ def _write_one(folder: Path, item: Item, classes: Classes) -> np.ndarray | str:
         return np.bincount(labels.ravel(), minlength=256)
     except UserError as error:
         return str(error)
+
+
+def _check_labeled(classes: Classes, counts: np.ndarray) -> None:
+    """Raise UserError where the masks have nothing to learn: void alone, or label 0 alone."""
+    found = [name for name, count in zip(classes.names, counts, strict=False) if count]
+    if found in ([], [classes.names[0]]):
+        raise UserError(
+            f"every pixel of the masks is {' or '.join([*found, *['void'] * bool(counts[VOID])])}: "
+            "no object is labelled; look at the annotations, and whether they are of these pictures"
+        )
 
 
 def _write_lists(folder: Path, items: Sequence[Item]) -> None:

@@ -1,6 +1,8 @@
 """Pictures and annotations as people have them, made into data sets."""
 
+import base64
 import functools
+import io
 import json
 import sys
 from pathlib import Path
@@ -40,7 +42,11 @@ def write_picture(path, picture):
 @pytest.fixture
 def prepare(said):
     def call(*flags, out="out", status=0):
-        kind = [] if {"--masks", "--coco", "--labelme"} & {*flags} else ["--masks", "masks"]
+        kind = (
+            []
+            if {"--masks", "--class_masks", "--coco", "--labelme"} & {*flags}
+            else ["--masks", "masks"]
+        )
         places = "--images", "images", *kind, "--output_dir", out
         return said("util.prepare_data", *places, *flags, status=status)
 
@@ -251,6 +257,8 @@ def region(segmentation, **more):
 DOG, SOFA = {"id": 7, "name": "dog"}, {"id": 3, "name": "sofa"}
 ALL, PART = [[0, 0, 6, 0, 6, 4, 0, 4]], [[2, 0, 4, 0, 4, 4, 2, 4]]
 CROWD = {"size": [4, 6], "counts": [0, 8, 16]}
+RING = {"size": [4, 6], "counts": [0, 8, 8, 8]}  # of two parts
+ROOT = {"id": 0, "name": "root", "supercategory": "none"}
 
 
 @pytest.fixture
@@ -292,9 +300,12 @@ def test_coco_numbers_the_categories_of_all_files_alike(prepare, error_of, coco)
     files += (coco("two.json", ("b",), categories=[SOFA, DOG], annotations=region(ALL)),)
     prepare(*files)
     assert labels("a") == labels("b") == [2] * 6
-    coco("two.json", ("b",), categories=[DOG | {"name": "cat"}], annotations=[])
-    assert "the category 7 is 'cat'" in error_of(*files)
-    coco("two.json", ("b",), categories=[DOG | {"id": 8}], annotations=[])
+    anew = [DOG | {"id": 3}, SOFA | {"id": 7}]  # the other way round
+    coco("two.json", ("b",), categories=anew, annotations=region(ALL))
+    prepare(*files)
+    assert read_palette("out/classes.txt").names == ("background", "dog", "sofa")
+    assert labels("a") == [1] * 6 and labels("b") == [2] * 6
+    coco("two.json", ("b",), categories=[DOG, DOG | {"id": 8}], annotations=[])
     assert "several categories" in error_of(*files)
 
 
@@ -304,6 +315,65 @@ def test_a_category_background_is_label_0(prepare, coco):
     prepare(*COCO)
     assert labels("a") == [1, 1, 0, 0, 1, 1]
     assert read_palette("out/classes.txt").names == ("background", "dog")
+
+
+@pytest.mark.parametrize(
+    ("annotations", "found"),
+    [
+        (region(ALL[0]), [1] * 6),  # VIA's flat list
+        (region(CROWD, iscrowd=1), [1, 1, 0, 0, 0, 0]),  # all are run lengths: datumaro
+        (region(CROWD, iscrowd=1) + region([[0, 0, 1, 0, 1, 4, 0, 4]]), [1, 255, 0, 0, 0, 0]),
+        (region(RING, iscrowd=1) + region(ALL, image_id=1) * 2, [1, 1, 0, 0, 1, 1]),  # supervision
+        (region(RING, iscrowd=1) + region(ALL + PART, image_id=1) * 2, [255, 255, 0, 0, 255, 255]),
+        (region([[0, 0, 3, 0, 0, 0]]), [255] * 3 + [0] * 3),  # no pixel's center is inside
+        (region(ALL) + region([[1, 1, 3, 3]]), [1] * 6),  # its row below the line
+        (region([[1, 0, 3, 4]], bbox=[0, 0, 4, 4]), [255] * 4 + [0] * 2),
+        (region(None, bbox=[4, 0, 2, 4]) + region(ALL), [1] * 4 + [255] * 2),
+    ],
+)
+def test_coco_as_tools_write_it(prepare, coco, annotations, found):
+    more = region(PART, image_id=1) if len(annotations) < 3 else []
+    crowds = [] if any(each.get("iscrowd") for each in annotations) else more
+    coco(annotations=annotations + crowds, categories=[DOG | {"supercategory": "root"}, ROOT])
+    said = prepare(*COCO)
+    assert labels("a") == found
+    assert "without annotations, left out (1): root" in said
+    assert read_palette("out/classes.txt").names == ("background", "dog")
+
+
+def test_crowds_are_what_the_user_says(prepare, coco):
+    coco()
+    assert "by --crowds class as their class (1): sofa 1" in prepare(*COCO)
+    prepare(*COCO, "--crowds", "class")
+    assert labels("b") == [1, 1, 2, 2, 0, 0]
+
+
+def test_lost_regions_and_panoptic_files_are_errors(prepare, error_of, coco):
+    coco(annotations=region(ALL) + region([]) * 2)
+    assert "lost (2): dog 2 (annotation None, annotation None), of 3" in error_of(*COCO)
+    assert "regions without any extent, lost (2): dog 2" in prepare(*COCO, "--skip_lost")
+    coco(annotations=[{"image_id": 0, "segments_info": []}])
+    assert "COCO's panoptic format" in error_of(*COCO)
+    coco(annotations=region([], bbox=[0, 0, 6, 4]))
+    assert "no object is labelled" in error_of(*COCO)
+
+
+def test_a_png_for_each_class(prepare, error_of):
+    for name in ("a", "a_b"):
+        add(name)
+    add("x", [0, 255, 255], to="masks/cat")
+    Path("images/x.jpg").unlink()
+    Path("masks/cat/x.png").rename("masks/cat/a.png")
+    for mask, place in (("dog_2", "masks/a_b"), ("a_b_cat", "masks"), ("a-gone 1", "masks")):
+        add(mask, [0, 1] if mask == "dog_2" else [1, 1, 0], to=place)
+        Path(f"images/{mask}.jpg").unlink()
+    prepare("--class_masks", "masks")
+    assert read_palette("out/classes.txt").names == ("background", "cat", "dog", "gone")
+    assert labels("a_b") == [1, 2, 0, 2, 1, 2]
+    add("a_b_cat", [1, 2, 0])
+    Path("images/a_b_cat.jpg").unlink()
+    assert "more than two values" in error_of("--class_masks", "masks")
+    assert "is for --masks" in error_of("--class_masks", "masks", "--palette", "voc")
 
 
 def test_coco_takes_names_in_another_order_and_more(prepare, error_of, coco):
@@ -342,15 +412,22 @@ def test_coco_names_that_repeat_are_those_of_the_split(prepare, error_of, coco):
 
 
 def test_coco_says_what_it_leaves_out_and_what_is_there_twice(prepare, error_of, coco):
-    boxes = region([], id=5, bbox=[0, 0, 3, 3])
-    coco(annotations=boxes + region([[0, 0, 1, 0, 1, 1]], id=5, image_id="0"))
+    boxes = region([], id=5, bbox=[0, 0, 3, 4])
+    coco(annotations=boxes + region(PART, image_id="1") + region(PART, image_id=9))
     said = prepare(*COCO)
-    assert "annotations without a region, not drawn (1): 5" in said
-    assert "annotations of no image (1): 0" in said
+    assert "void inside their boxes (1): dog 1 (annotation 5)" in said
+    assert "annotations of no image (1): 9" in said
+    assert labels("a") == [255] * 3 + [0] * 3 and labels("b") == [0, 0, 2, 2, 0, 0]
+    prepare(*COCO, "--draw_boxes")
+    assert labels("a") == [2] * 3 + [0] * 3
     error = error_of(*COCO, coco("two.json", ("c", "b")))
     assert "1 pictures are those of several images" in error
     coco(images=[{"id": 0, "file_name": "a.jpg"}, {"id": 0, "file_name": "b.jpg"}])
     assert "the image 0 is there twice" in error_of(*COCO)
+    coco(images=[], annotations=[])
+    assert "no image of coco.json is in images" in error_of(*COCO)
+    coco(annotations=region(PART, image_id=9))
+    assert "no annotation of coco.json is of one of its images" in error_of(*COCO)
 
 
 @pytest.mark.parametrize(
@@ -381,9 +458,14 @@ def test_without_pycocotools_it_is_named(error_of, coco, monkeypatch):
     assert "pip install pycocotools" in error_of(*COCO)
 
 
-def labelme(name, *shapes, image_path=None, path=None, **more):
+def labelme(name, *shapes, image_path=None, path=None, masks=(), **more):
     add(name)
-    shapes = [{"label": label, "shape_type": k, "points": p} for label, k, p in shapes]
+    masks, shapes = (
+        iter(masks),
+        [{"label": label, "shape_type": kind, "points": points} for label, kind, points in shapes],
+    )
+    for shape in shapes:
+        shape["mask"] = next(masks, None) if shape["shape_type"] == "mask" else None
     content = {"imagePath": image_path or f"{name}.jpg", "shapes": shapes, "imageData": None}
     path = Path(path or f"json/{name}.json")
     path.parent.mkdir(exist_ok=True, parents=True)
@@ -393,19 +475,65 @@ def labelme(name, *shapes, image_path=None, path=None, **more):
 def test_labelme_puts_later_over_earlier(prepare, error_of):
     left = ("dog", "rectangle", [[0, 0], [2, 3]])
     right = ("cat", "polygon", [[2, 0], [3, 0], [3, 3], [2, 3]])
-    rest = ("__ignore__", "rectangle", [[5, 3], [4, 0]]), ("x", "line", [[0, 0], [1, 1]])
-    rest += (("x", "polygon", [[0, 0], [1, 1]]),)
+    rest = ("__ignore__", "rectangle", [[5, 3], [4, 0]]), ("x", "cuboid", [[4, 2], [5, 3]])
+    rest += (("x", "polygon", [[4, 0], [5, 1]]),)
     labelme("a", left, right, *rest, image_path="..\\pictures\\a.jpg")
     ground = ("_background_", "rectangle", [[0, 0], [1, 3]])
     labelme("b", ("dog", "circle", [[3, 2], [9, 2]]), ground)
     said = prepare(*LABELME)
     assert labels("a") == [2, 2, 1, 1, 255, 255]
     assert labels("b") == [0, 0, 2, 2, 2, 2]
-    assert "shapes of the kind line, not drawn: 1" in said
-    assert "shapes of the kind polygon of under three points, not drawn: 1" in said
+    assert "void inside their boxes (2): x 2 (cuboid in json/a.json, polygon in" in said
     assert read_palette("out/classes.txt").names == ("background", "cat", "dog")
     class_names = "--class_names", written("names.txt", "other\ndog\n")
     assert "does not name cat" in error_of(*class_names, *LABELME)
+
+
+def base64_png(mask):
+    buffer = io.BytesIO()
+    Image.fromarray(mask).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def test_labelme_masks_and_backgrounds(prepare, error_of):
+    ring = base64_png(np.array([[1, 1, 0, 1]] * 4, np.uint8))
+    labelme("a", ("cat", "mask", [[1.6, 0], [5, 3]]), masks=[ring])
+    hole = [("__background__", "quadrilateral", [[3, 0], [4, 0], [4, 3], [3, 3]])]
+    labelme("b", ("cat", "rectangle", [[1, 0], [5, 0], [5, 3], [1, 3]]), *hole)
+    labelme(
+        "c", ("bg", "rotation", [[0, 0], [1, 0], [1, 3], [0, 3]]), ("cat", "mask", [[0, 0], [1, 3]])
+    )
+    assert "void inside their boxes (1): cat 1 (mask in json/c.json)" in prepare(*LABELME)
+    assert labels("a") == [0, 0, 1, 1, 0, 1] and labels("b") == [0, 1, 1, 0, 0, 1]
+    assert labels("c") == [255, 255, 0, 0, 0, 0]
+    assert read_palette("out/classes.txt").names == ("background", "cat")
+    labelme("a", ("cat", "mask", [[1, 0], [5, 3]]), masks=[ring[:60]])
+    assert "a mask 'cat' of images/a.jpg is damaged" in error_of(*LABELME)
+    labelme("a", *[("cat", "point", []), ("cat", "linestrip", [[1, 1]])])
+    assert "lost (2): cat 2 (point in json/a.json, linestrip in json/a.json), of 6" in error_of(
+        *LABELME
+    )
+
+
+KINDS = {"rectangle": 2, "circle": 2, "line": 2, "linestrip": 5, "point": 1, "polygon": 6}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_labelme_draws_the_same(prepare, seed):
+    shapes_to_label = pytest.importorskip("labelme.utils").shapes_to_label
+    random = np.random.default_rng(seed)
+    kinds = random.permutation([*KINDS, "oriented_rectangle", "mask"])
+    inside = random.integers(0, 2, (9, 14)).astype(np.uint8)
+    points = {kind: random.uniform(-5, 60, (KINDS.get(kind, 4), 2)).tolist() for kind in kinds}
+    points["mask"] = [[20, 30], [33, 38]]
+    labelme("a", *[(kind, kind, points[kind]) for kind in kinds], masks=[base64_png(inside)])
+    Image.new("RGB", (60, 50)).save("images/a.jpg")
+    prepare(*LABELME)
+    shapes = [{"label": k, "shape_type": k, "points": points[k]} for k in kinds]
+    shapes = [each | {"mask": inside.astype(bool)} for each in shapes]
+    numbers = {kind: label for label, kind in enumerate(sorted(kinds), 1)}
+    expected, _ = shapes_to_label((50, 60), shapes, numbers)
+    np.testing.assert_array_equal(read_mask(Path("out/masks/a.png"), 9), expected)
 
 
 LEFT = "left", "rectangle", [[0, 0], [2, 3]]

@@ -1,4 +1,4 @@
-"""What annotations come in, each format a module: mask_folders, coco, labelme.
+"""What annotations come in, each format a module: mask_folders, class_masks, coco, labelme.
 
 A format is a function of prepare_data.py's settings that returns a `DataSet`: the classes, and an
 `Item` for each picture. An item's labels are in a mask file that stays where it is, or are drawn by
