@@ -198,7 +198,6 @@ def doubts(summary: DatasetSummary, samples: Sequence[Sample]) -> list[str]:
 def turned_note(images: Sequence[Path]) -> str:
     """Tell of pictures that EXIF turns or mirrors so that their size stays the same."""
     return (
-        f"{len(images)} pictures are turned by 180 degrees or mirrored, as EXIF says, which the size "
-        f"of a mask cannot show: see whether their masks fit: {few(images)}"
+        f"{len(images)} pictures are turned by 180 degrees or mirrored, as EXIF says, which sizes "
+        f"cannot show; see whether their masks are, too: {few(images)}"
     )
-

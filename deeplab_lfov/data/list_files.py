@@ -54,21 +54,19 @@ def pictures_in(folder: Path) -> list[Path]:
     """
     files, seen = [], {os.path.realpath(folder)}
     for here, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in sorted(folders) if _is_new(os.path.join(here, name), seen)]
+        folders[:] = [name for name in sorted(folders) if _is_new(Path(here, name), seen)]
         files += [Path(here, name) for name in names if not name.startswith(".")]
     return sorted(p for p in files if p.suffix.lower() in SUFFIXES and p.is_file())
 
 
-def _is_new(folder: str, seen: set[str]) -> bool:
-    """Tell whether to go into a folder, and remember it if it is a link: none leads in a circle."""
-    if os.path.basename(folder).startswith("."):
-        return False
+def _is_new(folder: Path, seen: set[str]) -> bool:
+    """Tell whether to go into a folder; where links lead is remembered, so that none circles."""
     real = os.path.realpath(folder)
-    if not os.path.islink(folder):
-        return real not in seen
-    is_new = not any(os.path.commonpath((real, other)) in (real, other) for other in seen)
-    seen |= {real} if is_new else set()
-    return is_new
+    overlaps = any(os.path.commonpath((real, other)) in (real, other) for other in seen)
+    if folder.name.startswith(".") or (folder.is_symlink() and overlaps):
+        return False
+    seen |= {real} if folder.is_symlink() else set()
+    return True
 
 
 def read_list(data_dir: str | Path, data_list: str | Path, masks: bool = True) -> list[Sample]:
@@ -115,7 +113,7 @@ def check_sizes(sample: Sample, image: tuple[int, ...], mask: tuple[int, ...]) -
         return
     advice = "they must be of one size"
     if image == mask[::-1] and exif_orientation(sample.image) >= 5:
-        advice = "EXIF turns the picture by a quarter: turn the mask too, or strip the picture's EXIF"
+        advice = "EXIF turns the picture by a quarter: turn the mask, or strip that of EXIF"
     raise UserError(
         f"{sample.image} is {image[1]} x {image[0]} pixels and its mask {sample.mask} is "
         f"{mask[1]} x {mask[0]}; {advice}"
