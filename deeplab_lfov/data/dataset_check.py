@@ -1,6 +1,7 @@
 """The check of a data set, read as training would: what is in it, and what is wrong with it."""
 
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ _RGB = "RGB masks, looked up in the palette"
 _BACKGROUND = "masks that are all background (label 0)"
 _VOID = "masks that are all void"
 _MOST_FAULTS = 30  # that are told
+_OF_VOC = re.compile(r"\d{4}_\d{6}|shapes_\d{6}")  # and of util/make_shapes.py
 SAME_SIZE = (2, 3, 4)
 """EXIF's orientations that leave a picture's size as it is."""
 
@@ -172,14 +174,22 @@ def check_sense(summary: DatasetSummary, where: str | Path, void_is_given: bool)
         )
 
 
-def doubts(summary: DatasetSummary, samples: Sequence[Sample]) -> list[str]:
+def doubts(
+    summary: DatasetSummary, samples: Sequence[Sample], classes: Classes | None = None
+) -> list[str]:
     """Tell what is probably not meant, a line each.
 
     Classes are expected to occur where somebody named them; VOC's names are given to any 21.
+    classes: as the labels are called, if that is in doubt too.
     """
     lines = []
-    classes = Classes(summary.class_names)
-    expected = classes.are_named and classes.names != CLASS_NAMES
+    names = Classes(summary.class_names)
+    expected = names.are_named and names.names != CLASS_NAMES
+    if classes == Classes(CLASS_NAMES) and not any(_OF_VOC.fullmatch(s.name) for s in samples):
+        lines.append(
+            "the labels are called as VOC's are, aeroplane and so on, and no picture as one of "
+            "VOC's: if the classes are others, name them in classes.txt or by --class_names"
+        )
     counts = summary.label_counts[: len(summary.class_names)]
     absent = [summary.class_names[label] for label in np.flatnonzero(counts == 0)]
     if expected and absent and counts.any():
