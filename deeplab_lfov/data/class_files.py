@@ -135,6 +135,8 @@ def read_class_file(path: str | Path) -> ClassFile:
     labels = {row.value: label for label, row in enumerate(named)}
     labels |= {row.value: VOID for row in rows if row.is_void}
     classes = Classes(tuple(row.name for row in named), tuple(colors), tuple(void_colors))
+    if not colors and classes.has_background and Path(path).name in _FOUND[:2]:
+        classes = classes._replace(colors=VOC.colors[: len(named)])  # datumaro paints with them
     return ClassFile(classes, labels if with_values else {})
 
 

@@ -117,6 +117,8 @@ def test_a_folder_has_its_own_classes_or_vocs(write, tmp_path):
     assert classes_in(tmp_path) is VOC
     write("cat\n", "class_names.txt")  # which could begin with label 1
     assert classes_in(tmp_path) is VOC
+    write("cat:::\nbackground:::\n", "labelmap.txt")
+    assert classes_in(tmp_path) == (("background", "cat"), VOC.colors[:2], ())
     write("cat:0,0,0::\n", "labelmap.txt")
     assert classes_in(tmp_path) == (("cat",), ((0, 0, 0),), ())
     write("sky\n")

@@ -299,7 +299,7 @@ def test_splits_that_number_classes_anew_are_mapped_by_name(prepare, error_of):
         [0, 1, 2] * 2,
     ]
     Path("masks/valid/_classes.csv").unlink()
-    assert "name classes differently" in error_of(out="other")
+    assert "of some masks only, or differently" in error_of(out="other")
 
 
 def test_train_ids_and_label_ids_are_told_apart_by_name(prepare, error_of):
@@ -341,6 +341,8 @@ def test_soft_masks_are_named_and_ranges_map_them(prepare, error_of):
     assert "or were JPEGs; --label_map 0-127:0,128-255:1" in error_of()
     prepare("--label_map", "0-127:0,128-255:1")
     assert labels("a") == (ramp > 127).astype(int).tolist()
+    prepare("--label_map", "0:0,*:1")
+    assert labels("a") == (ramp > 0).astype(int).tolist()
     assert "128-9:1" in error_of("--label_map", "128-9:1")
 
 

@@ -51,7 +51,7 @@ def from_mask_folders(settings) -> DataSet:
     in_colors = bool(said.palette.colors) and not said.maps and not settings.label_map
     if all(each.is_grey for each in found) and not (in_colors and any(e.is_rgb for e in found)):
         if not settings.label_map:
-            check_palettes(said.palette, settings.palette, found, masks)
+            check_palettes(said.palette, few(said.files), found, masks)
         classes, draws = _of_values(settings, said, found, masks)
     else:
         classes, draws = _of_colors(settings, said, found)
@@ -73,14 +73,15 @@ def _said(settings, masks: Sequence[Path]) -> _Said:
     if not (settings.palette or settings.label_map or ready_for(masks)):
         beside = functools.cache(functools.partial(_file_beside, settings))
         there = [beside(mask.parent) for mask in masks]
-        differ = len({str(file and read_class_file(file)) for file in there}) > 1
+        differ = len({str(_read(file)) for file in set(there)}) > 1
         files = there if differ or not given else files
     said = {file: _read(file) for file in files}
     palette = said[files[0]].classes
     if any(each != said[files[0]] for each in said.values()):
         if not all(each.labels for each in said.values()):
             raise UserError(
-                f"{few([*said])} name classes differently; name those of all masks alike"
+                f"{few([*filter(None, said)])} name classes of some masks only, or differently; "
+                "name those of all masks alike"
             )
         first = _read(settings.class_names).classes.names
         names = [*first, *(name for each in said.values() for name in each.classes.names)]
@@ -102,7 +103,8 @@ def _file_beside(settings, folder: Path) -> Path | None:
     """Return the nearest file of classes, from a mask's folder up to that above --masks."""
     above = [folder, *folder.parents]
     above = above[: above.index(settings.masks) + 2]
-    return next(filter(None, map(class_file_in, above)), None)
+    found = (class_file_in(each) for each in above if each != settings.output_dir)
+    return next(filter(None, found), None)
 
 
 def _of_colors(
@@ -159,14 +161,10 @@ def _of_values(
 ) -> tuple[Classes, list[functools.partial | None]]:
     """Return the classes, and what draws each mask; None where it holds the labels as they are."""
     (counts, times), kind = _counted(found), ready_for(masks)
-    named, kept = _named(settings, said.palette), [None] * len(masks)
-    maps = _label_maps(settings, said, kind, len(masks))
-    draws = [functools.partial(_draw_values, each) for each in maps]
-    if maps:
-        unknown = {
-            v for one, each in zip(maps, found, strict=True) for v in one.unknown(each.counts)
-        }
-        if unknown:
+    named, is_rgb = _named(settings, said.palette), any(each.is_rgb for each in found)
+    if maps := _label_maps(settings, said, kind, len(masks)):
+        pairs = [*zip(maps, found, strict=True)]
+        if unknown := {v for one, each in pairs for v in one.unknown(each.counts)}:
             origin = f"--label_map {settings.label_map}" if settings.label_map else few(said.files)
             raise UserError(
                 f"{origin} says nothing of {few(sorted(unknown), 10)}; add them, or give a "
@@ -174,19 +172,20 @@ def _of_values(
             )
         most = max(each.num_classes for each in maps)
         classes = _checked(named if named.names else maps[0].classes, most)
-        changed = any(
-            one.labels[v] != v for one, e in zip(maps, found, strict=True) for v in e.counts
-        )
-        return classes, draws if settings.label_map or changed or any(
-            e.is_rgb for e in found
-        ) else kept
+        changed = any(one.labels.get(v) != v for one, each in pairs for v in each.counts)
+        draws = [functools.partial(_draw_values, each) for each in maps]
+        return classes, draws if settings.label_map or changed or is_rgb else [None] * len(masks)
     labels = sorted(set(counts) - {VOID})
     if not labels:
         raise UserError(f"every pixel of the masks is {VOID}, which is void: nothing is labelled")
     num_classes = len(named.names) or len(labels)
-    if not kind and labels[-1] < num_classes and (len(labels) > 1 or VOID not in counts):
-        as_they_are = functools.partial(_draw_values, LabelMap({value: value for value in counts}))
-        return _checked(named, num_classes), [as_they_are if e.is_rgb else None for e in found]
+    if (
+        (named.names or not kind)
+        and labels[-1] < num_classes
+        and (len(labels) > 1 or VOID not in counts)
+    ):
+        draw = functools.partial(_draw_values, LabelMap({value: value for value in counts}))
+        return _checked(named, num_classes), [draw if is_rgb else None] * len(masks)
     _print_values(counts, times)
     few_names = f"; {few(said.files)} names {len(named.names)} classes" if named.names else ""
     raise UserError(

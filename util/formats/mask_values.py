@@ -88,7 +88,7 @@ def values_or_colors(mask: Path) -> np.ndarray:
 
 
 def check_palettes(
-    palette: Classes, path: str | Path | None, found: Sequence[Found], masks: Sequence[Path]
+    palette: Classes, path: str, found: Sequence[Found], masks: Sequence[Path]
 ) -> None:
     """Raise UserError where palette files show that their values are no labels.
 
@@ -125,7 +125,8 @@ class LabelMap(NamedTuple):
     @property
     def num_classes(self) -> int:
         """How many labels there are, void not counted."""
-        return max((label for label in self.labels.values() if label != VOID), default=-1) + 1
+        labels = {*self.labels.values(), self.rest} - {None, VOID}
+        return max(labels, default=-1) + 1
 
     def unknown(self, values: list[int]) -> list[int]:
         """Return those of the values that nothing is said about."""
