@@ -354,6 +354,13 @@ def test_nothing_labelled_is_an_error(error_of, mask, words):
     assert words in error_of("--class_names", written("names.txt", "a\nb\n"))
 
 
+def test_class_names_are_the_way_around_a_file_of_another_form(prepare, error_of):
+    add("a", [0, 1])
+    written("masks/_classes.csv", "filename, cat, dog\n1.jpg, 1, 0\n")
+    assert "_classes.csv is not of the form of a class" in error_of()
+    prepare("--class_names", written("names.txt", "background\ncat\n"))
+
+
 def test_names_that_unicode_holds_equal_pair(prepare):
     add("\u00e9", [0, 1], to="other")
     write_picture("masks/e\u0301.png", Image.open("other/\u00e9.png"))

@@ -3,6 +3,7 @@
 import functools
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -72,9 +73,10 @@ def _said(settings, masks: Sequence[Path]) -> _Said:
     files = [given] * len(masks)
     if not (settings.palette or settings.label_map or ready_for(masks)):
         beside = functools.cache(functools.partial(_file_beside, settings))
-        there = [beside(mask.parent) for mask in masks]
-        differ = len({str(_read(file)) for file in set(there)}) > 1
-        files = there if differ or not given else files
+        with suppress(UserError) if given else nullcontext():  # the flag is the way out
+            there = [beside(mask.parent) for mask in masks]
+            differ = len({str(_read(file)) for file in set(there)}) > 1
+            files = there if differ or not given else files
     said = {file: _read(file) for file in files}
     palette = said[files[0]].classes
     if any(each != said[files[0]] for each in said.values()):
