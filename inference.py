@@ -14,6 +14,7 @@ from deeplab_lfov.cli.command import run
 from deeplab_lfov.cli.inference_flags import parser, settings_of
 from deeplab_lfov.console import print_error, progress
 from deeplab_lfov.data.class_files import read_classes
+from deeplab_lfov.data.faint_pictures import faint
 from deeplab_lfov.errors import UserError, printable
 from deeplab_lfov.files import whole_file, writable_json
 from deeplab_lfov.inference.find_images import find_images
@@ -56,6 +57,8 @@ def segment(settings: InferenceSettings) -> None:
         num_classes, stored = predictor.model.num_classes, predictor.classes
         predictor.classes = read_classes(settings.class_names, num_classes, stored)
     print_network(predictor, settings.ckpt, device, settings.precision)
+    for line in faint(images):
+        print(printable(f"warning: {line}"), file=sys.stderr)
     results = _segment(settings, predictor, list(zip(images, outputs, strict=True)))
     if settings.json:
         with whole_file(settings.json) as partial:

@@ -21,6 +21,8 @@ from deeplab_lfov.classes import Classes
 from deeplab_lfov.cli.command import Parser, run
 from deeplab_lfov.console import progress
 from deeplab_lfov.data.class_files import CLASSES
+from deeplab_lfov.data.dataset_check import SAME_SIZE, turned_note
+from deeplab_lfov.data.faint_pictures import faint
 from deeplab_lfov.data.image_files import (
     DATA_SET,
     check_replaceable,
@@ -30,7 +32,7 @@ from deeplab_lfov.data.image_files import (
     write_mask,
     write_png,
 )
-from deeplab_lfov.data.list_files import Sample, check_sizes
+from deeplab_lfov.data.list_files import Sample, check_sizes, exif_orientation
 from deeplab_lfov.errors import UserError, few, printable
 from deeplab_lfov.files import clear_partials, whole_file, writable_folder
 from deeplab_lfov.settings import PATH, SHARE, WHOLE
@@ -119,7 +121,10 @@ def main(given: dict[str, object]) -> None:
     _write_lists(folder, items)
     _write(folder / CLASSES, _class_lines(data.classes))
     _write_preview(folder, items, data.classes)
-    for line in [*data.notes, *_summary(settings, items, data.classes, counts)]:
+    doubts = [f"warning: {line}" for line in faint([item.image for item in items])]
+    turned = [item.image for item in items if exif_orientation(item.image) in SAME_SIZE]
+    doubts += [f"warning: {turned_note(turned)}"] if turned else []
+    for line in [*data.notes, *doubts, *_summary(settings, items, data.classes, counts)]:
         print(printable(line))
 
 

@@ -74,7 +74,7 @@ def first_look(
     if show:
         for line in "\n".join(each.short() for each in summaries).splitlines():
             print(f"data     {line}")
-        for doubt in doubts(summaries[0], readers.train.samples):
+        for doubt in doubts(summaries[0], readers.train.samples, classes):
             print(printable(f"warning: {doubt}"), file=sys.stderr)
     return summaries[0]
 

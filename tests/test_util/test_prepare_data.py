@@ -250,6 +250,138 @@ def test_masks_of_other_labels_and_sizes_and_jpegs_are_faulty(error_of):
     assert "JPEG, which is lossy" in error_of()
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "mask"),
+    [
+        ("_classes.csv", "Pixel Value, Class\n0, background\n1, cat\n2, dog\n", [0, 1, 2]),
+        ("_classes.csv", "id, Class\n0, background\n2,dog\n1, cat\n", [0, 1, 2]),
+        (
+            "class_mapping.csv",
+            "class_name,class_color\nbackground,0\ncat,127\ndog,255\n",
+            [0, 127, 255],
+        ),
+        ("class_names.txt", "background\ncat\ndog\n", [0, 1, 2]),
+        (
+            "labelmap.txt",
+            "cat:9,9,9::\nbackground:0,0,0::\ndog:7,8,9:x:y\n",
+            [(0,) * 3, (9,) * 3, (7, 8, 9)],
+        ),
+        (
+            "label_colors.txt",
+            "0 0 0 background\n9 9 9 cat\n7 8 9 dog\n",
+            [(0,) * 3, (9,) * 3, (7, 8, 9)],
+        ),
+        (
+            "class_dict.csv",
+            "name,r,g,b\nbackground,0,0,0\ncat,9,9,9\ndog,7,8,9\n",
+            [(0,) * 3, (9,) * 3, (7, 8, 9)],
+        ),
+        ("classes.txt", "0 background\n1 cat\n2 dog\n", [(0,) * 3, (1,) * 3, (2,) * 3]),
+    ],
+)
+@pytest.mark.parametrize("place", ["masks", "."])
+def test_tools_files_beside_masks_name_the_classes(prepare, name, text, mask, place):
+    add("sub/a", mask)
+    written(f"{place}/{name}", text)
+    assert name in prepare()
+    assert read_palette("out/classes.txt").names == ("background", "cat", "dog")
+    (sample,) = read_list("out", "train.txt")
+    assert read_mask(sample.mask, 3)[0].tolist() == [0, 1, 2] * 2
+
+
+def test_splits_that_number_classes_anew_are_mapped_by_name(prepare, error_of):
+    for split, order in (("train", "cat dog"), ("valid", "dog cat")):
+        add(f"{split}/{split}", [0, 1, 2])
+        rows = [f"{n}, {each}" for n, each in enumerate(["background", *order.split()])]
+        written(f"masks/{split}/_classes.csv", "\n".join(rows))
+    prepare()
+    assert [labels(f"{each}/{each}") for each in ("train", "valid")] == [
+        [0, 1, 2] * 2,
+        [0, 2, 1] * 2,
+    ]
+    prepare("--class_names", written("names.txt", "background\ndog\ncat\n"))
+    assert [labels(f"{each}/{each}") for each in ("train", "valid")] == [
+        [0, 2, 1] * 2,
+        [0, 1, 2] * 2,
+    ]
+    Path("masks/valid/_classes.csv").unlink()
+    assert "of some masks only, or differently" in error_of(out="other")
+
+
+def test_train_ids_and_label_ids_are_told_apart_by_name(prepare, error_of):
+    suffix = ["--mask_suffix", "_gtFine_labelTrainIds"]
+    add("a", [0, 13, 255], suffix=suffix[1])
+    assert "--label_map cityscapes_train_ids" in error_of(*suffix, "--label_map", "cityscapes")
+    prepare(*suffix)
+    assert read_palette("out/classes.txt").names[13] == "car" and not Path("out/masks").exists()
+    add("a", [0, 1, 2], suffix="_gtFine_labelIds")
+    error = error_of("--mask_suffix", "_gtFine_labelIds", out="other")
+    assert "by the masks' names --label_map cityscapes" in error
+
+
+@pytest.mark.parametrize(
+    ("mask", "advice", "becomes"),
+    [
+        ([0, 127, 255], "--label_map 0:0,127:1,255:2", [0, 1, 2]),
+        ([0, 85, 255], "--label_map 0:0,85:1,255:void", [0, 1, 255]),
+        ([0, 1, 3], "--class_names names.txt", [0, 1, 3]),
+        ([0, 1, 3], "--label_map 0:0,1:1,3:2", [0, 1, 2]),
+        ([0, 9, 255], "--label_map 0:0,9:1,255:2", [0, 1, 2]),
+        ([0, 7, 33], "--label_map cityscapes", [255, 0, 18]),
+    ],
+)
+def test_advice_that_is_followed_comes_out_right(prepare, error_of, mask, advice, becomes):
+    add("a", mask)
+    written("names.txt", "a\nb\nc\nd\n")
+    assert advice.replace("names.txt", "FILE") in error_of()
+    prepare(*advice.split())
+    (sample,) = read_list("out", "train.txt")
+    assert read_mask(sample.mask, 21)[0].tolist() == becomes * 2
+
+
+def test_soft_masks_are_named_and_ranges_map_them(prepare, error_of):
+    add("a", [0, 255])
+    ramp = np.r_[[0] * 200, range(20, 240, 4), [255] * 200].astype(np.uint8)
+    write_picture("masks/a.png", Image.fromarray(ramp[None]))
+    write_picture("images/a.jpg", Image.new("RGB", (len(ramp), 1)))
+    assert "or were JPEGs; --label_map 0-127:0,128-255:1" in error_of()
+    prepare("--label_map", "0-127:0,128-255:1")
+    assert labels("a") == (ramp > 127).astype(int).tolist()
+    prepare("--label_map", "0:0,*:1")
+    assert labels("a") == (ramp > 0).astype(int).tolist()
+    assert "128-9:1" in error_of("--label_map", "128-9:1")
+
+
+@pytest.mark.parametrize(
+    ("mask", "words"),
+    [([255], "is 255, which is void"), ([0, 0], "is a: no object is labelled")],
+)
+def test_nothing_labelled_is_an_error(error_of, mask, words):
+    add("a", mask)
+    assert words in error_of("--class_names", written("names.txt", "a\nb\n"))
+
+
+def test_class_names_are_the_way_around_a_file_of_another_form(prepare, error_of):
+    add("a", [0, 1])
+    written("masks/_classes.csv", "filename, cat, dog\n1.jpg, 1, 0\n")
+    assert "_classes.csv is not of the form of a class" in error_of()
+    prepare("--class_names", written("names.txt", "background\ncat\n"))
+
+
+def test_names_that_unicode_holds_equal_pair(prepare):
+    add("\u00e9", [0, 1], to="other")
+    write_picture("masks/e\u0301.png", Image.open("other/\u00e9.png"))
+    write_picture("masks/._a.png", Image.new("L", (1, 1)))
+    assert "without" not in prepare()
+
+
+def test_pictures_that_come_out_white_are_told(prepare):
+    add("a", [0, 1])
+    Path("images/a.jpg").unlink()
+    write_picture("images/a.png", Image.new("RGBA", (6, 4), (9, 9, 9, 0)))
+    assert "warning: pictures such as images/a.png are transparent" in prepare()
+
+
 def region(segmentation, **more):
     return [{"image_id": 0, "category_id": 7, "segmentation": segmentation} | more]
 

@@ -6,6 +6,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path, PurePosixPath
+from unicodedata import normalize
 
 from deeplab_lfov.data.decoding import check_regular
 from deeplab_lfov.data.image_files import image_size
@@ -184,7 +185,9 @@ class PictureNames:
 
 def parts_of(said: str) -> tuple[str, ...]:
     """Split a path at slashes of either kind, without what leads up (`..`)."""
-    return tuple(part for part in re.split(r"[\\/]+", said) if part not in ("", ".", ".."))
+    return tuple(
+        part for part in re.split(r"[\\/]+", normalize("NFC", said)) if part not in ("", ".", "..")
+    )
 
 
 def _stem(parts: tuple[str, ...]) -> str:

@@ -22,7 +22,7 @@ from deeplab_lfov.data.class_files import classes_from
 from deeplab_lfov.errors import UserError
 from util.formats import DataSet, Item, json_files
 from util.formats.json_files import BOXED, IGNORE, LOST, Notes
-from util.formats.pairs import find_pictures
+from util.formats.pairs import composed, find_pictures
 
 _LINE_WIDTH, _POINT_RADIUS = 10, 5  # pixels, as in labelme's shape_to_mask
 _PNG = base64.b64encode(b"\x89PNG\r\n")
@@ -113,7 +113,7 @@ class _Places:
         picture is known by the path's end, in the sub-folder of the same name if there are several.
         A bare name may be an old one of what has the JSON file's name now.
         """
-        said = (said or name.name).replace("\\", "/")
+        name, said = composed(name), f"{composed(said or name.name)}".replace("\\", "/")
         meant, parts = _normal(path.parent / said), json_files.parts_of(said)
         if meant in self._by_path:
             return self._by_path[meant]
@@ -129,7 +129,7 @@ class _Places:
 
 def _normal(path: Path) -> Path:
     """Return an absolute path without `..`; links stay, as their names are what annotations say."""
-    return Path(os.path.normpath(path.absolute()))
+    return composed(os.path.normpath(path.absolute()))
 
 
 def _shape(shape: object, path: Path, notes: Notes) -> Shape:
