@@ -1,9 +1,8 @@
 #!/usr/bin/env python3
-"""Export a checkpoint as a SavedModel, ONNX, TFLite for one size of pictures, or in 8 bits."""
+"""Export a checkpoint as a SavedModel, as TFLite for one size of pictures, or in 8 bits."""
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from argparse import BooleanOptionalAction, Namespace
 from pathlib import Path
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from deeplab_lfov.weights.checkpoints import Fit
     from deeplab_lfov.weights.formats import StoredTensors
 
-OPTIONAL = dict.fromkeys(("tflite", "onnx", "int8", "about", "class_names"))
+OPTIONAL = dict.fromkeys(("tflite", "int8", "about", "class_names"))
 
 
 def parser() -> Parser:
@@ -35,7 +34,6 @@ def parser() -> Parser:
     p.add_argument(
         "--tflite", type=SIZE, metavar="SIZE", help="also model.tflite for this height,width"
     )
-    p.add_argument("--onnx", type=PATH, metavar="FILE", help="also this ONNX file, by tf2onnx")
     help = "instead: weights_int8.npz, filters in 8 bits for this program"
     p.add_argument("--int8", action=BooleanOptionalAction, help=help)
     p.add_argument(
@@ -48,20 +46,12 @@ def parser() -> Parser:
 def main(given: dict[str, object]) -> None:
     """Check the output, load the network, write the exports."""
     settings = Namespace(**OPTIONAL | given)
-    if settings.int8 and (settings.tflite or settings.onnx):
-        raise UserError("--int8 writes weights and no network; leave out --tflite and --onnx")
-    if settings.onnx and not importlib.util.find_spec("tf2onnx"):
-        raise UserError("--onnx needs tf2onnx: pip install tf2onnx")
+    if settings.int8 and settings.tflite:
+        raise UserError("--int8 writes weights and no network; leave out --tflite")
     if settings.about and not settings.int8:
         raise UserError("--about does nothing without --int8; add that or leave it out")
     start_tensorflow()
-    from deeplab_lfov.inference.export import (
-        Segmenter,
-        check_free,
-        save_model,
-        save_onnx,
-        save_tflite,
-    )
+    from deeplab_lfov.inference.export import Segmenter, check_free, save_model, save_tflite
     from deeplab_lfov.network.model import DeepLabLFOVModel
     from deeplab_lfov.weights.checkpoints import check_fit, fit_of
     from deeplab_lfov.weights.formats import stored_weights
@@ -79,7 +69,6 @@ def main(given: dict[str, object]) -> None:
     folder = Path(settings.folder)
     saved_model = check_free(folder / "saved_model")
     tflite = check_free(folder / "model.tflite") if settings.tflite else None
-    onnx = check_free(Path(settings.onnx)) if settings.onnx else None
     check_fit(stored, fit.num_classes, fit.width, settings.ckpt)
     model = DeepLabLFOVModel(fit.num_classes, fit.width, initial=stored)
     class_names = fit.classes.names
@@ -93,8 +82,6 @@ def main(given: dict[str, object]) -> None:
         save_model(segmenter, saved_model)
         if tflite:
             save_tflite(segmenter, tflite, settings.tflite)
-        if onnx:
-            save_onnx(segmenter, onnx)
     size = sum(file.stat().st_size for file in saved_model.rglob("*") if file.is_file())
     print(f"wrote    {saved_model}, {size / 1e6:.1f} MB: image uint8 RGB [N, H, W, 3] ->")
     print("         mask uint8 [N, H, W], probabilities float32 [N, H, W, C]")
@@ -102,8 +89,6 @@ def main(given: dict[str, object]) -> None:
         height, width = settings.tflite
         print(f"wrote    {tflite}, {tflite.stat().st_size / 1e6:.1f} MB: the same for one picture")
         print(f"         of {height} x {width} pixels")
-    if onnx:
-        print(f"wrote    {onnx}, {onnx.stat().st_size / 1e6:.1f} MB: the same as saved_model")
 
 
 def _write_int8(settings: Namespace, stored: StoredTensors, fit: Fit) -> None:

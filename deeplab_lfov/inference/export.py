@@ -96,13 +96,3 @@ def save_tflite(segmenter: Segmenter, path: Path, size: tuple[int, int]) -> None
     converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], segmenter)
     with whole_file(path) as partial:
         partial.write_bytes(converter.convert())
-
-
-def save_onnx(segmenter: Segmenter, path: Path) -> None:
-    """Write an ONNX file with the results of `segment`; raises UserError when it cannot."""
-    import tf2onnx
-
-    signature = segmenter.segment.input_signature
-    network, _ = tf2onnx.convert.from_function(segmenter.segment, signature, opset=17)
-    with whole_file(path) as partial:
-        partial.write_bytes(network.SerializeToString())
