@@ -31,8 +31,11 @@ def read_h5(path: Path) -> Pairs:
         if name := file.visititems_links(_external):  # the first that is not None
             raise ValueError(f"{name} is a link to another file")
         root = file.get("model_weights", file)
-        # Its networks have the names of Keras' own, and were trained on other images.
-        owner = "keras_hub/" if "keras_hub" in str(file.attrs.get("model_config")) else ""
+        # keras-hub's network has the names of Keras' own, and was trained on other images.
+        kind = re.match(r'{"class_name": "(\w+)"', _text(file.attrs.get("model_config", "")))
+        owner = (
+            f"{kind[1]}/" if kind and kind[1] not in ("Functional", "Model", "Sequential") else ""
+        )
         for layer in map(_text, root.attrs.get("layer_names", ())):
             names = [_text(name) for name in root[layer].attrs["weight_names"]]
             nested = len({name.rpartition("/")[0] for name in names}) > 1

@@ -264,8 +264,7 @@ def test_numbers_that_are_not_finite_are_an_error(tmp_path, reference_model, for
         np.savez(path, **tensors)
     else:
         path = tmp_path / "model.ckpt-1"
-        tf.compat.v1.train.Saver({n: tf.Variable(t) for n, t in tensors.items()}).save(
-            None, str(path)
-        )
+        variables = {name: tf.Variable(tensor) for name, tensor in tensors.items()}
+        tf.compat.v1.train.Saver(variables).save(None, str(path))
     with pytest.raises(UserError, match=r"has numbers in fc7/b that are not finite"):
         load_model(path)

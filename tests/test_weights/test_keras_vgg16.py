@@ -40,6 +40,9 @@ def test_the_layout_of_the_published_file(tmp_path):
         file.create_group("block1_pool").attrs["weight_names"] = np.array([], "S1")
     shapes = {name: tensor.shape for name, tensor in keras_vgg16.read_h5(tmp_path / "net.h5")}
     assert shapes == {"block1_conv1/W": (3, 3, 3, 4), "block1_conv1/b": (4,)}
+    with h5py.File(tmp_path / "net.h5", "a") as file:  # as keras-hub's
+        file.attrs["model_config"] = '{"class_name": "VGGBackbone", "config": {}}'
+    assert next(iter(keras_vgg16.read_h5(tmp_path / "net.h5")))[0] == "VGGBackbone/block1_conv1/W"
 
 
 def test_other_files_are_errors(tmp_path):
