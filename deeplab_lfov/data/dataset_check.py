@@ -1,7 +1,6 @@
 """The check of a data set, read as training would: what is in it, and what is wrong with it."""
 
 import math
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -16,7 +15,7 @@ from deeplab_lfov.data.decoding import within_memory
 from deeplab_lfov.data.image_files import brightest_of_16_bits, image_size, mask_mode, read_image
 from deeplab_lfov.data.list_files import Sample, check_sizes
 from deeplab_lfov.errors import UserError, few, printable
-from deeplab_lfov.overlap import ahead
+from deeplab_lfov.overlap import ahead, num_processors
 from deeplab_lfov.voc import CLASS_NAMES, VOID
 
 ReadMask = Callable[[Path], np.ndarray]
@@ -110,7 +109,7 @@ def look_at(
 
     labels_of reads a mask as training would. decode=False reads of the pictures only their heads.
     """
-    return ahead(lambda sample: _look_at(sample, labels_of, decode), samples, os.cpu_count() or 1)
+    return ahead(lambda sample: _look_at(sample, labels_of, decode), samples, num_processors())
 
 
 def _look_at(sample: Sample, labels_of: ReadMask, decode: bool) -> Finding:
