@@ -15,6 +15,7 @@ from deeplab_lfov.cli.inference_flags import parser, settings_of
 from deeplab_lfov.console import print_error, progress
 from deeplab_lfov.data.class_files import read_classes
 from deeplab_lfov.data.faint_pictures import faint
+from deeplab_lfov.data.image_files import SOFTWARE
 from deeplab_lfov.errors import UserError, printable
 from deeplab_lfov.files import whole_file, writable_json
 from deeplab_lfov.inference.find_images import find_images
@@ -43,7 +44,7 @@ def segment(settings: InferenceSettings) -> None:
     """
     images = find_images(settings.images)
     if settings.json:
-        writable_json(settings.json, "pictures")
+        writable_json(settings.json, {"software", "pictures"})
     outputs = plan_outputs(settings, images)
     device = start_tensorflow(autotune=False)
     # These load TensorFlow, which --help need not wait for.
@@ -62,7 +63,8 @@ def segment(settings: InferenceSettings) -> None:
     results = _segment(settings, predictor, list(zip(images, outputs, strict=True)))
     if settings.json:
         with whole_file(settings.json) as partial:
-            partial.write_text(json.dumps({"pictures": results}, indent=1) + "\n", "utf-8")
+            written = {"software": SOFTWARE, "pictures": results}
+            partial.write_text(json.dumps(written, indent=1) + "\n", "utf-8")
     if failed := sum("error" in result for result in results):
         print(f"{failed} of {len(images)} pictures failed")
         sys.exit(1)

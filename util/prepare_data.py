@@ -6,11 +6,13 @@ and a preview. Pictures, and masks that hold labels already, stay where they are
 """
 
 import argparse
+import functools
+import itertools
+import os
 import re
 import sys
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from itertools import repeat
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import numpy as np
@@ -27,14 +29,16 @@ from deeplab_lfov.data.image_files import (
     DATA_SET,
     check_replaceable,
     image_size,
+    is_output,
     read_image,
     read_mask,
     write_mask,
     write_png,
 )
-from deeplab_lfov.data.list_files import Sample, check_sizes, exif_orientation
+from deeplab_lfov.data.list_files import Sample, check_sizes, exif_orientation, parse_list
 from deeplab_lfov.errors import UserError, few, printable
-from deeplab_lfov.files import clear_partials, whole_file, writable_folder
+from deeplab_lfov.files import locked, whole_file, writable_folder
+from deeplab_lfov.overlap import ahead, num_processors
 from deeplab_lfov.settings import PATH, SHARE, WHOLE
 from deeplab_lfov.voc import VOID
 from util.formats import Item
@@ -114,17 +118,24 @@ def main(given: dict[str, object]) -> None:
     data = find(settings)
     _check_classes(data.classes.names)
     items = divided(data.items, settings.val, settings.seed, settings.group)
-    folder = writable_folder(settings.output_dir)
-    _check_free(folder, items)
-    items, counts = _write_masks(folder, items, data.classes)
-    _check_labeled(data.classes, counts)
-    _write_lists(folder, items)
-    _write(folder / CLASSES, _class_lines(data.classes))
-    _write_preview(folder, items, data.classes)
-    doubts = [f"warning: {line}" for line in faint([item.image for item in items])]
-    turned = [item.image for item in items if exif_orientation(item.image) in SAME_SIZE]
+    folder, items = writable_folder(settings.output_dir), list(map(_copied, items))
+    with locked(folder / ".lock", "makes a data set in it", "--output_dir"):
+        older = _check_free(folder, items)
+        names = (f"{_MASKS}-{n}" if n > 1 else _MASKS for n in itertools.count(1))
+        masks = next(folder / name for name in names if not (folder / name).exists())
+        try:
+            written, counts = _write_masks(masks, items, data.classes)
+            _check_labeled(data.classes, counts)
+        except BaseException:
+            _remove(_mask_of(masks, item) for item in items)
+            raise
+        _replace_texts(folder, written, data.classes)
+        _remove(mask for mask in older if mask and folder in mask.parents)
+        _write_preview(folder, written, data.classes)
+    doubts = [f"warning: {line}" for line in faint([item.image for item in written])]
+    turned = [item.image for item in written if exif_orientation(item.image) in SAME_SIZE]
     doubts += [f"warning: {turned_note(turned)}"] if turned else []
-    for line in [*data.notes, *doubts, *_summary(settings, items, data.classes, counts)]:
+    for line in [*data.notes, *doubts, *_summary(settings, written, data.classes, counts)]:
         print(printable(line))
 
 
@@ -151,22 +162,40 @@ def _check_classes(names: Sequence[str]) -> None:
             raise UserError(f"a class cannot be named {name!r}; --class_names gives other names")
 
 
-def _check_free(folder: Path, items: Sequence[Item]) -> None:
-    """Raise UserError for files in the way that this script has not written."""
+def _check_free(folder: Path, items: Sequence[Item]) -> list[Path | None]:
+    """Return the masks of older lists; raises UserError for files that are not this script's."""
+    older = []
     for name in (*(f"{split}.txt" for split in SPLITS), CLASSES):
         path = folder / name
         if path.exists() and not path.read_bytes()[: len(_MARK)] == _MARK.encode():
             raise UserError(f"{path} exists and was not made by this script; choose another folder")
+        if path.exists() and name != CLASSES:
+            older += [sample.mask for sample in parse_list(folder, path, masks=False)]
     check_replaceable(folder / _PREVIEW, DATA_SET)
     for item in items:
-        if item.draw:
-            check_replaceable(_mask_of(folder, item), DATA_SET)
-        if any(c in f"{item.image}{item.mask}" for c in "\n\r"):
-            raise UserError(f"the name {item.image} has a line break; rename it")
+        if re.search("[\n\r\ud800-\udfff]", f"{item.image}{item.mask}"):
+            raise UserError(f"the name {item.image} has a line break or is not UTF-8; rename it")
+    return older
+
+
+def _copied(item: Item) -> Item:
+    """Let a mask that this program may write over, a prediction, be copied into the data set."""
+    if item.draw or not item.mask or not is_output(item.mask):
+        return item
+    return item._replace(draw=functools.partial(read_mask, item.mask, VOID))
+
+
+def _remove(masks: Iterable[Path]) -> None:
+    """Remove the masks that this script has written, and the folders that are empty then."""
+    for mask in masks:
+        if is_output(mask, DATA_SET):
+            mask.unlink()
+        with suppress(OSError):  # it holds others
+            os.removedirs(mask.parent)
 
 
 def _mask_of(folder: Path, item: Item) -> Path:
-    return folder / _MASKS / item.name.with_suffix(".png")
+    return folder / item.name.with_suffix(".png")
 
 
 def _write_masks(
@@ -178,11 +207,9 @@ def _write_masks(
     """
     for place in {_mask_of(folder, item).parent for item in items if item.draw}:
         place.mkdir(parents=True, exist_ok=True)
-        clear_partials(place)
     masked = [item for item in items if item.mask or item.draw]
-    with ProcessPoolExecutor() as workers:
-        done = workers.map(_write_one, repeat(folder), masked, repeat(classes), chunksize=4)
-        results = list(progress(done, len(masked), "masks"))
+    done = ahead(lambda item: _write_one(folder, item, classes), masked, num_processors())
+    results = list(progress(done, len(masked), "masks"))
     if faults := [result for result in results if isinstance(result, str)]:
         raise UserError(f"{len(faults)} of {len(masked)} pictures are faulty: {few(faults, 2)}")
     items = [
@@ -216,14 +243,20 @@ def _check_labeled(classes: Classes, counts: np.ndarray) -> None:
         )
 
 
-def _write_lists(folder: Path, items: Sequence[Item]) -> None:
-    for split in SPLITS:
-        pairs = [(item.image, item.mask) for item in items if item.split == split]
-        lines = [" ".join(_name(folder, path) for path in pair if path) for pair in pairs]
-        if lines:
-            _write(folder / f"{split}.txt", lines)
-        else:
-            (folder / f"{split}.txt").unlink(missing_ok=True)  # of an earlier run
+def _replace_texts(folder: Path, items: Sequence[Item], classes: Classes) -> None:
+    """Put lists and classes.txt in the places of older ones, while none of the lists is there.
+
+    So what ends this leaves the older data set, or none, or the new one: train.txt comes last.
+    """
+    with ExitStack() as texts:  # which closes the last first
+        for split in SPLITS:
+            pairs = [(item.image, item.mask) for item in items if item.split == split]
+            lines = [" ".join(_name(folder, path) for path in pair if path) for pair in pairs]
+            if lines:
+                _write(texts.enter_context(whole_file(folder / f"{split}.txt")), lines)
+        _write(texts.enter_context(whole_file(folder / CLASSES)), _class_lines(classes))
+        for split in SPLITS:
+            (folder / f"{split}.txt").unlink(missing_ok=True)
 
 
 def _name(folder: Path, path: Path) -> str:
@@ -240,8 +273,7 @@ def _class_lines(classes: Classes) -> list[str]:
 
 
 def _write(path: Path, lines: Sequence[str]) -> None:
-    with whole_file(path) as partial:
-        partial.write_text(_MARK + "".join(f"{line}\n" for line in lines), encoding="utf-8")
+    path.write_text(_MARK + "".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 def _write_preview(folder: Path, items: Sequence[Item], classes: Classes) -> None:

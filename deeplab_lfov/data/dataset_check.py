@@ -1,6 +1,5 @@
 """The check of a data set, read as training would: what is in it, and what is wrong with it."""
 
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,7 +15,7 @@ from deeplab_lfov.data.faint_pictures import faint
 from deeplab_lfov.data.image_files import image_size, mask_mode, read_image
 from deeplab_lfov.data.list_files import Sample, check_sizes, exif_orientation
 from deeplab_lfov.errors import UserError, few, printable
-from deeplab_lfov.overlap import ahead
+from deeplab_lfov.overlap import ahead, num_processors
 from deeplab_lfov.voc import CLASS_NAMES, VOID
 
 ReadMask = Callable[[Path], np.ndarray]
@@ -114,7 +113,7 @@ def look_at(
 
     labels_of reads a mask as training would. decode=False reads of the pictures only their heads.
     """
-    return ahead(lambda sample: _look_at(sample, labels_of, decode), samples, os.cpu_count() or 1)
+    return ahead(lambda sample: _look_at(sample, labels_of, decode), samples, num_processors())
 
 
 def _look_at(sample: Sample, labels_of: ReadMask, decode: bool) -> Finding:

@@ -43,6 +43,7 @@ def make_readers(settings: TrainSettings) -> Readers:
         scale_range=settings.scale_range if settings.random_scale else (1.0, 1.0),
         random_mirror=settings.random_mirror,
         seed=settings.seed,
+        order_by=settings.order_by,
         **masks,
     )
     if not settings.val_list:

@@ -114,6 +114,10 @@ def check_finite(name: str, numbers: np.ndarray, where: str | Path) -> None:
         )
 
 
+class GoneError(UserError):
+    """A run has removed a checkpoint, or put a better one in its place, while it was read."""
+
+
 class StoredTensor:
     """A tensor of a checkpoint, read when NumPy (`np.asarray`) or TensorFlow asks for its numbers.
 
@@ -159,8 +163,8 @@ class StoredTensor:
         with _damage_explained(self._path):
             yield
             version = _version(self._path)
-        if version != self._version:  # a run has put a better model.ckpt-best in its place
-            raise UserError(f"{self._path} has changed while it was read; run the command again")
+        if version != self._version:
+            raise GoneError(f"{self._path} has changed while it was read; run the command again")
 
 
 def _version(path: Path) -> tuple[int, int]:
@@ -176,11 +180,11 @@ def stored_tensors(path: Path) -> dict[str, StoredTensor]:
     Raises UserError for a checkpoint that is damaged, before memory is taken for what it claims.
     """
     check_no_glob(path)
-    files = [path, *path.parent.glob(f"{glob.escape(path.name)}.data-*")]
-    stored = sum(file.stat().st_size for file in files if file.is_file())
-    if index_of(path).is_file() and not has_data(path):
-        raise UserError(f"{path} has lost its data: there is no {path}.data-00000-of-00001")
     with _damage_explained(path):
+        files = [path, *path.parent.glob(f"{glob.escape(path.name)}.data-*")]
+        stored = sum(file.stat().st_size for file in files if file.is_file())
+        if index_of(path).is_file() and not has_data(path):
+            raise UserError(f"{path} has lost its data: there is no {path}.data-00000-of-00001")
         version = _version(path)
         reader = tf.train.load_checkpoint(str(path))
         types, shapes = reader.get_variable_to_dtype_map(), reader.get_variable_to_shape_map()
@@ -212,8 +216,9 @@ def _damage_explained(path: Path) -> Iterator[None]:
     try:
         yield
     except _DAMAGE as error:
-        reason = re.sub(r"{{.*?}} | \[Op:\w+\]", "", str(error))  # names of operations
-        raise UserError(f"{path} is damaged or no checkpoint: {reason}") from error
+        if not index_of(path).exists() and not path.exists():
+            raise GoneError(f"{path} has gone while it was read; run the command again") from error
+        raise UserError(f"{path} is damaged or no checkpoint: {error}") from error
 
 
 def _check_sizes(types: dict[str, tf.DType], shapes: dict[str, list[int]], stored: int) -> None:

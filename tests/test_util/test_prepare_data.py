@@ -3,6 +3,7 @@
 import base64
 import functools
 import io
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from PIL import Image
 from deeplab_lfov.data.class_files import read_palette
 from deeplab_lfov.data.image_files import read_mask, write_mask
 from deeplab_lfov.data.list_files import read_list
+from deeplab_lfov.files import locked
 from deeplab_lfov.voc import PALETTE
 
 COCO, LABELME = ("--coco", "coco.json"), ("--labelme", "json")
@@ -59,7 +61,8 @@ def error_of(prepare):
 
 
 def labels(name, num_classes=21):
-    return read_mask(Path(f"out/masks/{name}.png"), num_classes)[0].tolist()
+    (mask,) = Path("out").glob(f"masks*/{name}.png")  # a new folder every time, and the older gone
+    return read_mask(mask, num_classes)[0].tolist()
 
 
 def names(split):
@@ -227,7 +230,7 @@ def test_a_folder_of_masks_among_the_pictures_is_not_taken_for_pictures(prepare,
     assert "no .json files" in error_of("--labelme", "images")
 
 
-def test_what_is_in_the_way_stays(error_of):
+def test_what_is_in_the_way_stays(prepare, error_of):
     add("a", [0, 255])
     Path("out/masks").mkdir(parents=True)
     lists, flags = Path("out/train.txt"), ["--label_map", "0:0,255:1"]
@@ -235,8 +238,10 @@ def test_what_is_in_the_way_stays(error_of):
     assert "was not made by this script" in error_of(*flags)
     lists.unlink()
     write_mask(Path("out/masks/a.png"), np.zeros((4, 6), np.uint8))  # a prediction
-    assert "a.png exists" in error_of(*flags)
-    assert [p.name for p in Path("out").rglob("*")] == ["masks", "a.png"]
+    prepare(*flags)
+    prepare(*flags)
+    assert not read_mask(Path("out/masks/a.png"), 2).any()
+    assert [p.name for p in Path("out").glob("masks-*/*")] == ["a.png"]
 
 
 def test_masks_of_other_labels_and_sizes_and_jpegs_are_faulty(error_of):
@@ -742,3 +747,58 @@ def test_predictions_with_void_become_a_second_round(prepare, error_of):
     two = written("names.txt", "sky 1 1 1\nroad 2 2 2\n")
     assert "--label_map" in error_of("--palette", two)  # 15 is no label
     prepare("--class_names", written("names.txt", "\n".join("abcdefghijklmnop")))
+
+
+def out():
+    return {p: p.read_bytes() for p in Path("out").rglob("*") if p.is_file()}
+
+
+@pytest.fixture
+def data_set(prepare):
+    """Make a data set of grey masks; returns its files."""
+    for name in "abc":
+        add(name, [0, 255])
+    prepare("--label_map", "0:0,255:1", "--val", 0.5)
+    return out()
+
+
+def test_faulty_masks_and_another_process_leave_the_older_data_set(error_of, data_set):
+    Image.new("L", (7, 4)).save("masks/c.png")
+    assert "1 of 3 pictures are faulty" in error_of("--label_map", "0:1,255:0")
+    with locked(Path("out/.lock"), "", ""):
+        assert "makes a data set in it; wait for" in error_of("--label_map", "0:0,255:1")
+    assert out() == data_set and not list(Path("out").glob("masks-*"))
+
+
+@pytest.mark.parametrize("number", range(1, 7))
+def test_no_list_is_beside_classes_of_another_time(prepare, data_set, monkeypatch, number):
+    renames, rename = itertools.count(1), Path.replace
+
+    def replace(path, target):
+        if next(renames) == number:
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    prepare("--label_map", "0:2,255:1", status=130)
+    if number < 4:  # masks
+        assert out() == data_set
+    else:  # classes.txt, val.txt, train.txt
+        assert not Path("out/train.txt").exists()
+        assert Path("out/val.txt").exists() == (number == 6)
+        assert len(read_palette("out/classes.txt").names) == (2 if number == 4 else 3)
+
+
+def test_a_prediction_is_copied_as_the_next_one_takes_its_place(prepare):
+    add("a")
+    add("b", [0, 1])
+    write_mask(Path("masks/a.png"), np.ones((4, 6), np.uint8))
+    prepare("--val", 0)
+    write_mask(Path("masks/a.png"), np.zeros((4, 6), np.uint8))
+    assert labels("a") == [1] * 6 and Path("out/train.txt").read_text().count(" /masks/") == 1
+
+
+def test_a_name_that_no_list_can_hold_comes_before_all_work(error_of):
+    add("a\udcff", [0, 255])
+    assert "is not UTF-8; rename it" in error_of("--label_map", "0:0,255:1")
+    assert {p.name for p in Path("out").iterdir()} == {".lock"}

@@ -51,7 +51,7 @@ def from_coco(settings) -> DataSet:
     there, and without pycocotools.
     """
     try:
-        from pycocotools import mask  # noqa: F401 - what draws needs it, in other processes
+        from pycocotools import mask  # noqa: F401 - what draws needs it, later
     except ImportError as error:
         raise UserError("COCO's polygons need pycocotools: pip install pycocotools") from error
     pictures = PictureNames(find_pictures(settings.images, "", settings.output_dir))

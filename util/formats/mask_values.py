@@ -6,7 +6,6 @@ The maps of known data sets are ready-made.
 import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +16,7 @@ from deeplab_lfov.console import progress
 from deeplab_lfov.data.image_files import mask_colors, mask_mode, mask_pixels
 from deeplab_lfov.data.list_files import is_file, read_lines
 from deeplab_lfov.errors import UserError, few
+from deeplab_lfov.overlap import ahead, num_processors
 from deeplab_lfov.voc import VOID
 
 MOST = 1 << 16
@@ -46,9 +46,8 @@ class Found(NamedTuple):
 
 def look_at_masks(masks: Sequence[Path]) -> list[Found]:
     """Count the values of all masks, on all cores; raises UserError for masks that are faulty."""
-    with ProcessPoolExecutor() as workers:
-        found = workers.map(_values_of, masks, chunksize=8)
-        found = list(progress(found, len(masks), "masks looked at", keep=False))
+    found = ahead(_values_of, masks, num_processors())
+    found = list(progress(found, len(masks), "masks looked at", keep=False))
     if faults := [each.fault for each in found if each.fault]:
         raise UserError(f"{len(faults)} of {len(masks)} masks are faulty: {faults[0]}")
     return found
