@@ -2,19 +2,22 @@
 
 import dataclasses
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 
-from deeplab_lfov.data.image_files import write_mask
+from deeplab_lfov.classes import Classes
+from deeplab_lfov.data.image_files import check_replaceable, write_mask
 from deeplab_lfov.data.image_reader import ImageReader
 from deeplab_lfov.data.list_files import Sample
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.evaluation.boundaries import BoundaryF1, TrimapMatrices
 from deeplab_lfov.evaluation.comparison import Comparison, check_comparable, read_evaluated
-from deeplab_lfov.evaluation.metrics import PerPicture
+from deeplab_lfov.evaluation.metrics import ConfusionMatrix, PerPicture, none_if_nan, ratio
 from deeplab_lfov.evaluation.report.report import Report
 from deeplab_lfov.evaluation.settings import CheckpointsSettings, MeasureSettings
 from deeplab_lfov.evaluation.setup import (
@@ -25,39 +28,60 @@ from deeplab_lfov.evaluation.setup import (
     reader_of,
     segment_all,
 )
-from deeplab_lfov.files import whole_file, writable_json
+from deeplab_lfov.evaluation.threshold_curve import ThresholdCurve
+from deeplab_lfov.files import whole_csv, whole_file, writable_csv, writable_json
 from deeplab_lfov.inference.predictor import Predictor
+from deeplab_lfov.inference.regions import Verdict, verdicts
 from deeplab_lfov.inference.segmentation import Segmentation
 from deeplab_lfov.weights.tf_checkpoint import checkpoints_in, locate
+
+_COLUMNS = ("image", "class", *Verdict._fields, "truth_share", "precision", "recall", "iou")
 
 
 def measure(settings: MeasureSettings) -> None:
     """Print the mean IoU, and write the numbers, the masks and the report that were asked for."""
     predictor = make_predictor(settings)
     reader, classes = reader_of(settings, predictor), predictor.classes
-    masks = iter(mask_paths(settings.save_dir, reader.samples))
+    masks = iter(mask_paths(settings, reader.samples))
     if settings.json:
         writable_json(settings.json, "mean_iou")
+    if settings.csv:
+        writable_csv(settings.csv, _COLUMNS)
     trimap = TrimapMatrices(classes.names, settings.trimap) if settings.trimap else None
     bf = BoundaryF1(classes.names) if settings.bf else None
     report = Report(settings.report, classes) if settings.report else None
     other = _other(settings, predictor, [sample.name for sample in reader.samples])
-    begin(settings, reader, predictor)
+    label, plot = _threshold_plot(settings, classes)
+    curve = ThresholdCurve(label, classes.names[label]) if plot else None
+    if not begin(settings, reader, predictor)[label] and curve:
+        raise UserError(f"no mask of {settings.data_list} has {curve.name}; no threshold is best")
 
-    def add(sample: Sample, truth: np.ndarray, prediction: np.ndarray) -> None:
+    def add(
+        sample: Sample, truth: np.ndarray, prediction: np.ndarray, segmentation: Segmentation
+    ) -> None:
         for part in filter(None, (trimap, bf)):
             part.add(truth, prediction)
+        for rows, band in segmentation.probability_bands() if curve else ():
+            curve.add(truth[rows], band)
+        if add_row:
+            found = verdicts(prediction, segmentation.probability_bands())
+            for row in _rows(truth, prediction, found, classes.names):
+                add_row([sample.image, *row])
         if report:
             report.add(sample.image, truth, prediction)
         if mask := next(masks, None):
             write_mask(mask, prediction, colors=classes.table)
 
-    pictures, seconds = _label(predictor, reader, add)
+    with whole_csv(settings.csv, _COLUMNS) if settings.csv else nullcontext() as add_row:
+        pictures, seconds = _label(predictor, reader, add)
     if isinstance(other, Predictor):
         other, _ = _label(other, reader)
     comparison = Comparison(pictures, other, settings.compare) if other else None
-    for part in filter(None, (pictures.whole, trimap, bf)):
+    for part in filter(None, (pictures.whole, trimap, bf, curve)):
         print(f"\n{part}")
+    if curve:
+        curve.draw(plot)
+        print(f"drawn    {plot}")
     print(f"\n{len(reader.samples)} pictures in {seconds:.1f} s")
     if comparison:
         print(f"\n{comparison}")
@@ -77,10 +101,34 @@ def measure(settings: MeasureSettings) -> None:
         numbers = pictures.whole.as_dict()
         numbers |= {"trimap": trimap.as_dict()} if trimap else {}
         numbers |= {"bf": bf.as_dict()} if bf else {}
+        numbers |= {"threshold_curve": curve.as_dict()} if curve else {}
         numbers |= facts | {"pictures": pictures.as_list()}
         numbers |= {"compared": comparison.as_dict()} if comparison else {}
         with whole_file(settings.json) as partial:
             partial.write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
+
+
+def _threshold_plot(settings: MeasureSettings, classes: Classes) -> tuple[int, Path | None]:
+    """Return the label whose curve is wanted and where it is drawn; None for no curve."""
+    if not settings.threshold_curve:
+        return 0, None
+    label = classes.label_of(settings.threshold_curve)
+    name = re.sub(r"\W", "_", classes.names[label])
+    plot = Path(settings.report or "", f"threshold_{name}.png")
+    check_replaceable(plot)
+    return label, plot
+
+
+def _rows(
+    truth: np.ndarray, prediction: np.ndarray, found: dict[int, Verdict], names: tuple[str, ...]
+) -> Iterator[list]:
+    """Yield the rows of an image for the CSV file, from the class on."""
+    matrix = ConfusionMatrix(names)
+    matrix.update(truth, prediction)
+    hits, truths, predictions = matrix.sums()
+    shares = truths / truth.size, ratio(hits, predictions), ratio(hits, truths), matrix.iou
+    for label, name in enumerate(names):
+        yield [name, *found.get(label, Verdict()), *(none_if_nan(each[label]) for each in shares)]
 
 
 def _for_readers(
@@ -122,7 +170,7 @@ def _label(
 ) -> tuple[PerPicture, float]:
     """Label the reader's pictures, and return what became of them and the seconds it took.
 
-    add: is called with each sample, truth and prediction.
+    add: is called with each sample, truth, prediction and segmentation.
     """
     pictures = PerPicture(predictor.class_names)
 
@@ -130,7 +178,7 @@ def _label(
         (sample, _, truth), prediction = picture, segmentation.labels()
         pictures.add(sample.name, truth, prediction)
         if add:
-            add(sample, truth, prediction)
+            add(sample, truth, prediction, segmentation)
         return pictures.whole.mean_iou
 
     return pictures, segment_all(predictor, reader.pictures(), len(reader.samples), finish)

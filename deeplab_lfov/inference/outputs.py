@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,7 +14,7 @@ from deeplab_lfov.classes import Classes
 from deeplab_lfov.data.decoding import check_regular
 from deeplab_lfov.data.image_files import check_replaceable, write_mask, write_png
 from deeplab_lfov.errors import UserError
-from deeplab_lfov.files import distinct_stems, whole_file, writable_folder
+from deeplab_lfov.files import output_names, whole_file, writable_folder
 
 if TYPE_CHECKING:
     from deeplab_lfov.inference.segmentation import Segmentation
@@ -26,6 +27,12 @@ class Outputs(NamedTuple):
     mask: Path
     overlay: Path | None
     scores: Path | None
+    probabilities: Path | None
+
+    @property
+    def are_there(self) -> bool:
+        """Whether all files that are wanted are there."""
+        return all(file.exists() for file in self if file)
 
     def write(
         self,
@@ -47,31 +54,45 @@ class Outputs(NamedTuple):
             if settings.legend:
                 picture = with_legend(picture, np.unique(labels), classes)
             write_png(self.overlay, picture)
+        shape = (*labels.shape, int(segmentation.grids[0].shape[-1]))
         if self.scores:
-            shape = (*labels.shape, int(segmentation.grids[0].shape[-1]))
-            header = {"descr": "<f4", "fortran_order": False, "shape": shape}
-            with whole_file(self.scores) as partial, partial.open("wb") as file:
-                np.lib.format.write_array_header_1_0(file, header)
-                for band in segmentation.score_bands():  # never all of them in memory
-                    file.write(band.astype("<f4").tobytes())
+            _write_bands(self.scores, shape, segmentation.score_bands())
+        if self.probabilities:
+            _write_bands(self.probabilities, shape, segmentation.probability_bands())
 
 
-def plan_outputs(settings: InferenceSettings, images: Sequence[Path]) -> list[Outputs]:
-    """Name the files of each picture; raises UserError where something else has their place."""
-    folder = writable_folder(settings.save_dir)
+def _write_bands(path: Path, shape: tuple[int, ...], bands: Iterable[np.ndarray]) -> None:
+    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    with whole_file(path) as partial, partial.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for band in bands:  # never all of them in memory
+            file.write(band.astype("<f4").tobytes())
+
+
+def plan_outputs(settings: InferenceSettings, images: Mapping[Path, int]) -> list[Outputs]:
+    """Name the files of each picture; raises UserError where something else has their place.
+
+    images: with the number of parts that their names have, see `find_images`.
+    """
+    wanted = {
+        "mask.png": True,
+        "overlay.png": settings.share_of_colors is not None,
+        "scores.npy": settings.save_scores,
+        "probabilities.npy": settings.save_probabilities,
+    }
+    names = output_names([*images], [*images.values()])
+    places = [Path(settings.save_dir, name) for name in names]
+    for folder in {Path(settings.save_dir), *(place.parent for place in places)}:
+        writable_folder(folder)
     outputs = [
-        Outputs(
-            folder / f"{stem}_mask.png",
-            None if settings.share_of_colors is None else folder / f"{stem}_overlay.png",
-            folder / f"{stem}_scores.npy" if settings.save_scores else None,
-        )
-        for stem in distinct_stems(images)
+        Outputs(*(Path(f"{place}_{end}") if wanted[end] else None for end in wanted))
+        for place in places
     ]
-    for output in outputs:
-        for file in filter(None, (output.mask, output.overlay)):
+    for file in filter(None, itertools.chain(*outputs)):
+        if file.suffix == ".png":
             check_replaceable(file)
-        if output.scores and output.scores.exists() and not _holds_scores(output.scores):
-            raise UserError(f"{output.scores} exists and holds no scores; save elsewhere")
+        elif file.exists() and not _holds_scores(file):
+            raise UserError(f"{file} exists and holds no scores; save elsewhere")
     return outputs
 
 

@@ -247,10 +247,8 @@ def test_masks_of_a_data_set_are_no_pictures(tmp_path):
         (tmp_path / folder).mkdir()
     write_mask(tmp_path / "own/masks/a.png", np.zeros((3, 4), np.uint8), DATA_SET)
     Image.new("P", (4, 3)).save(tmp_path / "VOC/SegmentationClass/b.png")
-    assert find_images([str(tmp_path)]) == [
-        tmp_path / "VOC/JPEGImages/b.jpg",
-        tmp_path / "own/a.jpg",
-    ]
+    found = {tmp_path / "VOC/JPEGImages/b.jpg": 3, tmp_path / "own/a.jpg": 2}
+    assert find_images([str(tmp_path)]) == found
 
 
 def test_folders_are_taken_whole_but_for_masks(script, checkpoint, tmp_path):
@@ -260,5 +258,7 @@ def test_folders_are_taken_whole_but_for_masks(script, checkpoint, tmp_path):
     for _ in range(2):  # over its own outputs, which lie below too
         result = script("inference", tmp_path / "in", checkpoint, "--save_dir", tmp_path / "in/o")
         assert result.status == 0, result.err
-    masks = sorted(path.name for path in (tmp_path / "in/o").iterdir())
-    assert masks == ["a_2_mask.png", "a_mask.png", "b_mask_mask.png"]
+    masks = sorted(
+        str(path.relative_to(tmp_path / "in/o")) for path in (tmp_path / "in/o").rglob("*.png")
+    )
+    assert masks == ["a_mask.png", "deep/a_mask.png", "deep/b_mask_mask.png"]
