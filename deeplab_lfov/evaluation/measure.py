@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import re
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from datetime import datetime
@@ -10,14 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from deeplab_lfov.classes import Classes
-from deeplab_lfov.data.image_files import check_replaceable, write_mask
+from deeplab_lfov.data.image_files import write_mask
 from deeplab_lfov.data.image_reader import ImageReader
 from deeplab_lfov.data.list_files import Sample
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.evaluation.boundaries import BoundaryF1, TrimapMatrices
 from deeplab_lfov.evaluation.comparison import Comparison, check_comparable, read_evaluated
-from deeplab_lfov.evaluation.metrics import ConfusionMatrix, PerPicture, none_if_nan, ratio
+from deeplab_lfov.evaluation.metrics import ConfusionMatrix, PerPicture, none_if_nan
 from deeplab_lfov.evaluation.report.report import Report
 from deeplab_lfov.evaluation.settings import CheckpointsSettings, MeasureSettings
 from deeplab_lfov.evaluation.setup import (
@@ -35,7 +33,7 @@ from deeplab_lfov.inference.regions import Verdict, verdicts
 from deeplab_lfov.inference.segmentation import Segmentation
 from deeplab_lfov.weights.tf_checkpoint import checkpoints_in, locate
 
-_COLUMNS = ("image", "class", *Verdict._fields, "truth_share", "precision", "recall", "iou")
+_COLUMNS = ("image", "class", *Verdict._fields, "share_of_truth", "iou")
 
 
 def measure(settings: MeasureSettings) -> None:
@@ -51,20 +49,19 @@ def measure(settings: MeasureSettings) -> None:
     bf = BoundaryF1(classes.names) if settings.bf else None
     report = Report(settings.report, classes) if settings.report else None
     other = _other(settings, predictor, [sample.name for sample in reader.samples])
-    label, plot = _threshold_plot(settings, classes)
-    curve = ThresholdCurve(label, classes.names[label]) if plot else None
-    if not begin(settings, reader, predictor)[label] and curve:
-        raise UserError(f"no mask of {settings.data_list} has {curve.name}; no threshold is best")
+    name, folder = settings.threshold_curve, settings.report or ""
+    curve = ThresholdCurve(name, classes, folder) if name else None
+    label_counts = begin(settings, reader, predictor)
+    if curve and not label_counts[curve.label]:
+        raise UserError(f"no mask of {settings.data_list} has {name}; no threshold is the best")
 
-    def add(
-        sample: Sample, truth: np.ndarray, prediction: np.ndarray, segmentation: Segmentation
-    ) -> None:
+    def add(sample: Sample, truth: np.ndarray, prediction: np.ndarray, of: Segmentation) -> None:
         for part in filter(None, (trimap, bf)):
             part.add(truth, prediction)
-        for rows, band in segmentation.probability_bands() if curve else ():
+        for rows, band in of.probability_bands() if curve else ():
             curve.add(truth[rows], band)
         if add_row:
-            found = verdicts(prediction, segmentation.probability_bands())
+            found = verdicts(prediction, of.probability_bands())
             for row in _rows(truth, prediction, found, classes.names):
                 add_row([sample.image, *row])
         if report:
@@ -80,8 +77,7 @@ def measure(settings: MeasureSettings) -> None:
     for part in filter(None, (pictures.whole, trimap, bf, curve)):
         print(f"\n{part}")
     if curve:
-        curve.draw(plot)
-        print(f"drawn    {plot}")
+        print(f"drawn    {curve.draw()}")
     print(f"\n{len(reader.samples)} pictures in {seconds:.1f} s")
     if comparison:
         print(f"\n{comparison}")
@@ -98,37 +94,21 @@ def measure(settings: MeasureSettings) -> None:
         told = _for_readers(facts, settings, predictor)
         print(f"report   {report.write(pictures, told, trimap, bf)}")
     if settings.json:
-        numbers = pictures.whole.as_dict()
-        numbers |= {"trimap": trimap.as_dict()} if trimap else {}
-        numbers |= {"bf": bf.as_dict()} if bf else {}
-        numbers |= {"threshold_curve": curve.as_dict()} if curve else {}
-        numbers |= facts | {"pictures": pictures.as_list()}
-        numbers |= {"compared": comparison.as_dict()} if comparison else {}
+        parts = {"trimap": trimap, "bf": bf, "threshold_curve": curve, "compared": comparison}
+        numbers = pictures.whole.as_dict() | facts | {"pictures": pictures.as_list()}
+        numbers |= {name: part.as_dict() for name, part in parts.items() if part}
         with whole_file(settings.json) as partial:
             partial.write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
-
-
-def _threshold_plot(settings: MeasureSettings, classes: Classes) -> tuple[int, Path | None]:
-    """Return the label whose curve is wanted and where it is drawn; None for no curve."""
-    if not settings.threshold_curve:
-        return 0, None
-    label = classes.label_of(settings.threshold_curve)
-    name = re.sub(r"\W", "_", classes.names[label])
-    plot = Path(settings.report or "", f"threshold_{name}.png")
-    check_replaceable(plot)
-    return label, plot
 
 
 def _rows(
     truth: np.ndarray, prediction: np.ndarray, found: dict[int, Verdict], names: tuple[str, ...]
 ) -> Iterator[list]:
-    """Yield the rows of an image for the CSV file, from the class on."""
     matrix = ConfusionMatrix(names)
     matrix.update(truth, prediction)
-    hits, truths, predictions = matrix.sums()
-    shares = truths / truth.size, ratio(hits, predictions), ratio(hits, truths), matrix.iou
-    for label, name in enumerate(names):
-        yield [name, *found.get(label, Verdict()), *(none_if_nan(each[label]) for each in shares)]
+    shares = matrix.counts.sum(axis=1) / truth.size
+    for label, (name, iou) in enumerate(zip(names, map(none_if_nan, matrix.iou), strict=True)):
+        yield [name, *found.get(label, Verdict()), shares[label], iou]
 
 
 def _for_readers(

@@ -90,7 +90,7 @@ def mask_paths(settings: MaskSettings, samples: Sequence[Sample]) -> list[Path]:
     paths = [Path(settings.save_dir, f"{name}.png") for name in names]
     read = {path.parent.resolve() for sample in samples for path in sample if path}
     read |= {Path(settings.data_dir, name).resolve() for name in MASK_FOLDERS}
-    for folder in {Path(settings.save_dir), *(path.parent for path in paths)}:
+    for folder in {path.parent for path in paths}:
         if folder.resolve() in read:
             raise UserError(f"lists look into {folder} for the truth; give another --save_dir")
         writable_folder(folder)

@@ -1,13 +1,16 @@
 """What the threshold of a class does to its precision, recall, F1 and IoU, and which is best."""
 
+import re
 import shlex
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from deeplab_lfov.classes import Classes
+from deeplab_lfov.data.image_files import check_replaceable
 from deeplab_lfov.errors import printable
-from deeplab_lfov.evaluation.metrics import ratio
+from deeplab_lfov.evaluation.metrics import none_if_nan, ratio
 from deeplab_lfov.inference.visualize import write_figure
 from deeplab_lfov.voc import VOID
 
@@ -18,10 +21,13 @@ class ThresholdCurve:
     """The numbers of a class against the rest by its threshold; `str()` of it is a table of some.
 
     A pixel is taken for the class where that is at least so probable. A histogram is all it keeps.
+    Raises UserError for an unknown class, and where folder has no place for threshold_<class>.png.
     """
 
-    def __init__(self, label: int, name: str):
-        self.label, self.name = label, name
+    def __init__(self, name: str, classes: Classes, folder: str | Path):
+        self.label, self.name = classes.label_of(name), name
+        self.path = Path(folder, "threshold_" + re.sub(r"[^-\w]", "_", name) + ".png")
+        check_replaceable(self.path)
         self._counts = np.zeros((2, THRESHOLDS.size), np.int64)  # of others, and of the class
 
     def add(self, truth: np.ndarray, probabilities: np.ndarray) -> None:
@@ -50,6 +56,11 @@ class ThresholdCurve:
         highest = THRESHOLDS[f1 == f1.max()]
         return float(highest[len(highest) // 2])
 
+    def as_dict(self) -> dict:
+        """Return the class, its best threshold, and the numbers at all; None for 0/0."""
+        numbers = {name: [*map(none_if_nan, each)] for name, each in self.numbers().items()}
+        return {"class": self.name, "best": self.best, "threshold": [*THRESHOLDS]} | numbers
+
     def __str__(self) -> str:
         numbers, best = self.numbers(), self.best
         rows = [f"{'threshold':<9}" + "".join(f"{name:>10}" for name in numbers)]
@@ -60,8 +71,8 @@ class ThresholdCurve:
         flag = shlex.quote(f"{self.name}={best:g}")
         return "\n".join([*rows, printable(f"inference.py and evaluate.py: --threshold {flag}")])
 
-    def draw(self, path: str | Path) -> None:
-        """Draw the numbers into a PNG; raises UserError where it cannot be written."""
+    def draw(self) -> Path:
+        """Draw the numbers into a PNG and return its path; raises UserError where that fails."""
         figure = Figure(figsize=(8, 5), dpi=100)
         axis = figure.subplots()
         for name, numbers in self.numbers().items():
@@ -70,4 +81,5 @@ class ThresholdCurve:
         axis.set(xlabel="threshold", ylim=(0, 1.02))
         axis.set_title(printable(self.name), parse_math=False)
         axis.legend()
-        write_figure(path, figure)
+        write_figure(self.path, figure)
+        return self.path

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -54,45 +53,42 @@ class Outputs(NamedTuple):
             if settings.legend:
                 picture = with_legend(picture, np.unique(labels), classes)
             write_png(self.overlay, picture)
-        shape = (*labels.shape, int(segmentation.grids[0].shape[-1]))
-        if self.scores:
-            _write_bands(self.scores, shape, segmentation.score_bands())
-        if self.probabilities:
-            _write_bands(self.probabilities, shape, segmentation.probability_bands())
-
-
-def _write_bands(path: Path, shape: tuple[int, ...], bands: Iterable[np.ndarray]) -> None:
-    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
-    with whole_file(path) as partial, partial.open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, header)
-        for band in bands:  # never all of them in memory
-            file.write(band.astype("<f4").tobytes())
+        refined = (band for _, band in segmentation.probability_bands())
+        arrays = (self.scores, segmentation.score_bands()), (self.probabilities, refined)
+        for path, bands in arrays:
+            if not path:
+                continue
+            shape = (*labels.shape, int(segmentation.grids[0].shape[-1]))
+            header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+            with whole_file(path) as partial, partial.open("wb") as file:
+                np.lib.format.write_array_header_1_0(file, header)
+                for band in bands:  # never all of them in memory
+                    file.write(band.astype("<f4").tobytes())
 
 
 def plan_outputs(settings: InferenceSettings, images: Mapping[Path, int]) -> list[Outputs]:
     """Name the files of each picture; raises UserError where something else has their place.
 
-    images: with the number of parts that their names have, see `find_images`.
+    images: as `find_images` gives them.
     """
-    wanted = {
-        "mask.png": True,
-        "overlay.png": settings.share_of_colors is not None,
-        "scores.npy": settings.save_scores,
-        "probabilities.npy": settings.save_probabilities,
-    }
     names = output_names([*images], [*images.values()])
-    places = [Path(settings.save_dir, name) for name in names]
-    for folder in {Path(settings.save_dir), *(place.parent for place in places)}:
-        writable_folder(folder)
     outputs = [
-        Outputs(*(Path(f"{place}_{end}") if wanted[end] else None for end in wanted))
-        for place in places
+        Outputs(
+            Path(f"{place}_mask.png"),
+            None if settings.share_of_colors is None else Path(f"{place}_overlay.png"),
+            Path(f"{place}_scores.npy") if settings.save_scores else None,
+            Path(f"{place}_probabilities.npy") if settings.save_probabilities else None,
+        )
+        for place in (Path(settings.save_dir, name) for name in names)
     ]
-    for file in filter(None, itertools.chain(*outputs)):
-        if file.suffix == ".png":
+    for folder in {output.mask.parent for output in outputs}:
+        writable_folder(folder)
+    for output in outputs:
+        for file in filter(None, (output.mask, output.overlay)):
             check_replaceable(file)
-        elif file.exists() and not _holds_scores(file):
-            raise UserError(f"{file} exists and holds no scores; save elsewhere")
+        for file in filter(None, (output.scores, output.probabilities)):
+            if file.exists() and not _holds_scores(file):
+                raise UserError(f"{file} exists and holds no scores; save elsewhere")
     return outputs
 
 

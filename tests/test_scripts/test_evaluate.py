@@ -8,7 +8,7 @@ import pytest
 
 from deeplab_lfov import DeepLabLFOVModel
 from deeplab_lfov.classes import Classes, voc_classes
-from deeplab_lfov.data.image_files import read_image, write_mask
+from deeplab_lfov.data.image_files import DATA_SET, read_image, write_mask
 from deeplab_lfov.distributed import devices
 from deeplab_lfov.evaluation import setup
 from deeplab_lfov.training.snapshots import Snapshots
@@ -106,7 +106,7 @@ def test_the_crf_search_prints_a_table_and_the_best_as_flags(evaluate, factor, w
 def test_masks_that_are_void_everywhere_are_an_error(evaluate, shapes, tmp_path, flags):
     picture = shapes / "JPEGImages/shapes_000006.jpg"
     height, width = read_image(picture).shape[:2]
-    write_mask(tmp_path / "void.png", np.full((height, width), 255, np.uint8))
+    write_mask(tmp_path / "void.png", np.full((height, width), 255, np.uint8), DATA_SET)
     (tmp_path / "list.txt").write_text(f"{picture} {tmp_path / 'void.png'}\n")
     result = evaluate(*flags, data_list=tmp_path / "list.txt")
     assert result.status == 2 and "every pixel of the masks of" in result.err
