@@ -54,7 +54,7 @@ class ThresholdCurve:
         """The threshold of the highest F1, the middle one where several have it."""
         f1 = np.nan_to_num(self.numbers()["F1"])
         highest = THRESHOLDS[f1 == f1.max()]
-        return float(highest[len(highest) // 2])
+        return float(highest[(len(highest) - 1) // 2])
 
     def as_dict(self) -> dict:
         """Return the class, its best threshold, and the numbers at all; None for 0/0."""
