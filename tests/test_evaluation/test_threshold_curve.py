@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from PIL import Image
 
 from deeplab_lfov import UserError
 from deeplab_lfov.classes import Classes
+from deeplab_lfov.data.image_files import image_size
 from deeplab_lfov.evaluation.threshold_curve import THRESHOLDS, ThresholdCurve
 
 CLASSES = Classes(("good", "a scratch", "dent"))
@@ -37,7 +37,7 @@ def test_numbers_by_hand(curve, tmp_path):
     told = curve.as_dict()
     assert told["best"] == 0.025 and len(told["F1"]) == 1001 and told["precision"][-1] is None
     assert curve.draw() == tmp_path / "threshold_a_scratch.png"
-    assert Image.open(curve.draw()).size == (800, 500)
+    assert image_size(curve.draw()) == (500, 800)
 
 
 def test_numbers_are_those_of_scikit_learn(curve):
