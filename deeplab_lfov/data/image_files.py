@@ -13,7 +13,7 @@ from deeplab_lfov.files import whole_file
 from deeplab_lfov.voc import PALETTE, VOID
 
 SOFTWARE, DATA_SET = "deeplab_lfov", "deeplab_lfov data set"
-PREDICTED = "deeplab_lfov data set, predicted"  # a prediction's copy
+PREDICTED = "deeplab_lfov data set, predicted"  # a copy of a prediction in a data set
 """What the PNGs written here name as their origin; each is only written over its own kind."""
 
 _ORIENTED_WHEN_READ = ("PNG", "TIFF")  # EXIF data behind the pixels; turned by Pillow itself

@@ -81,15 +81,7 @@ def measure(settings: MeasureSettings) -> None:
     print(f"\n{len(reader.samples)} pictures in {seconds:.1f} s")
     if comparison:
         print(f"\n{comparison}")
-    facts = {
-        "num_images": len(reader.samples),
-        "seconds": seconds,
-        "checkpoint": str(locate(settings.restore_from)),
-        "data_list": settings.data_list,
-        "date": datetime.now().isoformat(" ", "seconds"),
-        "views": str(predictor),
-        "precision": settings.precision,
-    }
+    facts = {"num_images": len(reader.samples), "seconds": seconds, **_facts(settings, predictor)}
     if report:
         told = _for_readers(facts, settings, predictor)
         print(f"report   {report.write(pictures, told, trimap, bf)}")
@@ -109,6 +101,16 @@ def _rows(
     shares = matrix.counts.sum(axis=1) / truth.size
     for label, (name, iou) in enumerate(zip(names, map(none_if_nan, matrix.iou), strict=True)):
         yield [name, *found.get(label, Verdict()), shares[label], iou]
+
+
+def _facts(settings: MeasureSettings, predictor: Predictor) -> dict[str, str]:
+    return {
+        "checkpoint": str(locate(settings.restore_from)),
+        "data_list": settings.data_list,
+        "date": datetime.now().isoformat(" ", "seconds"),
+        "views": str(predictor),
+        "precision": settings.precision,
+    }
 
 
 def _for_readers(

@@ -47,7 +47,9 @@ class MeasureSettings(TruthSettings, MaskSettings):
     """The metric of one network, and what is written of it."""
 
     json: str | None = setting(None, PATH, "file for the numbers, as fractions", metavar="FILE")
-    csv: str | None = setting(None, PATH, "file for each picture's classes", metavar="FILE")
+    csv: str | None = setting(
+        None, PATH, "file for each picture's classes: share, regions, score, IoU", metavar="FILE"
+    )
     report: str | None = setting(
         None, PATH, "folder for index.html: numbers, pictures", metavar="DIR"
     )
@@ -63,7 +65,7 @@ class MeasureSettings(TruthSettings, MaskSettings):
     threshold_curve: str | None = setting(
         None,
         NAME,
-        "also its precision, recall, F1 and IoU by --threshold, and threshold_<class>.png of them",
+        "also its precision, recall, F1 and IoU by --threshold, drawn in threshold_<class>.png",
         metavar="CLASS",
     )
     compare: str | None = setting(

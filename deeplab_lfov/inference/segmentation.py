@@ -75,14 +75,13 @@ class Segmentation:
     def labels(self, min_confidence: float | None = None) -> np.ndarray:
         """Return the most probable label at every pixel, uint8 [H, W], after the CRF if any.
 
-        Below a threshold it is that of the others. min_confidence: pixels whose label has less
-        probability are VOID.
+        Below a threshold it is the most probable of the others. min_confidence: pixels whose label
+        is less probable are VOID.
         """
         with memory_for(*self.image.shape[:2]):
             parts = [self._refined] if self.refine else self._bands()
             labels = np.concatenate([self._labels(part, min_confidence) for part in parts])
-            several = self.min_region > 1
-            return without_small_regions(labels, self.min_region) if several else labels
+        return without_small_regions(labels, self.min_region) if self.min_region > 1 else labels
 
     def probabilities(self) -> np.ndarray:
         """Return probabilities, float32 [H, W, C], that sum to 1 over C; after the CRF if any."""
@@ -91,11 +90,13 @@ class Segmentation:
             return self.refine(self.image, probabilities) if self.refine else probabilities
 
     def probability_bands(self) -> Iterator[tuple[slice, np.ndarray]]:
-        """Yield some rows at a time and their probabilities, float32 [rows, W, C]."""
+        """Yield from top to bottom which rows, and their probabilities, float32 [rows, W, C]."""
         top = 0
-        for part in [self._refined] if self.refine else self._bands():
-            yield slice(top, top + len(part)), part if self.refine else tf.nn.softmax(part).numpy()
-            top += len(part)
+        with memory_for(*self.image.shape[:2]):
+            for part in [self._refined] if self.refine else self._bands():
+                band = part if self.refine else tf.nn.softmax(part).numpy()
+                yield slice(top, top + len(band)), band
+                top += len(band)
 
     @cached_property
     def _refined(self) -> np.ndarray:

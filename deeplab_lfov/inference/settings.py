@@ -60,7 +60,6 @@ class PredictionSettings(Settings):
         False, SWITCH, "the same bits every time on devices of one kind; slower on GPUs"
     )
     crf: Refine | None = setting(None, _REFINE, "refine the masks with a dense CRF")
-
     threshold: tuple[str, float] | None = setting(
         None,
         THRESHOLD,
@@ -108,7 +107,12 @@ class InferenceSettings(PredictionSettings):
         metavar="SHARE",
     )
     json: str | None = setting(None, PATH, "file for pictures' shares of classes", metavar="FILE")
-    csv: str | None = setting(None, PATH, "file for each class's regions", metavar="FILE")
+    csv: str | None = setting(
+        None,
+        PATH,
+        "file for each picture's classes: share, regions, largest, score",
+        metavar="FILE",
+    )
     save_scores: bool = setting(
         False, SWITCH, "also <picture>_scores.npy, float32 [H, W, C] before softmax and CRF"
     )
