@@ -14,7 +14,8 @@ from deeplab_lfov.evaluation.metrics import none_if_nan, ratio
 from deeplab_lfov.inference.visualize import write_figure
 from deeplab_lfov.voc import VOID
 
-THRESHOLDS = np.arange(1001) / 1000
+_ENDS = np.outer([1e-6, 1e-5, 1e-4], [1, 2, 5]).ravel()  # where the best is if classes are rare
+THRESHOLDS = np.unique(np.round([*np.arange(1001) / 1000, *_ENDS, *(1 - _ENDS)], 6))
 
 
 class ThresholdCurve:
@@ -54,7 +55,7 @@ class ThresholdCurve:
         """The threshold of the highest F1, the middle one where several have it."""
         f1 = np.nan_to_num(self.numbers()["F1"])
         highest = THRESHOLDS[f1 == f1.max()]
-        return float(highest[(len(highest) - 1) // 2])
+        return float(highest[np.abs(highest - (highest[0] + highest[-1]) / 2).argmin()])
 
     def as_dict(self) -> dict:
         """Return the class, its best threshold, and the numbers at all; None for 0/0."""
@@ -65,8 +66,8 @@ class ThresholdCurve:
         numbers, best = self.numbers(), self.best
         rows = [f"{'threshold':<9}" + "".join(f"{name:>10}" for name in numbers)]
         for n, *row in zip(range(THRESHOLDS.size), *numbers.values(), strict=True):
-            if (is_best := THRESHOLDS[n] == best) or n % 50 == 0:
-                row = "".join(f"{each:10.2%}" for each in row)
+            if (is_best := THRESHOLDS[n] == best) or round(THRESHOLDS[n] * 20, 6) % 1 == 0:
+                row = "".join(f"{each:10.2%}" for each in row).replace("nan%", "   -")
                 rows.append(f"{THRESHOLDS[n]:<9g}{row}{'  best F1' if is_best else ''}")
         flag = shlex.quote(f"{self.name}={best:g}")
         return "\n".join([*rows, printable(f"inference.py and evaluate.py: --threshold {flag}")])
