@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from pathlib import Path
+
 from deeplab_lfov.cli.command import run
 from deeplab_lfov.cli.evaluate_flags import parser, settings_of
 from deeplab_lfov.distributed.cluster import find_cluster
@@ -14,6 +17,7 @@ from deeplab_lfov.evaluation.settings import (
     SearchSettings,
     SubmissionSettings,
 )
+from deeplab_lfov.files import locked
 from deeplab_lfov.startup import start_tensorflow
 
 
@@ -46,7 +50,10 @@ def evaluate(settings: EvaluationSettings) -> None:
     make_visible(None, most=1)  # which has to come before the network
     if settings.deterministic:
         compute_deterministically()
-    tasks[type(settings)](settings)
+    report = getattr(settings, "report", None)
+    lock = Path(report or "", ".report.lock"), "writes a report into it", "--report"
+    with locked(*lock) if report else nullcontext():
+        tasks[type(settings)](settings)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ from deeplab_lfov.cli.command import run
 from deeplab_lfov.cli.inference_flags import parser, settings_of
 from deeplab_lfov.console import print_error, progress
 from deeplab_lfov.data.class_files import read_classes
-from deeplab_lfov.data.image_files import read_mask
+from deeplab_lfov.data.faint_pictures import faint
+from deeplab_lfov.data.image_files import SOFTWARE, read_mask
 from deeplab_lfov.errors import UserError, printable
 from deeplab_lfov.files import whole_csv, whole_file, writable_csv, writable_json
 from deeplab_lfov.inference.find_images import find_images
@@ -47,7 +48,7 @@ def segment(settings: InferenceSettings) -> None:
     """
     images = find_images(settings.images)
     if settings.json:
-        writable_json(settings.json, "pictures")
+        writable_json(settings.json, {"software", "pictures"})
     if settings.csv:
         writable_csv(settings.csv, _COLUMNS)
     outputs = plan_outputs(settings, images)
@@ -63,12 +64,15 @@ def segment(settings: InferenceSettings) -> None:
         num_classes, stored = predictor.model.num_classes, predictor.classes
         predictor.classes = read_classes(settings.class_names, num_classes, stored)
     print_network(predictor, settings.ckpt, device, settings.precision)
+    for line in faint(list(images)):
+        print(printable(f"warning: {line}"), file=sys.stderr)
     with whole_csv(settings.csv, _COLUMNS) if settings.csv else nullcontext() as add_row:
         pictures = list(zip(images, outputs, strict=True))
         results = _segment(settings, predictor, pictures, add_row)
     if settings.json:
         with whole_file(settings.json) as partial:
-            partial.write_text(json.dumps({"pictures": results}, indent=1) + "\n", "utf-8")
+            written = {"software": SOFTWARE, "pictures": results}
+            partial.write_text(json.dumps(written, indent=1) + "\n", "utf-8")
     if failed := sum("error" in result for result in results):
         print(f"{failed} of {len(images)} pictures failed")
         sys.exit(1)

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from typing import TYPE_CHECKING
 
 from deeplab_lfov.cli.command import run
 from deeplab_lfov.cli.train_flags import parser
 from deeplab_lfov.distributed.cluster import Cluster, checksum, find_cluster
-from deeplab_lfov.errors import few, printable
+from deeplab_lfov.errors import UserError, few, printable
 from deeplab_lfov.network.layers import HEAD
 from deeplab_lfov.startup import start_tensorflow
 from deeplab_lfov.training.settings import EXTENDING, TrainSettings, decisive
@@ -16,6 +18,8 @@ from deeplab_lfov.training.settings import EXTENDING, TrainSettings, decisive
 if TYPE_CHECKING:
     from deeplab_lfov.distributed.replicas import Replicas
     from deeplab_lfov.solver.solver import Solver
+    from deeplab_lfov.training.assembly import Readers
+    from deeplab_lfov.training.snapshots import Run
     from deeplab_lfov.training.start import Start
 
 
@@ -36,6 +40,8 @@ def train(settings: TrainSettings) -> None:
     from deeplab_lfov.training.start import begin
 
     cluster, snapshot_dir = find_cluster(), settings.snapshot_dir
+    if len(cluster.workers) > 1 and threading.current_thread() is not threading.main_thread():
+        raise UserError("several workers are for the main thread, which alone may catch signals")
     origin = settings.resume, settings.restore_from
     with begin(snapshot_dir, *origin, cluster.is_chief) as start:
         _train(settings, start, cluster)
@@ -71,9 +77,10 @@ def _train(settings: TrainSettings, start: Start, cluster: Cluster) -> None:
     stored = settings.as_stored(readers.train.fingerprint, class_weights)
     if start.run:
         settings.check_contents(start.run.settings, stored)
+    stored["masks"] = _mask_versions(readers, start.run if chief else None)
     rhythm = {"val_every": settings.val_every} if settings.patience else {}  # they end together
     flags = decisive(stored) | rhythm | {"patience": settings.patience}
-    data = flags.pop("contents"), classes
+    data = flags.pop("contents"), classes, summary and summary.label_counts.tolist()
     replicas.connect({"flags": flags, "data": data, "weights": checksum(start.tensors)})
 
     with replicas.strategy.scope():
@@ -87,8 +94,7 @@ def _train(settings: TrainSettings, start: Start, cluster: Cluster) -> None:
     record = None
     if chief:
         record = Record(settings, solver, snapshots, classes, save_dir, readers)
-        plan = _plan(settings, start, solver, replicas, len(readers.train.samples))
-        print("\n".join(map(printable, plan)), flush=True)
+        _print_plan(settings, start, solver, replicas, len(readers.train.samples))
     trainer = Trainer(
         solver=solver,
         reader=readers.train,
@@ -103,9 +109,22 @@ def _train(settings: TrainSettings, start: Start, cluster: Cluster) -> None:
         print(record.save_curve())
 
 
-def _plan(
+def _mask_versions(readers: Readers, run: Run | None) -> list[list[int]]:
+    """Return the `mask_versions` of each list, and name the masks that have others in a run."""
+    now = [reader.mask_versions() for reader in readers if reader]
+    before = run.settings.get("masks", []) if run else []
+    lists = zip(filter(None, readers), before, now, strict=False)
+    pairs = (zip(reader.samples, *versions, strict=False) for reader, *versions in lists)
+    if changed := [sample.mask for each in pairs for sample, old, new in each if old != new]:
+        line = f"warning: {len(changed)} masks were written anew since the run was last started: "
+        line += f"{few(changed)}; if labels have changed, restore them or start another run"
+        print(printable(line), file=sys.stderr)
+    return now
+
+
+def _print_plan(
     settings: TrainSettings, start: Start, solver: Solver, replicas: Replicas, num_samples: int
-) -> list[str]:
+) -> None:
     """Say what will be trained, from what, on what and how: the lines printed at the start."""
     from deeplab_lfov.network.arithmetic import device_lines
 
@@ -127,7 +146,8 @@ def _plan(
     for names, rate, decay in solver.rate_groups():
         lines.append(f"         {names}: rate x {rate:g}, weight decay {decay:g}")
     lines += device_lines(str(replicas), settings.precision)
-    return lines + _changes(settings, start, first)
+    lines += _changes(settings, start, first)
+    print("\n".join(map(printable, lines)), flush=True)
 
 
 def _changes(settings: TrainSettings, start: Start, first: int) -> list[str]:

@@ -1,10 +1,12 @@
 """What a person sees of a running program: error lines, progress, and no chatter of TensorFlow."""
 
+import functools
 import os
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from typing import Any, TextIO
 
 from tqdm import tqdm
 
@@ -38,6 +40,40 @@ def progress(
     look |= {"mininterval": 0.1 if terminal else 60, "bar_format": form}
     look |= {"colour": "green" if terminal and not os.environ.get("NO_COLOR") else None}
     return tqdm(items, total=total, **look)
+
+
+class _Lasting:
+    """A stream that goes on to nowhere when it cannot be written to; `lost` gets the reason."""
+
+    def __init__(self, stream: TextIO, lost: list[str]):
+        self._stream, self._lost = stream, lost
+
+    def __getattr__(self, name: str) -> Any:
+        part = getattr(self._stream, name)
+        return functools.partial(self._tried, part) if name in ("write", "flush") else part
+
+    def _tried(self, call: Callable[..., Any], *arguments: str) -> Any:
+        try:
+            return call(*arguments)
+        except OSError as error:
+            self._lost.append(f"output lost: {error.strerror or error}")
+            with suppress(OSError):  # it has no number
+                to_nowhere(self._stream.fileno())
+
+
+@contextmanager
+def lasting_output() -> Iterator[list[str]]:
+    """Let the block go on when nobody takes its output any more; the list gets why."""
+    lost: list[str] = []
+    out, err = (_Lasting(stream, lost) for stream in (sys.stdout, sys.stderr))
+    with redirect_stdout(out), redirect_stderr(err):
+        yield lost
+        sys.stdout.flush()
+
+
+def to_nowhere(number: int) -> None:
+    """Let what is written to a stream, by its number, vanish."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), number)
 
 
 def class_table(names: Sequence[str], *columns: Sequence[str], width: int = 8) -> list[str]:

@@ -1,7 +1,10 @@
 """The one exception that means: the user can put this right."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
+
+_NODES = re.compile(r"\{\{(function_)?node .*?\}\} ?| \[Op:\w+\]")  # in what TensorFlow says
 
 
 class UserError(Exception):
@@ -13,7 +16,7 @@ class UserError(Exception):
     """
 
     def __init__(self, message: str, path: str | Path | None = None):
-        super().__init__(message)
+        super().__init__(_NODES.sub("", message))
         self.path = None if path is None else Path(path)
 
 

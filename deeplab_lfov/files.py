@@ -4,7 +4,9 @@ import csv
 import json
 import os
 import re
+import socket
 import tempfile
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
@@ -22,7 +24,8 @@ def whole_file(path: str | Path, durable: bool = False) -> Iterator[Path]:
     Raises UserError when the file cannot be written (disk full, no permission).
     """
     path = Path(path).resolve()  # through a link to what it points at
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    number = zlib.crc32(os.fsencode(path.name))  # as a name may be as long as names can be
+    partial = path.with_name(f".{number:08x}.{os.getpid()}.partial{path.suffix}")
     try:
         yield partial
         if durable:
@@ -84,20 +87,51 @@ def writable_folder(path: str | Path, advice: str = "choose another") -> Path:
         raise UserError(f"cannot write to the folder {path}: {error.strerror}; {advice}") from error
 
 
+@contextmanager
+def locked(lock: Path, does: str, flag: str) -> Iterator[None]:
+    """Hold a lock in a folder, which is made if need be, while the block runs.
+
+    The system takes it from a process that dies. does: what this process does with the folder;
+    flag: what gives another. Raises UserError, with host and number of the process that holds it,
+    where one does.
+    """
+    from filelock import FileLock, Timeout  # which takes 0.1 s
+
+    folder = writable_folder(lock.parent)
+    held, holder = FileLock(lock, timeout=0), lock.with_name(f"{lock.name}.holder")
+    try:
+        held.acquire()
+    except Timeout as error:
+        who = holder.read_text("utf-8")[:200] if holder.is_file() else "another process"
+        raise UserError(
+            f"{folder} is in use: {who} {does}; wait for its end or stop it, or give another {flag}"
+        ) from error
+    except (OSError, NotImplementedError) as error:
+        raise UserError(f"cannot lock the folder {folder}: {error}; choose another") from error
+    try:
+        holder.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        held.release()
+
+
 def check_no_glob(path: str | Path) -> None:
-    """Raise UserError for a name that TensorFlow would take for a pattern of checkpoints' names."""
-    if any(character in str(path) for character in "*?["):
-        raise UserError(f"TensorFlow cannot use {path}; rename what has *, ? or [ in its name")
+    """Raise UserError for a name that TensorFlow takes for a pattern, or that is not UTF-8."""
+    if re.search("[*?[\ud800-\udfff]", str(path)):
+        raise UserError(
+            f"TensorFlow cannot use {path}; rename what has *, ? or [ in its name, or is not UTF-8"
+        )
 
 
-def writable_json(path: str | Path, key: str) -> Path:
+def writable_json(path: str | Path, keys: set[str]) -> Path:
     """Prove that the file `path` can be written, without touching it.
 
-    Raises UserError where it cannot, and where there is anything but JSON that has `key`.
+    Raises UserError where it cannot, and where there is anything but an object with all `keys`.
     """
     path = Path(path)
-    with suppress(ValueError, TypeError, RecursionError):
-        if not path.exists() or (path.is_file() and key in json.loads(path.read_bytes())):
+    with suppress(ValueError, AttributeError, RecursionError):
+        if not path.exists() or (path.is_file() and keys <= json.loads(path.read_bytes()).keys()):
             writable_folder(path.parent)
             return path
     raise UserError(f"{path} exists and is no earlier output of this program; save elsewhere")

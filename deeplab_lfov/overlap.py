@@ -1,5 +1,6 @@
 """Work side by side: while one thing is being finished, the next is begun."""
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,6 +11,12 @@ Begun = TypeVar("Begun")
 Result = TypeVar("Result")
 
 AHEAD = 4  # results of each thread that wait to be taken
+
+
+def num_processors() -> int:
+    """Count the processors that this process may use, which may be fewer than there are."""
+    affinity = getattr(os, "sched_getaffinity", None)  # which macOS lacks
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def ahead(

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from deeplab_lfov.console import quiet_stderr, wants_chatter
 from deeplab_lfov.files import writable_folder
+from deeplab_lfov.overlap import num_processors
 
 DRIVER = Path("/proc/driver/nvidia/version")
 """What NVIDIA's driver for Linux shows of itself; under WSL2 there is nvidia-smi only."""
@@ -33,7 +34,7 @@ def start_tensorflow(alone: bool = True, autotune: bool = True) -> str:
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         return tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
-    return f"CPU, {os.cpu_count()} cores"
+    return f"CPU, {num_processors()} cores"
 
 
 def load_tensorflow(log_level: str = "2") -> None:

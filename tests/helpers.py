@@ -72,7 +72,7 @@ def keras_vgg16_network(top):
             layers.append(keras.layers.MaxPooling2D())
     if top:
         layers.append(keras.layers.Flatten())
-        layers += [keras.layers.Dense(n, name=f"fc{n}") for n in (64, 65, 10)]
+        layers += [keras.layers.Dense(size) for size in (256, 256, 10)]
     return keras.Sequential(layers)
 
 

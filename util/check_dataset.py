@@ -51,8 +51,9 @@ def main(given: dict[str, object]) -> None:
     samples = parse_list(settings.data_dir, data_list)
     others = parse_list(settings.data_dir, settings.against) if settings.against else []
     known = classes_in(settings.data_dir, settings.palette)
-    names = classes_from(settings.class_names, known, settings.num_classes).names
-    names = names or voc_classes(settings.num_classes or 21).names
+    classes = classes_from(settings.class_names, known, settings.num_classes)
+    classes = classes if classes.names else voc_classes(settings.num_classes or 21)
+    names = classes.names
 
     def labels_of(mask: Path) -> np.ndarray:
         return read_mask(mask, len(names), settings.ignore_label, known)
@@ -69,7 +70,7 @@ def main(given: dict[str, object]) -> None:
             f"training would stop at {len(summary.faults)} of {len(samples)} pictures; see the "
             "faults above"
         )
-    for doubt in doubts(summary, samples):
+    for doubt in doubts(summary, samples, classes):
         print(printable(f"warning: {doubt}"), file=sys.stderr)
     check_sense(summary, data_list, settings.ignore_label is not None)
 

@@ -16,25 +16,26 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from deeplab_lfov.cli.command import Parser, run
-from deeplab_lfov.errors import UserError, printable, shortened
+from deeplab_lfov.errors import UserError, few, printable, shortened
 from deeplab_lfov.files import check_no_glob, whole_file, writable_folder
 from deeplab_lfov.network.layers import HEAD
 from deeplab_lfov.settings import NUM_CLASSES, PATH, WHOLE
 from deeplab_lfov.startup import start_tensorflow
 from deeplab_lfov.weights.conversion import (
+    INPUTS,
     Converted,
-    by_layer,
     deploy_prototxt,
     folded,
     from_caffe,
     from_caffe_vgg16,
-    from_keras_vgg16,
+    input_of,
     is_vgg16,
+    published_input,
 )
-from deeplab_lfov.weights.torch_layouts import has_torchvision_names, layers_of, sources_of
 
 if TYPE_CHECKING:
     from deeplab_lfov.network.model import DeepLabLFOVModel
+    from deeplab_lfov.weights.matching import Match
 
 OUTPUTS = ("model.ckpt-init", "net_weights.npz", "net_skeleton.json")
 DEFAULTS = {"output_dir": ".", "seed": 0}
@@ -48,17 +49,15 @@ def parser() -> Parser:
         "source",
         type=PATH,
         metavar="SOURCE",
-        help="LargeFOV or VGG-16 as .caffemodel, .pth, .safetensors, Keras .h5, a checkpoint, or "
-        "the word imagenet",
+        help="LargeFOV or VGG-16 as .caffemodel, .pth, .safetensors, .onnx, .h5, .keras, a "
+        "checkpoint, or the word imagenet",
     )
     p.add_argument("--output_dir", type=PATH, help="folder for the three files")
     p.add_argument("--head", choices=("keep", "init"), help="the last layer; default: keep, if any")
     p.add_argument("--num_classes", type=NUM_CLASSES, help="of a fresh last layer, else 21")
-    p.add_argument(
-        "--input",
-        choices=("caffe", "torchvision"),
-        help="pictures that PyTorch's weights were trained on; default: torchvision for its names",
-    )
+    about = "; ".join(f"{name}: {each.about}" for name, each in INPUTS.items())
+    help = f"pictures that the weights were trained on; default: by their names. {about}"
+    p.add_argument("--input", choices=tuple(INPUTS), help=help)
     p.add_argument("--seed", type=WHOLE, help="decides the filters that start afresh")
     p.add_argument("--pycaffe_path", type=PATH, metavar="DIR", help="read by this pycaffe")
     p.add_argument("--prototxt", type=PATH, help="for pycaffe, else LargeFOV of 21 classes")
@@ -112,58 +111,57 @@ def _write(
 
 
 def _rows(settings: Namespace) -> list[Converted]:
-    """Read the source's tensors, each with what it was there."""
-    from deeplab_lfov.weights import foreign, keras_vgg16
+    """Read the source's tensors, each with what it was there; say what they were trained on."""
+    from deeplab_lfov.weights import keras_vgg16
     from deeplab_lfov.weights.checkpoints import UNTRAINED, is_bookkeeping
-    from deeplab_lfov.weights.formats import format_of, read_foreign, read_weights
+    from deeplab_lfov.weights.formats import format_of, read_match, read_weights
+    from deeplab_lfov.weights.matching import match_layers
     from deeplab_lfov.weights.tf_checkpoint import locate
 
     if settings.source == "imagenet":
-        return from_keras_vgg16(keras_vgg16.download(), "imagenet")
+        return _converted(match_layers(keras_vgg16.download(), "imagenet", "graph"), settings)
     source = locate(settings.source)
     if settings.pycaffe_path:
-        return _from_layers(_through_pycaffe(source, settings), source)
-    kind = format_of(source)
-    if kind in ("PyTorch", "safetensors"):
-        return _from_torch(dict(read_foreign(kind, source)), source, settings.input)
-    if settings.input:
-        raise UserError("--input is for files of PyTorch; leave it out")
-    if kind == "HDF5":
-        return from_keras_vgg16(by_layer(foreign.read(keras_vgg16.read_h5, source)), source)
-    if kind == "Caffe":
-        return _from_layers(by_layer(read_foreign(kind, source)), source)
-    tensors = read_weights(source)
-    names = [name for name in tensors if name == UNTRAINED or not is_bookkeeping(name)]
-    return [Converted(name, tensors[name].shape, name, tensors[name]) for name in names]
+        tensors = _through_pycaffe(source, settings)
+        return _converted(match_layers(tensors, source, "graph"), settings)
+    own = {}
+    if format_of(source) in ("npz", "pickle", "checkpoint") and settings.input in (None, "caffe"):
+        own = read_weights(source)
+    if "conv1_1/w" not in own:
+        return _converted(read_match(source), settings)
+    print("input    caffe, by this program's names")
+    names = [name for name in own if name == UNTRAINED or not is_bookkeeping(name)]
+    return [Converted(name, own[name].shape, name, own[name]) for name in names]
 
 
-def _from_torch(
-    tensors: dict[str, np.ndarray], source: Path, convention: str | None
-) -> list[Converted]:
-    """Convert PyTorch's layers; say which pictures they are taken to be for."""
-    layers = layers_of(tensors, source)
-    names = dict(zip(layers, sources_of(tensors, layers), strict=True))
-    if has_torchvision_names(tensors):
-        told = "as --input says" if convention else "by its names; if not, say --input caffe"
-        convention = convention or "torchvision"
-    else:
-        told = "as --input says" if convention else "by its names"
-    print(f"input    {convention or 'caffe'}, {told}")
-    rows = _from_layers(folded(layers) if convention == "torchvision" else layers, source)
-    return [row._replace(source=_torch_name(row, names)) for row in rows]
+def _converted(match: Match, settings: Namespace) -> list[Converted]:
+    """Convert the layers that were found to this network's input and form; say what was decided."""
+    layers, source = match.layers, settings.source
+    convention, why = settings.input, "as --input says"
+    if not convention:
+        convention, why = input_of(match.sources, layers, source)
+        if convention == "torchvision" and match.lacks_values:
+            convention, why = "rgb", "as torchvision says of its VGG-16 without a classifier"
+    print(f"input    {convention}, {INPUTS[convention].about}, {why}")
+    likely = published_input(layers)
+    if likely and likely != convention:
+        print(f"warning: conv1_1 is that of the VGG-16 for --input {likely}, not {convention}")
+    for note in match.notes:
+        print(f"note     {note}")
+    if match.left_out:
+        names = [shortened(printable(name), 60) for name in match.left_out]
+        print(f"left out {few(names)}, for which this network has no place")
+    layers = layers if convention == "caffe" else folded(layers, convention)
+    rows = (from_caffe_vgg16 if is_vgg16(layers) else from_caffe)(layers, source)
+    return [row._replace(source=_name_in_file(row, match)) for row in rows]
 
 
-def _torch_name(row: Converted, names: dict[str, str]) -> str:
+def _name_in_file(row: Converted, match: Match) -> str:
     layer, _, part = row.source.partition("[")
-    return f"{names[layer]}.{('weight', 'bias')[int(part[0])]}"
+    return f"{match.sources[layer]}.{('weight', 'bias')[int(part[0])]}"
 
 
-def _from_layers(layers: dict[str, list[np.ndarray]], source: Path) -> list[Converted]:
-    convert = from_caffe_vgg16 if is_vgg16(layers) else from_caffe
-    return convert(layers, source)
-
-
-def _through_pycaffe(source: Path, settings: Namespace) -> dict[str, list[np.ndarray]]:
+def _through_pycaffe(source: Path, settings: Namespace) -> dict[str, np.ndarray]:
     sys.path.insert(0, settings.pycaffe_path)
     try:
         caffe = importlib.import_module("caffe")
@@ -179,7 +177,12 @@ def _through_pycaffe(source: Path, settings: Namespace) -> dict[str, list[np.nda
             net = caffe.Net(str(prototxt), str(source), caffe.TEST)
         except RuntimeError as error:
             raise UserError(f"pycaffe cannot read {source}: {error}") from error
-    return {name: [np.array(blob.data) for blob in blobs] for name, blobs in net.params.items()}
+    pairs = [
+        (name, number, blob)
+        for name, blobs in net.params.items()
+        for number, blob in enumerate(blobs)
+    ]
+    return {f"{name}/{number}": np.array(blob.data) for name, number, blob in pairs}
 
 
 def _without_head(rows: list[Converted], settings: Namespace) -> list[Converted]:

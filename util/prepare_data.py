@@ -6,11 +6,13 @@ and a preview. Pictures, and masks that hold labels already, stay where they are
 """
 
 import argparse
+import functools
+import itertools
+import os
 import re
 import sys
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from itertools import repeat
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import numpy as np
@@ -21,28 +23,40 @@ from deeplab_lfov.classes import Classes
 from deeplab_lfov.cli.command import Parser, run
 from deeplab_lfov.console import progress
 from deeplab_lfov.data.class_files import CLASSES
+from deeplab_lfov.data.dataset_check import SAME_SIZE, turned_note
+from deeplab_lfov.data.faint_pictures import faint
 from deeplab_lfov.data.image_files import (
     DATA_SET,
+    PREDICTED,
+    SOFTWARE,
     check_replaceable,
     image_size,
+    is_output,
     read_image,
     read_mask,
     write_mask,
     write_png,
 )
-from deeplab_lfov.data.list_files import Sample, check_sizes
+from deeplab_lfov.data.list_files import Sample, check_sizes, exif_orientation, parse_list
 from deeplab_lfov.errors import UserError, few, printable
-from deeplab_lfov.files import clear_partials, whole_file, writable_folder
+from deeplab_lfov.files import locked, whole_file, writable_folder
+from deeplab_lfov.overlap import ahead, num_processors
 from deeplab_lfov.settings import PATH, SHARE, WHOLE
 from deeplab_lfov.voc import VOID
 from util.formats import Item
+from util.formats.class_masks import from_class_masks
 from util.formats.coco import SPLITS, from_coco
 from util.formats.labelme import from_labelme
 from util.formats.mask_folders import from_mask_folders
 from util.formats.mask_values import READY
 from util.formats.pairs import divided
 
-FORMATS = {"masks": from_mask_folders, "coco": from_coco, "labelme": from_labelme}
+FORMATS = {
+    "masks": from_mask_folders,
+    "class_masks": from_class_masks,
+    "coco": from_coco,
+    "labelme": from_labelme,
+}
 """By the flag that says where the annotations are, the function that reads them."""
 
 _MARK = "# made by prepare_data.py, which replaces it when run again\n"
@@ -52,7 +66,12 @@ _CELL, _LINE = (320, 240), 20  # pixels of a picture's place, and of its name's
 
 
 DEFAULTS = {"image_suffix": "", "mask_suffix": "", "seed": 0}
-OPTIONAL = (*FORMATS, "label_map", "palette", "class_names", "val", "group")
+_FLAGS_OF = {
+    **dict.fromkeys(("label_map", "palette", "image_suffix", "mask_suffix"), ("masks",)),
+    **dict.fromkeys(("crowds", "draw_boxes"), ("coco",)),
+    "skip_lost": ("coco", "labelme"),
+}
+OPTIONAL = (*FORMATS, *_FLAGS_OF, "class_names", "val", "group")
 
 
 def parser() -> Parser:
@@ -61,6 +80,7 @@ def parser() -> Parser:
     p.add_argument("--images", type=Path, required=True, metavar="DIR", help="folder of pictures")
     kinds = p.add_mutually_exclusive_group(required=True)
     kinds.add_argument("--masks", type=Path, metavar="DIR", help="folder of masks, of like names")
+    kinds.add_argument("--class_masks", type=Path, metavar="DIR", help="a PNG for each class")
     kinds.add_argument("--coco", type=Path, nargs="+", help="COCO's instances; train, val and test")
     kinds.add_argument("--labelme", type=Path, metavar="DIR", help="folder of LabelMe's JSON files")
     p.add_argument("--output_dir", type=Path, required=True, metavar="DIR", help="the data set")
@@ -74,6 +94,9 @@ def parser() -> Parser:
     )
     p.add_argument("--palette", type=PATH, help="file of classes and their colours, or voc")
     p.add_argument("--class_names", type=PATH, help="file that names a class in each line")
+    p.add_argument("--crowds", choices=["void", "class"], help="what COCO's iscrowd 1 is drawn as")
+    p.add_argument("--draw_boxes", action="store_true", help="draw COCO's boxes without outlines")
+    p.add_argument("--skip_lost", action="store_true", help="go on without regions of no extent")
     p.add_argument("--val", type=SHARE, help="share of val.txt, else as folders say, or 0.1")
     p.add_argument("--group", type=_pattern, metavar="REGEX", help="what in names stays together")
     p.add_argument("--seed", type=WHOLE, help="decides which pictures are val.txt's")
@@ -97,21 +120,32 @@ def main(given: dict[str, object]) -> None:
     data = find(settings)
     _check_classes(data.classes.names)
     items = divided(data.items, settings.val, settings.seed, settings.group)
-    folder = writable_folder(settings.output_dir)
-    _check_free(folder, items)
-    items, counts = _write_masks(folder, items, data.classes)
-    _write_lists(folder, items)
-    _write(folder / CLASSES, _class_lines(data.classes))
-    _write_preview(folder, items, data.classes)
-    for line in [*data.notes, *_summary(settings, items, data.classes, counts)]:
+    folder, items = writable_folder(settings.output_dir), list(map(_copied, items))
+    with locked(folder / ".lock", "makes a data set in it", "--output_dir"):
+        older = _check_free(folder, items)
+        names = (f"{_MASKS}-{n}" if n > 1 else _MASKS for n in itertools.count(1))
+        masks = next(folder / name for name in names if not (folder / name).exists())
+        try:
+            written, counts = _write_masks(masks, items, data.classes)
+            _check_labeled(data.classes, counts)
+        except BaseException:
+            _remove(_mask_of(masks, item) for item in items)
+            raise
+        _replace_texts(folder, written, data.classes)
+        _remove(mask for mask in older if mask and folder in mask.parents)
+        _write_preview(folder, written, data.classes)
+    doubts = [f"warning: {line}" for line in faint([item.image for item in written])]
+    turned = [item.image for item in written if exif_orientation(item.image) in SAME_SIZE]
+    doubts += [f"warning: {turned_note(turned)}"] if turned else []
+    for line in [*data.notes, *doubts, *_summary(settings, written, data.classes, counts)]:
         print(printable(line))
 
 
 def _check(settings: argparse.Namespace) -> None:
     """Raise UserError for flags that do nothing beside the others."""
-    only_masks = ("label_map", "palette", "image_suffix", "mask_suffix")
-    if given := [name for name in only_masks if getattr(settings, name) and not settings.masks]:
-        raise UserError(f"--{given[0]} is for --masks; leave it out")
+    for name, formats in _FLAGS_OF.items():
+        if getattr(settings, name) and not any(getattr(settings, each) for each in formats):
+            raise UserError(f"--{name} is for --{' and --'.join(formats)}; leave it out")
     if settings.coco and len(settings.coco) > len(SPLITS):
         raise UserError(f"--coco takes {len(SPLITS)} files at most: {', '.join(SPLITS)}")
     if settings.coco and len(settings.coco) > 1 and (settings.val, settings.group) != (None, None):
@@ -130,22 +164,40 @@ def _check_classes(names: Sequence[str]) -> None:
             raise UserError(f"a class cannot be named {name!r}; --class_names gives other names")
 
 
-def _check_free(folder: Path, items: Sequence[Item]) -> None:
-    """Raise UserError for files in the way that this script has not written."""
+def _check_free(folder: Path, items: Sequence[Item]) -> list[Path | None]:
+    """Return the masks of older lists; raises UserError for files that are not this script's."""
+    older = []
     for name in (*(f"{split}.txt" for split in SPLITS), CLASSES):
         path = folder / name
         if path.exists() and not path.read_bytes()[: len(_MARK)] == _MARK.encode():
             raise UserError(f"{path} exists and was not made by this script; choose another folder")
+        if path.exists() and name != CLASSES:
+            older += [sample.mask for sample in parse_list(folder, path, masks=False)]
     check_replaceable(folder / _PREVIEW, DATA_SET)
     for item in items:
-        if item.draw:
-            check_replaceable(_mask_of(folder, item), DATA_SET)
-        if any(c in f"{item.image}{item.mask}" for c in "\n\r"):
-            raise UserError(f"the name {item.image} has a line break; rename it")
+        if re.search("[\n\r\ud800-\udfff]", f"{item.image}{item.mask}"):
+            raise UserError(f"the name {item.image} has a line break or is not UTF-8; rename it")
+    return older
+
+
+def _copied(item: Item) -> Item:
+    """Let a mask that this program may write over, a prediction, be copied into the data set."""
+    if item.draw or not item.mask or not is_output(item.mask):
+        return item
+    return item._replace(draw=functools.partial(read_mask, item.mask, VOID))
+
+
+def _remove(masks: Iterable[Path]) -> None:
+    """Remove the masks that this script has written, and the folders that are empty then."""
+    for mask in masks:
+        if is_output(mask, DATA_SET, PREDICTED):
+            mask.unlink()
+        with suppress(OSError):  # it holds others
+            os.removedirs(mask.parent)
 
 
 def _mask_of(folder: Path, item: Item) -> Path:
-    return folder / _MASKS / item.name.with_suffix(".png")
+    return folder / item.name.with_suffix(".png")
 
 
 def _write_masks(
@@ -157,11 +209,9 @@ def _write_masks(
     """
     for place in {_mask_of(folder, item).parent for item in items if item.draw}:
         place.mkdir(parents=True, exist_ok=True)
-        clear_partials(place)
     masked = [item for item in items if item.mask or item.draw]
-    with ProcessPoolExecutor() as workers:
-        done = workers.map(_write_one, repeat(folder), masked, repeat(classes), chunksize=4)
-        results = list(progress(done, len(masked), "masks"))
+    done = ahead(lambda item: _write_one(folder, item, classes), masked, num_processors())
+    results = list(progress(done, len(masked), "masks"))
     if faults := [result for result in results if isinstance(result, str)]:
         raise UserError(f"{len(faults)} of {len(masked)} pictures are faulty: {few(faults, 2)}")
     items = [
@@ -179,20 +229,38 @@ def _write_one(folder: Path, item: Item, classes: Classes) -> np.ndarray | str:
         if (beyond := labels[labels != VOID].max(initial=0)) >= len(classes.names):
             raise UserError(f"{item.mask or item.image}: no class is named for the label {beyond}")
         if item.draw:
-            write_mask(_mask_of(folder, item), labels, DATA_SET, classes.table)
+            predicted = item.mask and is_output(item.mask, SOFTWARE, PREDICTED)
+            origin = PREDICTED if predicted else DATA_SET
+            write_mask(_mask_of(folder, item), labels, origin, classes.table)
         return np.bincount(labels.ravel(), minlength=256)
     except UserError as error:
         return str(error)
 
 
-def _write_lists(folder: Path, items: Sequence[Item]) -> None:
-    for split in SPLITS:
-        pairs = [(item.image, item.mask) for item in items if item.split == split]
-        lines = [" ".join(_name(folder, path) for path in pair if path) for pair in pairs]
-        if lines:
-            _write(folder / f"{split}.txt", lines)
-        else:
-            (folder / f"{split}.txt").unlink(missing_ok=True)  # of an earlier run
+def _check_labeled(classes: Classes, counts: np.ndarray) -> None:
+    """Raise UserError where the masks have nothing to learn: void alone, or label 0 alone."""
+    found = [name for name, count in zip(classes.names, counts, strict=False) if count]
+    if found in ([], [classes.names[0]]):
+        raise UserError(
+            f"every pixel of the masks is {' or '.join([*found, *['void'] * bool(counts[VOID])])}: "
+            "no object is labelled; look at the annotations, and whether they are of these pictures"
+        )
+
+
+def _replace_texts(folder: Path, items: Sequence[Item], classes: Classes) -> None:
+    """Put lists and classes.txt in the places of older ones, while none of the lists is there.
+
+    So what ends this leaves the older data set, or none, or the new one: train.txt comes last.
+    """
+    with ExitStack() as texts:  # which closes the last first
+        for split in SPLITS:
+            pairs = [(item.image, item.mask) for item in items if item.split == split]
+            lines = [" ".join(_name(folder, path) for path in pair if path) for pair in pairs]
+            if lines:
+                _write(texts.enter_context(whole_file(folder / f"{split}.txt")), lines)
+        _write(texts.enter_context(whole_file(folder / CLASSES)), _class_lines(classes))
+        for split in SPLITS:
+            (folder / f"{split}.txt").unlink(missing_ok=True)
 
 
 def _name(folder: Path, path: Path) -> str:
@@ -209,8 +277,7 @@ def _class_lines(classes: Classes) -> list[str]:
 
 
 def _write(path: Path, lines: Sequence[str]) -> None:
-    with whole_file(path) as partial:
-        partial.write_text(_MARK + "".join(f"{line}\n" for line in lines), encoding="utf-8")
+    path.write_text(_MARK + "".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 def _write_preview(folder: Path, items: Sequence[Item], classes: Classes) -> None:

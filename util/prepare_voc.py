@@ -10,8 +10,6 @@ import re
 import sys
 import tarfile
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import BinaryIO
 
@@ -26,6 +24,7 @@ from deeplab_lfov.data.image_files import DATA_SET, image_size, read_mask, write
 from deeplab_lfov.data.list_files import Sample, check_sizes, read_lines
 from deeplab_lfov.errors import UserError, few, printable
 from deeplab_lfov.files import clear_partials, whole_file, writable_folder
+from deeplab_lfov.overlap import ahead, num_processors
 
 MOST_OF_A_FILE = 4 << 20
 """Bytes of a file that is taken; those of VOC and SBD have less than a megabyte."""
@@ -196,12 +195,8 @@ def _write_masks(folder: Path, ids: list[str]) -> int:
     """Write SegmentationClassAug/<id>.png for all ids, on all cores; return how many are new."""
     masks = writable_folder(folder / "SegmentationClassAug")
     todo = [name for name in ids if not _is_whole(masks / f"{name}.png")]
-    try:
-        with ProcessPoolExecutor() as workers:
-            done = workers.map(_write_mask, [folder] * len(todo), todo, chunksize=16)
-            return sum(1 for _ in progress(done, len(todo), "masks"))
-    except BrokenProcessPool as error:
-        raise UserError(f"a process that read {folder}/SBD/*.mat was ended: {error}") from error
+    done = ahead(functools.partial(_write_mask, folder), todo, num_processors())
+    return sum(1 for _ in progress(done, len(todo), "masks"))
 
 
 def _write_mask(folder: Path, name: str) -> None:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NoReturn
 
-from deeplab_lfov.console import print_error
-from deeplab_lfov.errors import UserError
+from deeplab_lfov.console import print_error, to_nowhere
+from deeplab_lfov.errors import UserError, printable
 
 ELSEWHERE = {
     **dict.fromkeys(("lr", "base_lr", "rate"), "learning_rate"),
@@ -89,7 +89,9 @@ def run(main: Callable[[dict[str, object]], None], parser: Parser) -> None:
     that may not be looked at; a reader of the output who has gone is status 141, Ctrl-C 130.
     """
     warnings.filterwarnings("ignore", module="PIL")  # of EXIF data that pictures can do without
+    warnings.formatwarning = lambda text, *_: printable(f"warning: {text}") + "\n"
     _open_closed_streams()
+    sys.stdout.reconfigure(errors="replace")  # names may have letters that a terminal lacks
     try:
         try:
             given = parser.given()
@@ -128,7 +130,7 @@ def _write_out(error: UserError | None = None) -> None:
                 print_error(error)
             stream.flush()
         except OSError:  # Python would try again when it exits, and change the status
-            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+            to_nowhere(number)
 
 
 def _open_closed_streams() -> None:

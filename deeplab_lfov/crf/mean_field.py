@@ -6,7 +6,6 @@ which is filtering on the permutohedral lattice, and updating every pixel's prob
 """
 
 import itertools
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,6 +14,7 @@ from scipy import sparse
 
 from deeplab_lfov.crf.dense_crf import DenseCRF
 from deeplab_lfov.crf.permutohedral import PermutohedralLattice
+from deeplab_lfov.overlap import num_processors
 
 LEAST = 1e-5
 """What probabilities below it count as, so that no label is impossible."""
@@ -31,7 +31,7 @@ def refine(crf: DenseCRF, image: np.ndarray, probabilities: np.ndarray) -> np.nd
     Labels that cannot win at any pixel get no messages.
     """
     flat = probabilities.reshape(-1, probabilities.shape[2]).astype(np.float32, copy=False)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(num_processors()) as pool:
         kernels = _Kernels(crf, image, pool)
         refined = _mean_field(kernels, flat.clip(LEAST, 1), crf.num_iterations)
     return refined.reshape(probabilities.shape)
@@ -52,7 +52,7 @@ class _Kernels:
         normalized = list(pool.map(_normalized, self.lattices))
         self.num_bilateral = normalized[0].shape[1]
         weights = sparse.hstack(normalized, "csr")
-        ends = np.linspace(0, height * width, os.cpu_count() + 1).astype(int)
+        ends = np.linspace(0, height * width, num_processors() + 1).astype(int)
         self.shares = [_Share(weights, *ends_) for ends_ in itertools.pairwise(ends)]
 
     def blurred(self, values: np.ndarray) -> np.ndarray:

@@ -1,10 +1,8 @@
 """The check of a data set, read as training would: what is in it, and what is wrong with it."""
 
-import math
-import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,10 +11,11 @@ import numpy as np
 from deeplab_lfov.classes import Classes
 from deeplab_lfov.console import class_table, progress
 from deeplab_lfov.data.decoding import within_memory
-from deeplab_lfov.data.image_files import brightest_of_16_bits, image_size, mask_mode, read_image
-from deeplab_lfov.data.list_files import Sample, check_sizes
+from deeplab_lfov.data.faint_pictures import faint
+from deeplab_lfov.data.image_files import image_size, mask_mode, read_image
+from deeplab_lfov.data.list_files import Sample, check_sizes, exif_orientation
 from deeplab_lfov.errors import UserError, few, printable
-from deeplab_lfov.overlap import ahead
+from deeplab_lfov.overlap import ahead, num_processors
 from deeplab_lfov.voc import CLASS_NAMES, VOID
 
 ReadMask = Callable[[Path], np.ndarray]
@@ -25,8 +24,9 @@ _RGB = "RGB masks, looked up in the palette"
 _BACKGROUND = "masks that are all background (label 0)"
 _VOID = "masks that are all void"
 _MOST_FAULTS = 30  # that are told
-_LOOKED_AT = 20  # pictures at most of a list, for their brightness
-_DARK = 1 << 12  # of 16 bits the upper 8 are kept: below this a picture has 16 greys
+_OF_VOC = re.compile(r"\d{4}_\d{6}|shapes_\d{6}")  # and of util/make_shapes.py
+SAME_SIZE = (2, 3, 4)
+"""EXIF's orientations that leave a picture's size as it is."""
 
 
 class Finding(NamedTuple):
@@ -36,6 +36,7 @@ class Finding(NamedTuple):
     size: tuple[int, int] | None = None
     label_counts: np.ndarray | None = None
     mask_mode: str = ""
+    orientation: int = 1
     fault: str = ""
 
 
@@ -43,18 +44,20 @@ class DatasetSummary:
     """What there is to say about a list's findings, which it does not keep, as they may be many.
 
     faults: what training would stop at. label_counts: the pixels of each label in all masks that
-    could be read, int64 [256].
+    could be read, int64 [256]. turned: the pictures that EXIF turns by 180 degrees or mirrors.
     """
 
     def __init__(self, class_names: Sequence[str], findings: Iterable[Finding]):
         self.class_names, self.num_pictures = tuple(class_names), 0
         self.faults: list[str] = []
+        self.turned: list[Path] = []
         self.label_counts = np.zeros(256, np.int64)
         self.noted: dict[str, list[Path]] = {_RGB: [], _BACKGROUND: [], _VOID: []}  # masks
         self._sizes: set[tuple[int, int]] = set()
         for finding in findings:
             self.num_pictures += 1
             self.faults += [finding.fault] if finding.fault else []
+            self.turned += [finding.sample.image] if finding.orientation in SAME_SIZE else []
             self._sizes |= {finding.size} if finding.size else set()
             if finding.label_counts is not None:
                 self._count(finding.sample.mask, finding.label_counts, finding.mask_mode)
@@ -110,7 +113,7 @@ def look_at(
 
     labels_of reads a mask as training would. decode=False reads of the pictures only their heads.
     """
-    return ahead(lambda sample: _look_at(sample, labels_of, decode), samples, os.cpu_count() or 1)
+    return ahead(lambda sample: _look_at(sample, labels_of, decode), samples, num_processors())
 
 
 def _look_at(sample: Sample, labels_of: ReadMask, decode: bool) -> Finding:
@@ -119,6 +122,7 @@ def _look_at(sample: Sample, labels_of: ReadMask, decode: bool) -> Finding:
         image = sample.image
         size = read_image(image).shape[:2] if decode else image_size(image)
         finding = finding._replace(size=size, mask_mode=mask_mode(sample.mask))
+        finding = finding._replace(orientation=exif_orientation(image))
         labels = labels_of(sample.mask)
         check_sizes(sample, size, labels.shape)
         with within_memory(sample.mask):
@@ -169,14 +173,22 @@ def check_sense(summary: DatasetSummary, where: str | Path, void_is_given: bool)
         )
 
 
-def doubts(summary: DatasetSummary, samples: Sequence[Sample]) -> list[str]:
+def doubts(
+    summary: DatasetSummary, samples: Sequence[Sample], classes: Classes | None = None
+) -> list[str]:
     """Tell what is probably not meant, a line each.
 
     Classes are expected to occur where somebody named them; VOC's names are given to any 21.
+    classes: as the labels are called, if that is in doubt too.
     """
     lines = []
-    classes = Classes(summary.class_names)
-    expected = classes.are_named and classes.names != CLASS_NAMES
+    names = Classes(summary.class_names)
+    expected = names.are_named and names.names != CLASS_NAMES
+    if classes == Classes(CLASS_NAMES) and not any(_OF_VOC.fullmatch(s.name) for s in samples):
+        lines.append(
+            "the labels are called as VOC's are, aeroplane and so on, and no picture as one of "
+            "VOC's: if the classes are others, name them in classes.txt or by --class_names"
+        )
     counts = summary.label_counts[: len(summary.class_names)]
     absent = [summary.class_names[label] for label in np.flatnonzero(counts == 0)]
     if expected and absent and counts.any():
@@ -187,21 +199,14 @@ def doubts(summary: DatasetSummary, samples: Sequence[Sample]) -> list[str]:
             f"{len(repeated)} lines come more than once, {len(samples) - len(times)} too many: "
             f"{few([sample.image for sample in repeated])}"
         )
-    return [*lines, *_dark(samples)]
+    if summary.turned:
+        lines.append(turned_note(summary.turned))
+    return [*lines, *faint([sample.image for sample in samples])]
 
 
-def _dark(samples: Sequence[Sample]) -> list[str]:
-    """Tell of 16-bit pictures whose upper bytes, which are kept, hold next to nothing."""
-    values = {}
-    for sample in samples[:: math.ceil(len(samples) / _LOOKED_AT)]:
-        with suppress(UserError):
-            if (brightest := brightest_of_16_bits(sample.image)) is not None:
-                values[sample.image] = brightest
-    brightest = max(values.values(), default=_DARK)
-    if brightest >= _DARK:
-        return []
-    advice = f"; multiply their pixels by {(1 << 16) // (brightest + 1)}" if brightest else ""
-    return [
-        f"16-bit pictures such as {next(iter(values))} go up to {brightest} of 65535 and will be "
-        f"black or almost, as their upper bytes are kept{advice}"
-    ]
+def turned_note(images: Sequence[Path]) -> str:
+    """Tell of pictures that EXIF turns or mirrors so that their size stays the same."""
+    return (
+        f"{len(images)} pictures are turned by 180 degrees or mirrored, as EXIF says, which sizes "
+        f"cannot show; see whether their masks are, too: {few(images)}"
+    )

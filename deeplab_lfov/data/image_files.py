@@ -19,6 +19,7 @@ PREDICTED = "deeplab_lfov data set, predicted"  # a copy of a prediction in a da
 _ORIENTED_WHEN_READ = ("PNG", "TIFF")  # EXIF data behind the pixels; turned by Pillow itself
 _LOSSY = ("JPEG", "MPO", "JPEG2000")
 _GREY_STEPS = {"L;2": 85, "L;4": 17}  # Pillow stretches these greys to 0 ... 255
+_PHOTOMETRIC = 262  # the TIFF tag; 0 is MinIsWhite
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -89,12 +90,6 @@ def image_size(path: str | Path) -> tuple[int, int]:
             quarter = orientation_of(picture) >= 5
             return picture.size if quarter else picture.size[::-1]
     return read_image(path).shape[:2]
-
-
-def brightest_of_16_bits(path: str | Path) -> int | None:
-    """Return the highest pixel of a 16-bit grey picture, None for any other; raises UserError."""
-    with opened(path) as picture:
-        return int(np.max(np.asarray(picture))) if picture.mode.startswith("I") else None
 
 
 def mask_mode(path: str | Path) -> str:
@@ -190,7 +185,7 @@ def mask_colors(path: str | Path) -> np.ndarray | None:
 
 
 def mask_pixels(path: str | Path) -> tuple[str, np.ndarray]:
-    """Decode a mask to its mode and its pixels [H, W] or [H, W, C]."""
+    """Decode a mask to its mode and its pixels [H, W] or [H, W, C], greys as they are stored."""
     with opened(path) as picture:
         if picture.format in _LOSSY:
             raise UserError(
@@ -198,9 +193,26 @@ def mask_pixels(path: str | Path) -> tuple[str, np.ndarray]:
                 "save masks as PNG",
                 path,
             )
-        raw_mode = picture.tile[0][3] if picture.tile else None
+        raw_mode, *more = raw_form(picture)
+        is_tiff = picture.format == "TIFF"
+        if raw_mode == "1;I" or (is_tiff and picture.tag_v2.get(_PHOTOMETRIC) == 0):
+            raise UserError(
+                f"{path} stores white as 0 (PBM, or MinIsWhite in TIFF), so that programs disagree "
+                "about its values; save masks as PNG",
+                path,
+            )
         picture.load()
         pixels = np.asarray(picture)
-        if picture.mode in ("1", "L", "P"):
-            pixels = pixels.astype(np.uint8) // _GREY_STEPS.get(raw_mode, 1)
+        if picture.format == "PPM" and more and picture.mode in ("L", "I"):
+            stretched = 255 if picture.mode == "L" else 65535  # to which Pillow brings its maximum
+            pixels = np.rint(pixels * (more[0] / stretched)).astype(pixels.dtype)
+        elif picture.mode in ("1", "L", "P"):
+            pixels = pixels.astype(np.uint8) // _GREY_STEPS.get(raw_mode[:3], 1)
         return picture.mode, pixels
+
+
+def raw_form(picture: Image.Image) -> tuple[str | int, ...]:
+    """Return Pillow's name of how the pixels are stored, such as L;4, and what else it says."""
+    form = picture.tile[0][3] if picture.tile else ""
+    name, *more = form if isinstance(form, tuple) and form else (form,)
+    return str(name), *more

@@ -18,7 +18,7 @@ from deeplab_lfov.data.image_files import read_mask, read_picture
 from deeplab_lfov.data.list_files import Sample, check_sizes, read_list
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.overlap import ahead
-from deeplab_lfov.seeds import seed_for
+from deeplab_lfov.seeds import order_of, seed_for
 from deeplab_lfov.voc import VOID
 
 AHEAD = 2  # batches that wait in a GPU's memory
@@ -36,8 +36,9 @@ class ImageReader:
     """The pictures and masks that a list file names, `samples`, in the list's order.
 
     data_dir and data_list as for `list_files.read_list`; num_classes, ignore_label and palette as
-    for `read_mask`, but without a palette the data set's folder says (`classes_in`). scale_range
-    and random_mirror are for training batches. Raises UserError for a list that is missing or has
+    for `read_mask`, but without a palette the data set's folder says (`classes_in`). scale_range,
+    random_mirror and order_by are for training batches; "index_shuffle" orders epochs as earlier
+    versions did, in 256 ways in all. Raises UserError for a list that is missing or has
     missing files, and while reading as `read_mask` does.
     """
 
@@ -52,12 +53,14 @@ class ImageReader:
         scale_range: tuple[float, float] = (1.0, 1.0),
         random_mirror: bool = False,
         seed: int = 0,
+        order_by: str = "philox",
     ):
         self.samples = read_list(data_dir, data_list)
         self.num_classes, self.ignore_label = num_classes, ignore_label
         self.palette = palette or classes_in(data_dir)
         self._given_palette = palette
         self.scale_range, self.random_mirror, self.seed = scale_range, random_mirror, seed
+        self._order_by = order_by
         self._failure: UserError | None = None
 
     @property
@@ -70,6 +73,11 @@ class ImageReader:
         labels = (self._given_palette or VOC).labels_by_color
         palette = bytes([part for color in labels for part in color]) + bytes(labels.values())
         return f"{len(self.samples)} {zlib.crc32(names.encode() + palette):08x}"
+
+    def mask_versions(self) -> list[int]:
+        """Return a number for each mask, of its size and when it was written."""
+        files = (sample.mask.stat() for sample in self.samples)
+        return [zlib.crc32(f"{file.st_size} {file.st_mtime_ns}".encode()) for file in files]
 
     def batches(
         self,
@@ -168,6 +176,9 @@ class ImageReader:
     def _shuffled(self, number: tf.Tensor) -> tf.Tensor:
         """Return the index of the run's sample `number`: every epoch has its own permutation."""
         size = len(self.samples)
+        if self._order_by == "philox":
+            place = lambda n: order_of(self.seed, n // size, size)[n % size]  # noqa: E731
+            return tf.numpy_function(place, [number], tf.int64, stateful=False)
         seed = seed_for("order", self.seed, number // size)
         return tf.random.experimental.index_shuffle(number % size, seed, size - 1)
 

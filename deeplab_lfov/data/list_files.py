@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from deeplab_lfov.data.decoding import opened, orientation_of
 from deeplab_lfov.errors import UserError, few
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
@@ -48,10 +49,24 @@ def list_of(data_dir: str | Path, split: str) -> str:
 def pictures_in(folder: Path) -> list[Path]:
     """List the files named as pictures in a folder and those below, sorted; no pipe, no device.
 
-    Links to folders are not followed, as they may lead in circles.
+    Hidden files and folders are passed over, and so are the `._` files of macOS. A link to a folder
+    elsewhere is followed, once.
     """
-    files = (Path(here, name) for here, _, names in os.walk(folder) for name in names)
+    files, seen = [], {os.path.realpath(folder)}
+    for here, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in sorted(folders) if _is_new(Path(here, name), seen)]
+        files += [Path(here, name) for name in names if not name.startswith(".")]
     return sorted(p for p in files if p.suffix.lower() in SUFFIXES and p.is_file())
+
+
+def _is_new(folder: Path, seen: set[str]) -> bool:
+    """Tell whether to go into a folder; where links lead is remembered, so that none circles."""
+    real = os.path.realpath(folder)
+    overlaps = any(os.path.commonpath((real, other)) in (real, other) for other in seen)
+    if folder.name.startswith(".") or (folder.is_symlink() and overlaps):
+        return False
+    seen |= {real} if folder.is_symlink() else set()
+    return True
 
 
 def read_list(data_dir: str | Path, data_list: str | Path, masks: bool = True) -> list[Sample]:
@@ -94,11 +109,21 @@ def parse_list(data_dir: str | Path, data_list: str | Path, masks: bool = True) 
 
 def check_sizes(sample: Sample, image: tuple[int, ...], mask: tuple[int, ...]) -> None:
     """Raise UserError unless (height, width) of a picture and of its mask are the same."""
-    if image != mask:
-        raise UserError(
-            f"{sample.image} is {image[1]} x {image[0]} pixels and its mask {sample.mask} is "
-            f"{mask[1]} x {mask[0]}; they must be of one size"
-        )
+    if image == mask:
+        return
+    advice = "they must be of one size"
+    if image == mask[::-1] and exif_orientation(sample.image) >= 5:
+        advice = "EXIF turns the picture by a quarter: turn the mask, or strip that of EXIF"
+    raise UserError(
+        f"{sample.image} is {image[1]} x {image[0]} pixels and its mask {sample.mask} is "
+        f"{mask[1]} x {mask[0]}; {advice}"
+    )
+
+
+def exif_orientation(path: Path) -> int:
+    """Return how a picture's EXIF data turn it, 1 to 8; 1, upright, for PNGs, which seldom say."""
+    with opened(path) as picture:
+        return 1 if picture.format == "PNG" else orientation_of(picture)
 
 
 def read_lines(path: Path) -> list[str]:

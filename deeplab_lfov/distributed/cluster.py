@@ -76,6 +76,9 @@ def _parse(config: dict) -> Cluster:
 
 def _from_slurm(environment: MutableMapping[str, str], tasks: int) -> str:
     """Write TF_CONFIG for the tasks of a job step; GPUs are left as Slurm binds them."""
+    from deeplab_lfov.startup import load_tensorflow
+
+    load_tensorflow("3")  # nothing loads it before, and chooses otherwise
     import tensorflow as tf
 
     job = environment.get("SLURM_JOB_ID", "0")

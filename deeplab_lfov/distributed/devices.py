@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import tensorflow as tf
 
 from deeplab_lfov.errors import UserError
+from deeplab_lfov.overlap import num_processors
 
 
 def make_visible(
@@ -41,7 +42,7 @@ def make_visible(
         cpu = tf.config.list_physical_devices("CPU")[0]
         logical = [tf.config.LogicalDeviceConfiguration() for _ in names]
         tf.config.set_logical_device_configuration(cpu, logical)
-    return sorted(names), [f"CPU, {os.cpu_count()} cores"] * len(names)
+    return sorted(names), [f"CPU, {num_processors()} cores"] * len(names)
 
 
 def _share(gpus: list[str], which: int, workers: int) -> list[str]:

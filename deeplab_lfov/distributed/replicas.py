@@ -4,6 +4,7 @@ n replicas compute what one would: replica r takes the rows r * batch // n ... (
 of every global batch, each row draws by its own number, and every sum is taken over all replicas.
 """
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -163,6 +164,8 @@ def _connect(cluster: Cluster) -> tf.distribute.Strategy:
     does; TensorFlow catches that one when it has connected, which is undone.
     """
     words = f"worker   {cluster}; waiting for the others, which Ctrl-C ends"
+    if "SLURM_PROCID" in os.environ:
+        words += "; `env -u SLURM_PROCID python train.py ...` trains alone in a job step of Slurm's"
     print(printable(words), file=sys.stderr, flush=True)
     interrupt = signal.getsignal(signal.SIGINT)
     if interrupt != signal.SIG_IGN:

@@ -31,7 +31,7 @@ from deeplab_lfov.files import whole_csv, whole_file, writable_csv, writable_jso
 from deeplab_lfov.inference.predictor import Predictor
 from deeplab_lfov.inference.regions import Verdict, verdicts
 from deeplab_lfov.inference.segmentation import Segmentation
-from deeplab_lfov.weights.tf_checkpoint import checkpoints_in, locate
+from deeplab_lfov.weights.tf_checkpoint import checkpoints_in, index_of, locate
 
 _COLUMNS = ("image", "class", *Verdict._fields, "share_of_truth", "iou")
 
@@ -42,7 +42,7 @@ def measure(settings: MeasureSettings) -> None:
     reader, classes = reader_of(settings, predictor), predictor.classes
     masks = iter(mask_paths(settings, reader.samples))
     if settings.json:
-        writable_json(settings.json, "mean_iou")
+        writable_json(settings.json, {"mean_iou", "iou", "frequency_weighted_iou"})
     if settings.csv:
         writable_csv(settings.csv, _COLUMNS)
     trimap = TrimapMatrices(classes.names, settings.trimap) if settings.trimap else None
@@ -135,9 +135,15 @@ def measure_all(settings: CheckpointsSettings) -> None:
         )
     rows, pad = {}, max(len(path.name) for path in paths)
     for path in paths:
-        predictor = make_predictor(dataclasses.replace(settings, restore_from=str(path)))
+        try:
+            predictor = make_predictor(dataclasses.replace(settings, restore_from=str(path)))
+        except UserError:
+            if index_of(path).exists() or path == paths[-1]:
+                raise
+            print(f"{path.name}: its run has removed it meanwhile")
+            continue
         reader = reader_of(settings, predictor)
-        if path == paths[0]:
+        if not rows:
             begin(settings, reader, predictor)
         rows[path.name] = _label(predictor, reader)[0].whole
     best = max(rows.values(), key=lambda matrix: np.nan_to_num(matrix.mean_iou))

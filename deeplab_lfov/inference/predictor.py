@@ -1,6 +1,7 @@
 """Predictor: pictures in; masks, probabilities and scores out."""
 
 import math
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -22,7 +23,7 @@ from deeplab_lfov.network.layers import num_cells
 from deeplab_lfov.settings import SHARE
 from deeplab_lfov.weights.checkpoints import load_prepared
 from deeplab_lfov.weights.eight_bits import PRETRAINED
-from deeplab_lfov.weights.tf_checkpoint import origin_of
+from deeplab_lfov.weights.tf_checkpoint import GoneError, origin_of
 
 BATCH = 2**18
 """Pixels that several pictures together may have in the network: those of one of 512 x 512."""
@@ -63,6 +64,20 @@ class Predictor:
         how = {"input_size": input_size, "max_side": max_side, "tile": tile, "crf": crf}
         how |= {"threshold": threshold, "min_region": min_region}
         PredictionSettings(scales=scales, flip=flip, precision=precision, **how)  # checks them
+        try:
+            self._load(network, precision)
+        except GoneError:  # a run keeps its newest ones: a folder means another by now
+            self._load(network, precision)
+        self._process = os.getpid()
+        for what, given in (("CRF", crf), ("threshold", threshold)):
+            if given and self.model.num_classes == 1:
+                raise UserError(f"a {what} needs two classes and the network has one; leave it out")
+        flips = (False, True)[: 1 + flip]
+        self.views = [View(scale, flip) for scale in scales for flip in flips]
+        self.input_size, self.max_side, self.tile, self.crf = input_size, max_side, tile, crf
+        self.threshold, self.min_region = threshold, min_region
+
+    def _load(self, network: str | Path | LargeFOV, precision: str) -> None:
         if isinstance(network, LargeFOV):
             self.model, self.classes = network, voc_classes(network.num_classes)
             self.untrained, self.about = (), ""
@@ -71,13 +86,6 @@ class Predictor:
             self.classes, self.untrained, self.about = fit.classes, fit.untrained, fit.about
         with explaining_lack_of_memory(lambda: "end other programs", " for the network"):
             self._network = TracedNetwork(self.model)
-        for what, given in (("CRF", crf), ("threshold", threshold)):
-            if given and self.model.num_classes == 1:
-                raise UserError(f"a {what} needs two classes and the network has one; leave it out")
-        flips = (False, True)[: 1 + flip]
-        self.views = [View(scale, flip) for scale in scales for flip in flips]
-        self.input_size, self.max_side, self.tile, self.crf = input_size, max_side, tile, crf
-        self.threshold, self.min_region = threshold, min_region
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -146,6 +154,8 @@ class Predictor:
         return [result(each) for batch in together for each in self._segment(batch)]
 
     def _segment(self, images: Sequence[np.ndarray]) -> list[Segmentation]:
+        if os.getpid() != self._process:  # TensorFlow's threads are not there: it would hang
+            raise UserError("a forked process cannot use TensorFlow; start it by spawn")
         height, width = images[0].shape[:2]
         self.check_size(height, width)
         views = self._views(height, width)

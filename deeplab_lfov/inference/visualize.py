@@ -100,7 +100,7 @@ def with_legend(picture: Image.Image, labels: Sequence[int], classes: Classes) -
 
 
 def _name(label: int, classes: Classes) -> str:
-    return "void" if label == VOID else classes.names[label]
+    return "void" if label == VOID else printable(classes.names[label])
 
 
 def font_file() -> str:

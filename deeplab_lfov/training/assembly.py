@@ -43,6 +43,7 @@ def make_readers(settings: TrainSettings) -> Readers:
         scale_range=settings.scale_range if settings.random_scale else (1.0, 1.0),
         random_mirror=settings.random_mirror,
         seed=settings.seed,
+        order_by=settings.order_by,
         **masks,
     )
     if not settings.val_list:
@@ -74,7 +75,7 @@ def first_look(
     if show:
         for line in "\n".join(each.short() for each in summaries).splitlines():
             print(f"data     {line}")
-        for doubt in doubts(summaries[0], readers.train.samples):
+        for doubt in doubts(summaries[0], readers.train.samples, classes):
             print(printable(f"warning: {doubt}"), file=sys.stderr)
     return summaries[0]
 

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from deeplab_lfov.data.list_files import Sample
-from deeplab_lfov.errors import UserError
+from deeplab_lfov.errors import UserError, printable
 from deeplab_lfov.files import whole_file
 from deeplab_lfov.inference.visualize import write_figure
 
@@ -92,7 +92,8 @@ def _draw_classes(axis: Axes, ious: Mapping[str, float]) -> None:
     axis.set_title("IoU by class, last validation", fontsize=9)
     axis.set_yticks(places if len(ious) <= _NAMED else [])
     if len(ious) <= _NAMED:
-        for label in axis.set_yticklabels(ious, fontsize=8 if len(ious) < 25 else 6):
+        size = 8 if len(ious) < 25 else 6
+        for label in axis.set_yticklabels(map(printable, ious), fontsize=size):
             label.set_parse_math(False)  # a class may have a $ in its name
         for place, iou in zip(places, ious.values(), strict=True):
             axis.text(min(iou + 0.01, 0.88), place, f"{iou:.1%}", va="center", fontsize=7)

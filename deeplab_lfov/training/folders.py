@@ -1,44 +1,11 @@
-"""The folders that a run writes to: their lock, that they are free, what a killed run has left."""
+"""The folders that a run writes to: that they are free, and what a killed run has left."""
 
-import os
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from deeplab_lfov.data.image_files import is_output
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.files import check_no_glob, clear_partials, writable_folder
 from deeplab_lfov.training.settings import TrainSettings
-
-
-@contextmanager
-def locked(folder: str | Path) -> Iterator[None]:
-    """Hold the lock on a folder, which is made if need be, while the block runs.
-
-    The system takes the lock from a process that dies. Who only reads checkpoints needs none.
-    Raises UserError, with host and number of the process that holds it, where one does.
-    """
-    folder = writable_folder(folder)
-    lock, holder = FileLock(folder / ".lock", timeout=0), folder / ".lock.holder"
-    try:
-        lock.acquire()
-    except Timeout as error:
-        who = holder.read_text("utf-8")[:200] if holder.is_file() else "another process"
-        raise UserError(
-            f"{folder} is in use: {who} trains into it; wait for its end or stop it, or give "
-            "another --snapshot_dir"
-        ) from error
-    except (OSError, NotImplementedError) as error:
-        raise UserError(f"cannot lock the folder {folder}: {error}; choose another") from error
-    try:
-        holder.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
-        yield
-    finally:
-        holder.unlink(missing_ok=True)
-        lock.release()
 
 
 def clear_leftovers(snapshot_dir: Path, save_dir: Path, first_step: int) -> None:

@@ -16,7 +16,7 @@ _VERSION_1_0 = (
     *("step", "loss", "learning_rate", "images_per_second", "labelled_share", "val_mean_iou"),
 )
 COLUMNS = (*_VERSION_1_0, "time", "epoch")
-"""Columns of every run; after them come `IoU <class>` of runs that validate."""
+"""Columns of every run; after them come `IoU <class>` of runs that validate, and `note` if any."""
 
 _IOU = "IoU "
 
@@ -65,8 +65,12 @@ class History:
 
     def save(self) -> None:
         """Write history.csv whole, and TensorBoard's events so far."""
-        with whole_file(self._csv, durable=True) as partial, partial.open("w", newline="") as file:
-            writer = csv.DictWriter(file, self._columns)
+        with (
+            whole_file(self._csv, durable=True) as partial,
+            partial.open("w", encoding="utf-8", newline="") as file,
+        ):
+            notes = ["note"] if any("note" in row for row in self.rows) else []
+            writer = csv.DictWriter(file, [*self._columns, *notes])
             writer.writeheader()
             writer.writerows(self.rows)
         with self._events():
@@ -96,9 +100,10 @@ class History:
             return []
         try:
             rows = csv.DictReader(io.StringIO(self._csv.read_text(encoding="utf-8")))
-            if tuple(rows.fieldnames or ()) not in (self._columns, _VERSION_1_0):
+            names = tuple(name for name in rows.fieldnames or () if name != "note")
+            if names not in (self._columns, _VERSION_1_0):
                 raise ValueError(f"its columns are {rows.fieldnames}")
-            kinds = {"step": int, "time": str}
+            kinds = {"step": int, "time": str, "note": str}
             return [
                 {name: kinds.get(name, float)(v) for name, v in row.items() if v} for row in rows
             ]

@@ -32,6 +32,7 @@ class CropSettings(DataSettings):
     check_data: bool = setting(True, SWITCH, "look at every mask before a run begins")
     input_size: tuple[int, int] = setting((321, 321), SIZE, "height,width of crops in pixels")
     batch_size: int = setting(MISSING, COUNT, "crops in a pass, over all devices; see --recipe")
+    order_by: str = setting("philox", one_of("philox", "index_shuffle"), None)  # of older runs
     random_scale: bool = setting(True, SWITCH, "resize each picture by a random factor")
     scale_range: tuple[float, float] = setting((0.75, 1.25), SCALE_RANGE, "its least and most")
     random_mirror: bool = setting(

@@ -58,7 +58,7 @@ class Record:
         self._shown = ValPictures(save_dir, readers.val.samples) if readers.val else None
         self._predictor = Predictor(self.model)
 
-    def note(self, step: int, **values: float) -> None:
+    def note(self, step: int, **values: float | str) -> None:
         """Note values of a step, named as the columns of the history."""
         time = datetime.now().isoformat(" ", "seconds")
         self.history.add(step, time=time, epoch=step / self._steps_per_epoch, **values)
@@ -80,7 +80,7 @@ class Record:
             labels.numpy()[..., 0],
             likeliest_labels(upsample_scores(scores, *images.shape[1:3])).numpy(),
             self.classes,
-            names[: self.save_num_images],
+            names[: len(images)],  # of several workers the chief has the first rows
         )
         self.history.add_figure(figure, step)
         saved = self.save_checkpoint(step)

@@ -84,6 +84,7 @@ FREE = {
     *("data_dir", "snapshot_dir", "save_dir", "save_num_images", "save_pred_every", "max_to_keep"),
     *("restore_from", "not_restore_last", "resume", "val_every", "check_data", "patience"),
     *("data_list", "palette", "class_weights"),  # files whose contents are compared instead
+    "masks",  # of which a change is a warning
 }
 """What may differ when a run is resumed: where things are and how often they are looked at."""
 

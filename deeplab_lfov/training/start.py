@@ -5,7 +5,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
-from deeplab_lfov.training.folders import locked
+from deeplab_lfov.files import locked
 from deeplab_lfov.training.snapshots import Run, find_run
 from deeplab_lfov.weights.checkpoints import Fit, fit_of
 from deeplab_lfov.weights.formats import Tensors, read_weights
@@ -33,9 +33,10 @@ class Start(NamedTuple):
     def settings_of_run(self) -> dict:
         """Return the settings of the run to go on with, as it was begun with them.
 
-        What version 1.0 called float32 was tensorfloat32 on the GPUs that have it.
+        What version 1.0 called float32 was tensorfloat32 on the GPUs that have it; runs without
+        `order_by` are older than that.
         """
-        settings = self.run.settings
+        settings = {"order_by": "index_shuffle"} | self.run.settings
         if self.is_of_version_1_0 and settings.get("precision") == "float32":
             return settings | {"precision": "tensorfloat32"}
         return settings
@@ -49,8 +50,9 @@ def begin(
     is_chief: bool = True,
 ) -> Iterator[Start]:
     """Yield what `read_start` returns, while the chief locks the run's folder as `locked` does."""
+    lock = Path(snapshot_dir, ".lock"), "trains into it", "--snapshot_dir"
     locks = is_chief and (not resume or Path(snapshot_dir).is_dir())
-    with locked(snapshot_dir) if locks else nullcontext():
+    with locked(*lock) if locks else nullcontext():
         yield read_start(snapshot_dir, resume, restore_from)
 
 

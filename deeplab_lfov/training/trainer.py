@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 from tqdm import tqdm
 
-from deeplab_lfov.console import progress
+from deeplab_lfov.console import lasting_output, progress
 from deeplab_lfov.data.image_reader import Batch, ImageReader
 from deeplab_lfov.distributed.devices import explaining_lack_of_memory
 from deeplab_lfov.distributed.replicas import Replicas
@@ -56,8 +56,8 @@ class Trainer:
     ) -> None:
         """Go on to step num_steps, saving and validating every so many steps and after the last.
 
-        With patience it ends after so many validations in a row without a new best. SIGTERM and
-        SIGINT, to any of the workers, end it after a step with a checkpoint and status 143 or 130.
+        With patience it ends after so many validations in a row without a new best. A signal (see
+        `StopRequest`) to any worker ends it after a step, with a checkpoint and status 128 + it.
         Raises UserError for a file that cannot be read, a loss or gradient that is not finite, when
         memory or disk space runs out, and when a worker has gone; what was learnt until then is
         saved where possible.
@@ -67,6 +67,7 @@ class Trainer:
         with (
             explaining_lack_of_memory(self._to_save_memory),
             StopRequest() as stop,
+            lasting_output() as self._lost,
             progress(None, num_steps, "steps", first, show=bool(self.record), form=_BAR) as bar,
         ):
             try:
@@ -136,7 +137,8 @@ class Trainer:
         if step % LOG_EVERY == 0:
             rate = float(self.solver.rate_policy.rate_at(step - 1))
             values = {"loss": loss, "learning_rate": rate, "images_per_second": speed}
-            self.record.note(step, **values, labelled_share=labelled)
+            note = {"note": self._lost.pop()} if self._lost else {}
+            self.record.note(step, **values, labelled_share=labelled, **note)
 
     @property
     def _mean_loss(self) -> str:

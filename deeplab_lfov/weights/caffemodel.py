@@ -4,15 +4,14 @@ Of Caffe's caffe.proto only the fields that hold weights are described, the numb
 number becomes an object of Python's. All other fields, those of the authors' fork too, are skipped.
 """
 
-import functools
 import math
 from pathlib import Path
 
 import numpy as np
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import Message
 
 from deeplab_lfov.weights.foreign import Pairs
+from deeplab_lfov.weights.onnx_file import message_type
 
 _MESSAGES = {
     "Net": {"layers": (2, "OldLayer"), "layer": (100, "Layer")},
@@ -35,7 +34,7 @@ def read_caffemodel(path: Path) -> Pairs:
     [1, 1, outputs, inputs] in the legacy one. Raises ValueError for a file that is no caffemodel,
     damaged, or whose blobs hold another number of values than their shapes say.
     """
-    net = _message("Net").FromString(path.read_bytes())
+    net = message_type("Net", _MESSAGES).FromString(path.read_bytes())
     layers = [layer for layer in (*net.layers, *net.layer) if layer.blobs]
     if not layers:
         raise ValueError("no layer in it has weights")
@@ -43,24 +42,6 @@ def read_caffemodel(path: Path) -> Pairs:
         name = b"".join(layer.name[-1:]).decode("utf-8", "replace")
         for blob in layer.blobs:
             yield name, _values(blob, name)
-
-
-@functools.cache
-def _message(name: str) -> type[Message]:
-    """Make the class of a message that `_MESSAGES` describes."""
-    file = descriptor_pb2.FileDescriptorProto(name="caffe_weights.proto", package="caffe_weights")
-    field = descriptor_pb2.FieldDescriptorProto
-    for each, fields in _MESSAGES.items():
-        made = file.message_type.add(name=each)
-        for field_name, (number, kind) in fields.items():
-            own = {"type_name": f".caffe_weights.{kind}"} if kind in _MESSAGES else {}
-            type_ = field.TYPE_MESSAGE if own else getattr(field, f"TYPE_{kind.upper()}")
-            made.field.add(
-                name=field_name, number=number, type=type_, label=field.LABEL_REPEATED, **own
-            )
-    pool = descriptor_pool.DescriptorPool()
-    pool.AddSerializedFile(file.SerializeToString())
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"caffe_weights.{name}"))
 
 
 def _values(blob: Message, name: str) -> np.ndarray:

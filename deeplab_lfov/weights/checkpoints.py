@@ -21,7 +21,7 @@ from deeplab_lfov.network.layers import HEAD, WIDTH_UNIT, parameter_shapes
 from deeplab_lfov.network.model import DeepLabLFOVModel
 from deeplab_lfov.voc import CLASS_NAMES, PALETTE
 from deeplab_lfov.weights.formats import StoredTensors, Tensors, read_weights, stored_weights
-from deeplab_lfov.weights.tf_checkpoint import is_slot
+from deeplab_lfov.weights.tf_checkpoint import check_finite, is_slot
 
 UNTRAINED = "untrained_layers"
 """The entry of a seed's checkpoint that names the layers whose parameters are random."""
@@ -96,7 +96,10 @@ def fit_of(tensors: StoredTensors, path: str | Path, whole: bool = False) -> Fit
     """
     sizes = {name: tensors[name].size for name in ("conv1_1/b", f"{HEAD}/b") if name in tensors}
     if not sizes.get("conv1_1/b") or sizes.get(f"{HEAD}/b") == 0:
-        raise UserError(f"{path} holds no DeepLab-LargeFOV: there is no tensor conv1_1/b in it")
+        raise UserError(
+            f"{path} holds no DeepLab-LargeFOV: there is no tensor conv1_1/b in it; of a VGG-16 "
+            "util/extract_params.py makes a checkpoint to train from"
+        )
     num_classes = sizes.get(f"{HEAD}/b", len(CLASS_NAMES))
     if num_classes > 256 or sizes["conv1_1/b"] > MOST_WIDTH * WIDTH_UNIT:
         raise UserError(
@@ -168,6 +171,8 @@ def check_fit(
             misfits.append(f"{name} is {_shape(tensors[name].shape)} and not {_shape(shape)}")
         elif not np.issubdtype(tensors[name].dtype, np.floating):
             misfits.append(f"{name} holds {tensors[name].dtype} and not numbers")
+        elif isinstance(tensors[name], np.ndarray):  # others are checked when they are read
+            check_finite(name, tensors[name], where)
     extra = [name for name in tensors if name not in shapes and not is_bookkeeping(name)]
     misfits += [f"{name} is extra" for name in extra]
     if misfits:

@@ -1,10 +1,9 @@
-"""Weights in other layouts as tensors of ours: Caffe's LargeFOV and VGG-16, and Keras' VGG16.
+"""The layers of LargeFOV and VGG-16 as tensors of ours, and the images that they were trained on.
 
-Both frameworks trained VGG-16 on BGR pictures minus the mean, so no channel changes places; for
-filters that saw torchvision's pictures see `folded`.
+Caffe's VGG-16 saw BGR minus the mean, as this network does; of others see `folded`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,8 +20,43 @@ DECIMATION = 4
 TAP_STEP = 3
 """The step between the taps of fc6's 7 x 7 filters that are kept: 0, 3 and 6."""
 
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of ImageNet's pixels, RGB in 0..1, as torchvision and timm have them."""
+TRUNK = [layer.name for layer in CONVOLUTIONS if layer.name.startswith("conv")]
+"""conv1_1 ... conv5_3."""
+
+
+class Input(NamedTuple):
+    """What a network's preprocessing did; means and deviations of RGB, in 0..255."""
+
+    about: str
+    means: tuple[float, ...]
+    deviations: tuple[float, ...]
+    is_rgb: bool
+
+
+VGG16_MEANS = (123.68, 116.779, 103.939)
+_MEANS, _DEVIATIONS = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # torchvision's, in 0..1
+INPUTS = {
+    "caffe": Input("BGR in 0..255 minus a mean", VGG16_MEANS, (1, 1, 1), False),
+    "torchvision": Input(
+        "RGB in 0..1 minus a mean, divided by a deviation",
+        tuple(255 * mean for mean in _MEANS),
+        tuple(255 * deviation for deviation in _DEVIATIONS),
+        True,
+    ),
+    "rgb": Input("RGB in 0..255 minus a mean", VGG16_MEANS, (1, 1, 1), True),
+}
+"""The images that a VGG-16 may have been trained on."""
+
+_BLOCKS = [(int(name[4]), int(name[6])) for name in TRUNK]
+_KNOWN_NAMES = {
+    tuple(TRUNK): ("caffe", "by Caffe's names"),
+    tuple(f"block{b}_conv{c}" for b, c in _BLOCKS): ("caffe", "by keras.applications' names"),
+    tuple(f"vgg_16/conv{b}/conv{b}_{c}" for b, c in _BLOCKS): ("rgb", "by TF-Slim's names"),
+}
+for _norms in (0, 1):  # torchvision counts ReLUs, poolings and norms too
+    _names = tuple(f"features.{(2 + _norms) * n + b - 1}" for n, (b, _) in enumerate(_BLOCKS))
+    _KNOWN_NAMES[_names] = ("torchvision", "by torchvision's names")
+_PUBLISHED = (0.42947057, 0.55037946, 0.4800154)  # Caffe's conv1_1/w[0, 0, :, 0], BGR
 
 
 class Converted(NamedTuple):
@@ -86,52 +120,49 @@ def from_caffe_vgg16(layers: Blobs, where: str | Path) -> list[Converted]:
     return [row._replace(source_shape=s) for row, s in zip(rows, shapes, strict=True)]
 
 
-def from_keras_vgg16(layers: Blobs, where: str | Path) -> list[Converted]:
-    """Convert Keras' [kernel, bias] of VGG16 (HWIO), with its top or not, as Caffe's VGG-16.
+def input_of(sources: Mapping[str, str], layers: Blobs, where: str | Path) -> tuple[str, str]:
+    """Tell by its layers' names which images a network was trained on: one of INPUTS, and why.
 
-    Layers come in the order of the network, whatever their names. Raises UserError for another
-    number of layers and where the top has not VGG16's form.
+    Raises UserError, which says what to give as --input, where others have such names too.
     """
-    ranks = [[blob.ndim for blob in blobs] for blobs in layers.values()]
-    if len(layers) not in (13, 16) or any(rank not in ([4, 1], [2, 1]) for rank in ranks):
-        raise UserError(f"{where} is no VGG16: it holds weights of {len(layers)} layers")
-    as_caffe: Blobs = {}
-    for layer, (kernel, bias) in zip(CONVOLUTIONS, layers.values(), strict=False):
-        if kernel.ndim == 2:  # fc6 sees 7 x 7 cells, by row, column and channel
-            side = 7 if layer.name == "fc6" and len(kernel) % 49 == 0 else 1
-            kernel = kernel.reshape(side, side, -1, kernel.shape[1])
-        as_caffe[layer.name] = [kernel.transpose(3, 2, 0, 1), bias]
-    rows = (from_caffe_vgg16 if len(layers) == 16 else from_caffe)(as_caffe, where)
-    sources = dict(zip(as_caffe, layers, strict=True))
-    return [_from_keras(row, sources[row.name[:-2]], layers) for row in rows]
+    names = tuple(sources[layer] for layer in TRUNK)
+    if names in _KNOWN_NAMES:
+        return _KNOWN_NAMES[names]
+    choices = "; ".join(f"--input {name} ({each.about})" for name, each in INPUTS.items())
+    likely = published_input(layers)
+    hint = f"; conv1_1 is that of the published VGG-16, so most likely {likely}" if likely else ""
+    raise UserError(
+        f"{where} does not say which images it was trained on (its first layer is {names[0]}): "
+        f"give what its preprocessing did, {choices}{hint}"
+    )
 
 
-def _from_keras(row: Converted, source: str, layers: Blobs) -> Converted:
-    part = row.name[-1]
-    shape = layers[source]["wb".index(part)].shape
-    return row._replace(source=f"{source}/{part}", source_shape=shape)
+def published_input(layers: Blobs) -> str | None:
+    """Tell the input of filters that are the published VGG-16's, in either order of channels."""
+    first = layers["conv1_1"][0][0, :, 0, 0]
+    likely = {"caffe": _PUBLISHED, "rgb": _PUBLISHED[::-1]}
+    return next((name for name, w in likely.items() if np.allclose(first, w, rtol=0.02)), None)
 
 
-def folded(layers: Blobs) -> Blobs:
-    """Return layers (OIHW) of torchvision's, conv1_1 to conv5_3 and others, for Caffe's pictures.
+def folded(layers: Blobs, convention: str) -> Blobs:
+    """Return layers (OIHW) of a network trained on INPUTS[convention], for this one's pictures.
 
-    torchvision's networks see RGB in 0..1 minus a mean, divided by a deviation; this one sees BGR
-    in 0..255 minus another mean: conv1_1 takes up the difference. Its filters alone would be 58
-    times smaller, and every step of training 3,400 times larger for them. A ReLU passes factors
-    on, so the 58 is spread over all convolutions, 1.37 each.
+    conv1_1 takes up the difference of channel order, means and deviations. Its filters alone would
+    be 58 times smaller for torchvision's, and every step of training 3,400 times larger for them. A
+    ReLU passes factors on, so the 58 is spread over all convolutions, 1.37 each.
     """
     from deeplab_lfov.preprocess import MEAN_BGR  # loads TensorFlow, which readers do without
 
-    trunk = [name for name in layers if name.startswith("conv")]
+    means, deviations, is_rgb = INPUTS[convention][1:]
+    deviation = np.array(deviations)
     weight, bias = (part.astype(np.float64) for part in layers["conv1_1"])
-    deviation = 255 * np.array(DEVIATION)
-    shift = np.array(MEAN_BGR[::-1]) - 255 * np.array(MEAN)  # of our zero, in their zeros
-    weight = weight / deviation[:, np.newaxis, np.newaxis]
+    weight = (weight if is_rgb else weight[:, ::-1]) / deviation[:, np.newaxis, np.newaxis]
+    shift = np.array(MEAN_BGR[::-1]) - np.array(means)  # of our zero, in theirs
     bias = bias + np.einsum("oihw,i->o", weight, shift)
     layers = layers | {"conv1_1": [weight[:, ::-1], bias]}
-    step = deviation.mean() ** (1 / len(trunk))
+    step = deviation.mean() ** (1 / len(TRUNK))
     before = 1.0
-    for number, name in enumerate(trunk, 1):
+    for number, name in enumerate(TRUNK, 1):
         after = deviation.mean() / step**number
         weight, bias = layers[name]
         layers[name] = [np.float32(weight * (after / before)), np.float32(np.float64(bias) * after)]

@@ -12,10 +12,12 @@ import numpy as np
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.weights import eight_bits, foreign, tf_checkpoint
 from deeplab_lfov.weights.caffemodel import read_caffemodel
-from deeplab_lfov.weights.conversion import by_layer, from_caffe, is_vgg16
+from deeplab_lfov.weights.conversion import TRUNK, by_layer, from_caffe, is_vgg16
+from deeplab_lfov.weights.keras_vgg16 import read_h5
+from deeplab_lfov.weights.matching import Match, match_layers
+from deeplab_lfov.weights.onnx_file import read_onnx
 from deeplab_lfov.weights.pickles import read_pickle, read_torch
 from deeplab_lfov.weights.plain_arrays import read_npz, read_safetensors
-from deeplab_lfov.weights.torch_layouts import layers_of
 
 Tensors = dict[str, np.ndarray]
 StoredTensors = dict[str, np.ndarray | tf_checkpoint.StoredTensor]
@@ -27,10 +29,15 @@ _READERS = {
     "Caffe": read_caffemodel,
     "PyTorch": read_torch,
     "safetensors": read_safetensors,
+    "Keras": read_h5,
+    "ONNX": read_onnx,
 }
+_ORDERS = {"Caffe": "graph", "ONNX": "graph", "PyTorch": "file", "npz": "file", "pickle": "file"}
+"""What tells the order of a file's layers, see `match_layers`; of other kinds their names do."""
 _BEGINNINGS = {
+    rb"\x08[\x03-\x20][\x12\x1a\x22\x28\x32\x3a\x42]": "ONNX",  # its version, and who wrote it
     rb"(?s:...)\0{5}\{": "safetensors",  # the length of its head, and the head, in JSON
-    rb"\x89HDF": "HDF5",
+    rb"\x89HDF": "Keras",
     rb"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46": "PyTorch",  # a stream, as before 1.6
     rb"\x80[\x02-\x05]": "pickle",
 }
@@ -38,7 +45,11 @@ _NO_WEIGHTS = {
     b"\xff\xd8\xff|\x89PNG|GIF8|BM|RIFF": "is a picture; in inference.py the weights come last",
     b"\x93NUMPY": "is one array of numpy's; give an .npz of all, by the names of layers",
     rb"\x08\x01": "is a saved_model.pb; give the checkpoint that it was made of",
-    rb"\x08(?s:.*)(pytorch|onnx)": "is an ONNX file; give the .pth or checkpoint it was made of",
+    rb"GGUF|(?s:....)TFL3": "is a network packed for inference; give what it was made of",
+    rb"\x12\x01\0{6}": "is of MXNet; export it to ONNX",
+    rb"[\x81-\x8f\xde][\xa0-\xbf\xd9]": "is msgpack, perhaps of Flax; save its arrays as .npz",
+    rb"MATLAB": "is of MATLAB; save its arrays as .npz, by scipy.io.loadmat",
+    rb'\{\s*"(metadata|weight_map)"': "lists the parts of a network; load them, and save it whole",
     b"version https://git-lfs": "is a Git LFS pointer; fetch the file itself: git lfs pull",
     b"(?i:<!doctype|<html|<\\?xml)": "is a web page or XML; download the file again",
     b"\x1f\x8b|7z\xbc\xaf": "is packed; unpack it first",
@@ -48,6 +59,8 @@ _NO_WEIGHTS = {
     rb"[\t\r -~][\t\n\r -~]*\Z": "is text; if it was downloaded, read what it says",
 }
 """What else is given in the place of weights, by how it begins, and what to do."""
+_MEMBERS = {b"data.pkl": "PyTorch", b"model.weights.h5": "Keras", b".npy": "npz"}
+"""The kinds of zips, by the name of a file in it."""
 _CONVERT = "util/extract_params.py turns VGG-16 weights into a checkpoint to train from"
 
 
@@ -76,26 +89,48 @@ def read_foreign(kind: str, path: Path) -> list[tuple[str, np.ndarray]]:
     return foreign.read(_READERS[kind], path)
 
 
+def read_match(path: Path) -> Match:
+    """Find VGG-16's layers in a file of any known kind; raises UserError for other networks."""
+    kind = format_of(path)
+    if kind == "checkpoint":
+        tensors = tf_checkpoint.named_tensors(path)
+    elif kind == "Caffe":
+        blobs = by_layer(read_foreign(kind, path))
+        tensors = {f"{n}/{i}": blob for n, pair in blobs.items() for i, blob in enumerate(pair)}
+    else:
+        tensors = dict(read_foreign(kind, path))
+    order = _ORDERS.get(kind, "names")
+    if kind == "Keras" and not re.search(r"/\d$", next(iter(tensors), "")):
+        order = "graph"  # by `layer_names`
+    return match_layers(tensors, path, order)
+
+
 def _stored(path: str | Path) -> StoredTensors:
     path = tf_checkpoint.locate(path)
     kind = format_of(path)
     if kind == "checkpoint":
         return tf_checkpoint.stored_tensors(path)
-    if kind == "HDF5":
-        raise UserError(f"{path} is an HDF5 file, perhaps of Keras; {_CONVERT}")
+    if kind in ("Keras", "ONNX"):
+        raise UserError(f"{path} is a file of {kind}; {_CONVERT}")
     found = list(read_npz(path)) if path == eight_bits.PRETRAINED else read_foreign(kind, path)
     if kind in ("npz", "pickle"):  # of which the latter has floats alone
         return eight_bits.unpack(dict(found))
-    layers = by_layer(found) if kind == "Caffe" else layers_of(dict(found), path)
-    if is_vgg16(layers):
-        raise UserError(f"{path} is a plain VGG-16; {_CONVERT}")
-    if kind != "Caffe" and "conv1_1.weight" not in dict(found):
-        raise UserError(f"{path} has no LargeFOV with Caffe's names in it; {_CONVERT}")
+    if kind == "Caffe":
+        layers = by_layer(found)
+        if is_vgg16(layers):
+            raise UserError(f"{path} is a plain VGG-16; {_CONVERT}")
+    else:
+        match = match_layers(dict(found), path, _ORDERS.get(kind, "names"))
+        layers = match.layers
+        if "fc6" not in layers or is_vgg16(layers):
+            raise UserError(f"{path} is a plain VGG-16; {_CONVERT}")
+        if list(match.sources.values())[:-1] != [*TRUNK, "fc6", "fc7"] or match.left_out:
+            raise UserError(f"{path} has no LargeFOV with Caffe's names in it; {_CONVERT}")
     return {row.name: row.tensor for row in from_caffe(layers, path)}
 
 
 def format_of(path: Path) -> str:
-    """Tell the kind of a file: checkpoint, npz, PyTorch, safetensors, HDF5, pickle, or else Caffe.
+    """Tell the kind of a file: checkpoint, npz, PyTorch, safetensors, Keras, ONNX ...; else Caffe.
 
     Raises UserError for what is known to hold no weights of these.
     """
@@ -111,10 +146,11 @@ def format_of(path: Path) -> str:
     if tail.endswith(_V1_END):
         return "checkpoint"
     if head.startswith(b"PK\x03\x04"):  # its first member's name is at its begin, all at its end
-        if b"data.pkl" in head + tail:
-            return "PyTorch"
-        if b".npy" in head + tail:
-            return "npz"
+        if b"archive_format" in head + tail:
+            raise UserError(f"{path} is of torch.export; torch.save its .state_dict instead")
+        for member, kind in _MEMBERS.items():
+            if member in head + tail:
+                return kind
         raise UserError(f"{path} is a zip of other files; unpack it, and give the weights in it")
     for beginning, kind in _BEGINNINGS.items():
         if re.match(beginning, head):

@@ -3,42 +3,56 @@
 Nothing is read that lies in other files, which HDF5 can refer to by links and by datasets.
 """
 
+import io
+import re
+import zipfile
 from pathlib import Path
 
 import h5py
 import numpy as np
 
 from deeplab_lfov.errors import UserError
-from deeplab_lfov.weights.conversion import Blobs
 from deeplab_lfov.weights.foreign import Pairs
 
 _MOST_RATIO = 1000  # of what a dataset is to what is stored of it; gzip packs no tighter
 
 
 def read_h5(path: Path) -> Pairs:
-    """Yield the layer of each kernel and bias, in the network's order, with or without top.
+    """Yield the weights of a network by name, in its order where the file has one.
 
-    Known are the layout of Keras 1 and 2 (`layer_names`, also inside a saved model) and that of
-    Keras 3 (`layers/conv2d_5/vars/0`). Raises ValueError for other contents, and for what is in
-    other files.
+    Known are the layout of Keras 1 and 2 (`layer_names`, also inside a saved model), and that of
+    Keras 3 (`layers/conv2d_5/vars/0`, in no order), also in a `.keras` archive. Raises ValueError
+    for what is in other files.
     """
-    with h5py.File(path) as file:
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            content = archive.read("model.weights.h5")
+    with h5py.File(io.BytesIO(content) if zipfile.is_zipfile(path) else path) as file:
         if name := file.visititems_links(_external):  # the first that is not None
             raise ValueError(f"{name} is a link to another file")
         root = file.get("model_weights", file)
-        if "layer_names" in root.attrs:
-            for name in map(_text, root.attrs["layer_names"]):
-                for each in root[name].attrs["weight_names"]:
-                    yield name, _read(root[name][_text(each)])
-        else:
-            for name in sorted(root["layers"], key=_kind_and_number):
-                variables = root["layers"][name].get("vars", {})
-                for key in sorted(variables):
-                    yield name, _read(variables[key])
+        # keras-hub's network has the names of Keras' own, and was trained on other images.
+        kind = re.match(r'{"class_name": "(\w+)"', _text(file.attrs.get("model_config", "")))
+        owner = (
+            f"{kind[1]}/" if kind and kind[1] not in ("Functional", "Model", "Sequential") else ""
+        )
+        for layer in map(_text, root.attrs.get("layer_names", ())):
+            names = [_text(name) for name in root[layer].attrs["weight_names"]]
+            nested = len({name.rpartition("/")[0] for name in names}) > 1
+            for name in names:
+                part = name if nested else name.rpartition("/")[2].removeprefix(f"{layer}_")
+                part = re.sub(r"(_\d+)?(:0)?$", "", part)
+                yield f"{owner}{layer}/{part}", _read(root[layer][name])
+        if "layer_names" not in root.attrs:
+            found = []
+            root.visit_links(found.append)
+            for name in found:
+                if re.search(r"(^|/)vars/\d+$", name) and not name.startswith("optimizer/"):
+                    yield name.replace("/vars/", "/"), _read(root[name])
 
 
-def download() -> Blobs:
-    """Return [kernel, bias] by layer name of the VGG16 with top that Keras downloads or has cached.
+def download() -> dict[str, np.ndarray]:
+    """Return the tensors by name of the VGG16 with top that Keras downloads or has cached.
 
     Raises UserError where the download fails.
     """
@@ -48,7 +62,8 @@ def download() -> Blobs:
         network = keras.applications.VGG16(weights="imagenet")
     except Exception as error:  # Keras wraps every failure of its download in a bare Exception
         raise UserError(f"Keras could not download VGG16: {error}") from error
-    return {layer.name: layer.get_weights() for layer in network.layers if layer.get_weights()}
+    named = [(layer.name, layer.get_weights()) for layer in network.layers]
+    return {f"{name}/{part}": array for name, pair in named for part, array in enumerate(pair)}
 
 
 def _external(name: str, link: object) -> str | None:
@@ -67,8 +82,3 @@ def _read(dataset: h5py.Dataset) -> np.ndarray:
 
 def _text(name: str | bytes) -> str:
     return name.decode() if isinstance(name, bytes) else name
-
-
-def _kind_and_number(name: str) -> tuple[str, int]:
-    kind, _, number = name.rpartition("_")
-    return (kind, int(number)) if number.isdecimal() else (name, 0)

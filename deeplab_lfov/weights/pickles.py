@@ -16,9 +16,9 @@ from typing import BinaryIO, NamedTuple
 import ml_dtypes
 import numpy as np
 
-from deeplab_lfov.errors import UserError
+from deeplab_lfov.errors import UserError, shortened
 from deeplab_lfov.weights.foreign import Pairs
-from deeplab_lfov.weights.torch_layouts import state_dict_of
+from deeplab_lfov.weights.matching import state_dict_of
 
 _FLOATS = {"Float": "f4", "Half": "f2", "Double": "f8", "BFloat16": ml_dtypes.bfloat16}
 _WHOLE = {"Long": "i8", "Int": "i4", "Short": "i2", "Char": "i1", "Byte": "u1", "Bool": "?"}
@@ -30,6 +30,26 @@ _NAMES = {
     *("torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2"),
     *("torch._utils._rebuild_parameter", "torch.Size", *_TORCH),
 }
+_BESIDE = {
+    *("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar"),  # the best accuracy so far
+    *("collections.Counter", "collections.defaultdict", "argparse.Namespace"),  # schedules, flags
+    *("builtins.set", "__builtin__.set", "builtins.list", "__builtin__.list", "torch.device"),
+    *("pathlib.PosixPath", "pathlib._local.PosixPath"),
+}
+"""Names of what training stores beside weights."""
+_SAVE = "save its state dict alone, torch.save(model.state_dict(), ...)"
+_REMEDIES = {
+    "torch.storage._load_from_bytes": "load it by Python's pickle and torch.save it",
+    "torch._utils._rebuild_tensor_v3": "if it holds float8, torch.save it as float32",
+    "torch.distributed": "gather distributed tensors by get_model_state_dict with "
+    "StateDictOptions(full_state_dict=True), and torch.save that",
+    "torch._utils._rebuild_qtensor": "it is quantized; save the network before that",
+}
+"""What helps against names that are refused, by how they begin."""
+_DICTS_OF = {
+    frozenset({"blobs", "matching_heuristics", "__author__"}): "Detectron's",
+    frozenset({"StructuredToParameterName@@"}): "Paddle's",
+}
 
 
 class _Call:
@@ -40,6 +60,19 @@ class _Call:
 
     def __setstate__(self, state: object) -> None:
         self.state = state
+
+
+class _Beside:
+    """What stands for an object that is no weights, whatever a pickle does to it."""
+
+    def __new__(cls, *arguments: object) -> "_Beside":
+        return super().__new__(cls)
+
+    def __setstate__(self, state: object) -> None:
+        """Take the place of its attributes."""
+
+    def __setitem__(self, key: object, value: object) -> None:
+        """Take the place of a dict's entries."""
 
 
 class _Name(NamedTuple):
@@ -54,19 +87,23 @@ class _Name(NamedTuple):
 class _Unpickler(pickle.Unpickler):
     """An unpickler of notes; types: those of the numbers in storages outside of it, by key."""
 
-    def __init__(self, stream: BinaryIO):
+    def __init__(self, stream: BinaryIO, where: str | Path):
         super().__init__(stream, encoding="latin1")  # Python 2's texts are bytes
+        self._where = where
         self.types: dict[str, np.dtype] = {}
 
     def find_class(self, module: str, name: str) -> object:
-        """Return a stand-in for a name, or raise ValueError."""
+        """Return a stand-in for a name, or raise UserError."""
         full_name = f"{module}.{name}"
         if full_name == "collections.OrderedDict":
             return OrderedDict
+        if full_name in _BESIDE:
+            return _Beside
         if full_name not in _NAMES:
-            raise ValueError(
-                f"it calls {full_name}, which no weights need; save its state dict alone, "
-                "torch.save(model.state_dict(), ...)"
+            known = [what for each, what in _REMEDIES.items() if full_name.startswith(each)]
+            raise UserError(
+                f"{self._where} calls {shortened(full_name, 100)}, which no weights need; "
+                + (*known, _SAVE)[0]
             )
         return _Name(full_name)
 
@@ -86,8 +123,11 @@ def read_pickle(path: Path) -> Pairs:
     constructors, and UserError for one without arrays, as the first version's net_skeleton is.
     """
     with path.open("rb") as file:
-        content = _Unpickler(file).load()
+        content = _Unpickler(file, file.name).load()
     calls = content.values() if isinstance(content, dict) else ()
+    for keys, program in _DICTS_OF.items():
+        if isinstance(content, dict) and keys & set(map(str, content)):
+            raise UserError(f"{path} is a pickle of {program}; save its arrays as .npz or .pth")
     if not calls or not all(isinstance(call, _Call) for call in calls):
         raise UserError(f"{path} is a pickle without weights; of two files take the net_weights")
     for name, call in content.items():
@@ -134,7 +174,7 @@ def _load_zip(file: BinaryIO) -> tuple[object, Storage]:
         raise ValueError("it is a TorchScript archive; save torch.jit.load(...).state_dict() of it")
     is_big = f"{root}byteorder" in members and archive.read(f"{root}byteorder") == b"big"
     with archive.open(f"{root}data.pkl") as stream:
-        unpickler = _Unpickler(stream)
+        unpickler = _Unpickler(stream, file.name)
         content = unpickler.load()
 
     @functools.cache
@@ -147,10 +187,10 @@ def _load_zip(file: BinaryIO) -> tuple[object, Storage]:
 
 def _load_stream(file: BinaryIO) -> tuple[object, Storage]:
     for _ in range(3):  # a magic number, the protocol, and facts about the machine
-        _Unpickler(file).load()
-    unpickler = _Unpickler(file)
+        _Unpickler(file, file.name).load()
+    unpickler = _Unpickler(file, file.name)
     content, storages = unpickler.load(), {}
-    for key in _Unpickler(file).load():
+    for key in _Unpickler(file, file.name).load():
         dtype = unpickler.types[key].newbyteorder("<")
         size = int.from_bytes(file.read(8), "little") * dtype.itemsize
         storages[key] = file.read(size), dtype
@@ -163,6 +203,8 @@ def _with_arrays(content: object, storage: Storage) -> object:
         return {key: _with_arrays(each, storage) for key, each in content.items()}
     if isinstance(content, _Call) and content.name.startswith("torch._utils"):
         return _torch_array(content, storage)
+    if isinstance(content, _Call) and content.name.endswith(("_reconstruct", "_frombuffer")):
+        return _numpy_array(content)
     return None
 
 

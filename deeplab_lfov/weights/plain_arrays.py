@@ -6,8 +6,9 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 
+from deeplab_lfov.errors import UserError
 from deeplab_lfov.weights.foreign import Pairs
-from deeplab_lfov.weights.torch_layouts import state_dict_of
+from deeplab_lfov.weights.matching import state_dict_of
 
 _TYPES = {"F64": "f8", "F32": "f4", "F16": "f2", "BF16": ml_dtypes.bfloat16, "BOOL": "?"}
 _TYPES |= {f"{kind}{8 * size}": f"{kind.lower()}{size}" for kind in "IU" for size in (1, 2, 4, 8)}
@@ -32,6 +33,8 @@ def read_safetensors(path: Path) -> Pairs:
     head.pop("__metadata__", None)
     tensors = {}
     for name, said in head.items():
+        if said["dtype"].startswith("F8"):
+            raise UserError(f"{path} holds float8, which is too coarse; give float16 or more")
         begin, end = said["data_offsets"]
         dtype = np.dtype(_TYPES[said["dtype"]]).newbyteorder("<")
         tensors[name] = np.frombuffer(content[begin:end], dtype).reshape(said["shape"])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from deeplab_lfov.errors import UserError, few
 from deeplab_lfov.files import check_no_glob
@@ -17,6 +18,15 @@ from deeplab_lfov.network.layers import parameter_shapes
 PREFIX = "model.ckpt"
 BEST = f"{PREFIX}-best"
 """The checkpoint of a run with the highest mean IoU on its val list."""
+_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"  # of Keras, and of whatever tf.train.Checkpoint wrote
+_PARTS_OF = {
+    "*.distcp": "a distributed checkpoint of PyTorch's",
+    "_CHECKPOINT_METADATA": "a checkpoint of Orbax's",
+    "_METADATA": "a checkpoint of Orbax's",
+    "*.index.json": "the parts of a network",
+    "*-of-*": "the parts of a network",
+}
+"""What else a folder may hold, by a name in it."""
 _PARAMETERS = set(parameter_shapes(1, 1.0))
 
 # Of quantized types and references TensorFlow ends the process, and others no network has.
@@ -69,7 +79,9 @@ def locate(path: str | Path) -> Path:
             )
         found = checkpoints_in(folder)
         if not found:
-            raise UserError(f"there is no checkpoint in the folder {folder}")
+            parts = [what for pattern, what in _PARTS_OF.items() if any(folder.glob(pattern))]
+            hint = f"; it holds {parts[0]}: load it there, and save it as one file" if parts else ""
+            raise UserError(f"there is no checkpoint in the folder {folder}{hint}")
         return next((each for each in reversed(found) if has_data(each)), found[-1])
     whole = path.with_name(re.sub(r"\.(index|meta|data-\d+-of-\d+)$", "", path.name))
     if index_of(whole).is_file():
@@ -93,6 +105,19 @@ def is_slot(name: str) -> bool:
     return name.rpartition("/")[0] in _PARAMETERS
 
 
+def check_finite(name: str, numbers: np.ndarray, where: str | Path) -> None:
+    """Raise UserError for numbers that are not finite."""
+    if numbers.dtype.kind in "fV" and not np.isfinite(numbers).all():
+        raise UserError(
+            f"{where} has numbers in {name} that are not finite; if it is a run's, take an earlier "
+            "checkpoint"
+        )
+
+
+class GoneError(UserError):
+    """A run has removed a checkpoint, or put a better one in its place, while it was read."""
+
+
 class StoredTensor:
     """A tensor of a checkpoint, read when NumPy (`np.asarray`) or TensorFlow asks for its numbers.
 
@@ -114,6 +139,7 @@ class StoredTensor:
         """Read the numbers by no operation, which would make devices before they are chosen."""
         with self._reading():
             read = self._read(self._name)
+            self._check(read)
             return np.array(read, dtype)  # whose memory the system gets back, unlike TensorFlow's
 
     def __tf_tensor__(self, dtype: tf.DType | None = None, name: str | None = None) -> tf.Tensor:
@@ -125,15 +151,20 @@ class StoredTensor:
                 shape_and_slices=[""],
                 dtypes=[self._stored],
             )
+            self._check(tensor.numpy())
             return tensor if dtype is None else tf.cast(tensor, dtype)
+
+    def _check(self, numbers: np.ndarray) -> None:
+        if self._name in _PARAMETERS:
+            check_finite(self._name, numbers, self._path)
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
         with _damage_explained(self._path):
             yield
             version = _version(self._path)
-        if version != self._version:  # a run has put a better model.ckpt-best in its place
-            raise UserError(f"{self._path} has changed while it was read; run the command again")
+        if version != self._version:
+            raise GoneError(f"{self._path} has changed while it was read; run the command again")
 
 
 def _version(path: Path) -> tuple[int, int]:
@@ -149,11 +180,11 @@ def stored_tensors(path: Path) -> dict[str, StoredTensor]:
     Raises UserError for a checkpoint that is damaged, before memory is taken for what it claims.
     """
     check_no_glob(path)
-    files = [path, *path.parent.glob(f"{glob.escape(path.name)}.data-*")]
-    stored = sum(file.stat().st_size for file in files if file.is_file())
-    if index_of(path).is_file() and not has_data(path):
-        raise UserError(f"{path} has lost its data: there is no {path}.data-00000-of-00001")
     with _damage_explained(path):
+        files = [path, *path.parent.glob(f"{glob.escape(path.name)}.data-*")]
+        stored = sum(file.stat().st_size for file in files if file.is_file())
+        if index_of(path).is_file() and not has_data(path):
+            raise UserError(f"{path} has lost its data: there is no {path}.data-00000-of-00001")
         version = _version(path)
         reader = tf.train.load_checkpoint(str(path))
         types, shapes = reader.get_variable_to_dtype_map(), reader.get_variable_to_shape_map()
@@ -162,13 +193,32 @@ def stored_tensors(path: Path) -> dict[str, StoredTensor]:
     return {n: StoredTensor(path, read, version, n, tuple(shapes[n]), types[n]) for n in types}
 
 
+def named_tensors(path: Path) -> dict[str, np.ndarray]:
+    """Read a checkpoint of any network, whose tensors are called as Keras' variables where it can.
+
+    Raises UserError as `stored_tensors` does.
+    """
+    stored = stored_tensors(path)
+    graph = trackable_object_graph_pb2.TrackableObjectGraph()
+    if _GRAPH in stored:
+        with _damage_explained(path):
+            graph.ParseFromString(np.asarray(stored.pop(_GRAPH)).item())
+    attributes = [each for node in graph.nodes for each in node.attributes]
+    names = {each.checkpoint_key: each.full_name for each in attributes if each.full_name}
+    if len({*names.values()}) < len(names):  # two networks, whose variables are called the same
+        names = {}
+    names = {key: names.get(key, key.removesuffix("/.ATTRIBUTES/VARIABLE_VALUE")) for key in stored}
+    return {name: np.asarray(stored[key]) for key, name in names.items()}
+
+
 @contextmanager
 def _damage_explained(path: Path) -> Iterator[None]:
     try:
         yield
     except _DAMAGE as error:
-        reason = re.sub(r"{{.*?}} | \[Op:\w+\]", "", str(error))  # names of operations
-        raise UserError(f"{path} is damaged or no checkpoint: {reason}") from error
+        if not index_of(path).exists() and not path.exists():
+            raise GoneError(f"{path} has gone while it was read; run the command again") from error
+        raise UserError(f"{path} is damaged or no checkpoint: {error}") from error
 
 
 def _check_sizes(types: dict[str, tf.DType], shapes: dict[str, list[int]], stored: int) -> None:

@@ -1,8 +1,10 @@
+import io
 import os
 import shlex
 import subprocess
 import sys
 import textwrap
+import warnings
 from pathlib import Path
 
 import pytest
@@ -157,3 +159,12 @@ def _write_script(folder, work):
         "from deeplab_lfov.console import progress, quiet_stderr\n"
         f"def main(given):\n{textwrap.indent(work, '    ')}\nrun(main, Parser('Nothing.'))\n"
     )
+
+
+def test_letters_and_warnings_that_a_terminal_lacks(monkeypatch):
+    out = io.TextIOWrapper(io.BytesIO(), "ascii")
+    monkeypatch.setattr(sys, "argv", ["x"])
+    monkeypatch.setattr(sys, "stdout", out)
+    run(lambda _: print("straße"), Parser("x"))
+    assert out.buffer.getvalue() == b"stra?e\n"
+    assert warnings.formatwarning("\x1b[2J", UserWarning, "a.py", 1) == "warning: ?[2J\n"

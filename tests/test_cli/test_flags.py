@@ -60,6 +60,6 @@ def test_every_setting_has_its_flag_and_every_flag_its_setting(parser, settings)
     names -= {"epochs"}  # stands for num_steps
     names -= {flag_of(field.name) for field in dataclasses.fields(DenseCRF)}
     fields = {field.name for each in settings for field in dataclasses.fields(each)}
-    fields -= {"fresh_layers"}  # known from the weights
+    fields -= {"fresh_layers", "order_by"}  # known from the weights, and the run
     fields -= {"ckpt"}  # the last of inference.py's paths
     assert names == fields

@@ -7,6 +7,7 @@ from deeplab_lfov.data.class_files import (
     balanced,
     classes_from,
     classes_in,
+    read_class_file,
     read_class_weights,
     read_classes,
     read_palette,
@@ -48,11 +49,38 @@ def test_a_palette_of_names_alone_has_no_colors(write):
         ("sky 1 2 3\nsea 1 2 3", "twice"),
         ("", "names 0 classes"),
         ("void 1 2 3", "names 0 classes"),
+        ('{"0": "sky"}', "looks like JSON"),
+        ("names:\n- sky\n", "looks like YAML"),
+        ("sky,1,2,3,255\n", "line 1"),
+        ("1 0.15 11664 1172 wall\n", "line 1"),
+        ("1\n2.5\n", "line 1"),
+        ("a.jpg a.png\nb.jpg b.png\n", "line 1"),
+        ("sky,road,car\n", "line 1"),
+        ("sky: [1, 2, 3]\n", "line 1"),
+        ("0: sky\nroad\n", "line 2"),
+        ("0: sky\n0: road\n", "has the value 0 twice"),
+        ("0: sky\n2: road\n", "values such as 2, .* --class_names"),
     ],
 )
 def test_other_palettes_are_errors(write, text, message):
     with pytest.raises(UserError, match=message):
         read_palette(write(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "names", "labels"),
+    [
+        ("id,name,r,g,b\n7,sea,1,2,3\n4,sky,4,5,6\n", ("sky", "sea"), {4: 0, 7: 1}),
+        ("0: void\n1: sky\n255: ignored\n", ("sky",), {0: 255, 1: 0, 255: 255}),
+        ('0,"sky, air"\n255,sea\n', ("sky, air", "sea"), {0: 0, 255: 1}),
+        ("__ignore__\nsky\nsea 2\n", ("sky", "sea 2"), {}),
+        ("sky:::\nbackground:::\n", ("background", "sky"), {}),
+    ],
+)
+def test_values_of_a_file_of_classes(write, text, names, labels):
+    classes, found = read_class_file(write(text))
+    assert (classes.names, found) == (names, labels)
+    assert read_class_file(write("sky:#01020a\n")).classes.colors == ((1, 2, 10),)
 
 
 def test_class_names(write):
@@ -87,6 +115,12 @@ def test_a_folder_has_its_own_classes_or_vocs(write, tmp_path):
     for name in ("JPEGImages", "SegmentationClass"):
         (tmp_path / name).mkdir()
     assert classes_in(tmp_path) is VOC
+    write("cat\n", "class_names.txt")  # which could begin with label 1
+    assert classes_in(tmp_path) is VOC
+    write("cat:::\nbackground:::\n", "labelmap.txt")
+    assert classes_in(tmp_path) == (("background", "cat"), VOC.colors[:2], ())
+    write("cat:0,0,0::\n", "labelmap.txt")
+    assert classes_in(tmp_path) == (("cat",), ((0, 0, 0),), ())
     write("sky\n")
     assert classes_in(tmp_path).names == ("sky",)
     assert classes_in(tmp_path, write("sea 1 2 3\n", "other.txt")).names == ("sea",)

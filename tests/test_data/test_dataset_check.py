@@ -1,10 +1,13 @@
 import os
+import struct
+import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from deeplab_lfov.data.dataset_check import DatasetSummary, doubts
+from deeplab_lfov.data.faint_pictures import faint
 from deeplab_lfov.data.image_files import write_mask
 from deeplab_lfov.data.list_files import Sample
 from deeplab_lfov.voc import PALETTE
@@ -199,3 +202,42 @@ def test_rgb_masks_without_a_palette(run):
 def test_crops_larger_than_the_memory(run):
     result = run("train", [0, 1], flags=["--batch_size", 10**9])
     assert result.status == 2 and "more memory than this machine has" in result.err
+
+
+@pytest.mark.parametrize(
+    ("pixels", "words"),
+    [
+        (np.full((3, 4, 4), 90), "fourth band"),
+        (np.full((3, 4, 4), [90, 90, 90, 0]), "are transparent"),
+        (np.full((3, 4), 3), "go up to 3 of 255, which is black; multiply their pixels by 64"),
+        (np.full((3, 4, 3), 250), "white"),
+        (np.full((3, 4, 3), [90, 90, 15]), None),
+    ],
+)
+def test_pictures_that_come_out_black_or_white(tmp_path, pixels, words):
+    path = tmp_path / "p.png"
+    Image.fromarray(pixels.astype(np.uint8)).save(path)
+    assert words in faint([path])[0] if words else not faint([path])
+
+
+def test_16_bit_colors_that_are_dark(tmp_path):
+    def chunk(kind, data):
+        size, check = len(data).to_bytes(4, "big"), zlib.crc32(kind + data).to_bytes(4, "big")
+        return size + kind + data + check
+
+    head, row = struct.pack(">IIBBBBB", 4, 1, 16, 2, 0, 0, 0), b"\0" + b"\x03\xff" * 12
+    chunks = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(row)) + chunk(b"IEND", b"")
+    (tmp_path / "p.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunks)
+    assert "go up to 1023 of 65535" in faint([tmp_path / "p.png"])[0]
+
+
+def test_exif_turns_are_named(check, add, tmp_path):
+    for name, orientation in (("half", 3), ("quarter", 6)):
+        add(name, labels(0, 1))
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        Image.new("RGB", (6, 4), "gray").save(tmp_path / f"{name}.jpg", exif=exif)
+    result = check()
+    assert "4 x 6" in result.out and "EXIF turns the picture by a quarter" in result.out
+    (tmp_path / "list.txt").write_text("half.jpg half.png\n")
+    assert "1 pictures are turned by 180 degrees or mirrored" in check().err

@@ -1,4 +1,5 @@
 import io
+import struct
 
 import numpy as np
 import pytest
@@ -16,7 +17,6 @@ def save(path, pixels, mode=None, **options):
 
 def png(path, bit_depth, rows):
     """A grey PNG of one byte a row with fewer than 8 bits a pixel, which Pillow cannot write."""
-    import struct
     import zlib
 
     def chunk(kind, data):
@@ -174,3 +174,38 @@ def test_negative_labels_are_no_background(tmp_path):
     Image.fromarray(np.array([[0, -1, 3]], np.int32)).save(tmp_path / "a.tif")
     with pytest.raises(UserError, match="labels from -1 to 3"):
         pictures.read_mask(tmp_path / "a.tif", 21)
+
+
+def tiff(path, bits, white_is_zero, data):
+    """A grey TIFF of one row with `bits` a pixel, which Pillow cannot write."""
+    tags = {256: 8 * len(data) // bits, 257: 1, 258: bits, 259: 1, 262: 1 - white_is_zero, 273: 8}
+    tags |= {277: 1, 278: 1, 279: len(data)}
+    head = b"II*\0" + (8 + len(data)).to_bytes(4, "little") + data
+    rows = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    path.write_bytes(head + struct.pack("<H", len(tags)) + rows + bytes(4))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "labels"),
+    [
+        ("a.pgm", b"P5 4 1 2\n\0\1\2\2", [0, 1, 2, 2]),
+        ("a.pgm", b"P2 3 1 11\n0 5 11\n", [0, 5, 11]),
+        ("a.pgm", b"P5 2 1 300\n\0\7\0\0", [7, 0]),
+        ("a.pgm", b"P5 2 1 255\n\0\7", [0, 7]),
+        ("a.tif", (2, False, b"\x1b\x1b"), [0, 1, 2, 3] * 2),
+        ("a.tif", (4, False, b"\x1c\x05"), [1, 12, 0, 5]),
+        ("a.tif", (8, False, b"\x01\x05"), [1, 5]),
+        ("a.tif", (8, True, b"\x01\x05"), None),
+        ("a.tif", (2, True, b"\x1b\x1b"), None),
+        ("a.pgm", b"P1 2 1\n0 1\n", None),
+    ],
+)
+def test_greys_are_labels_as_they_are_stored(tmp_path, name, content, labels):
+    path = tmp_path / name
+    path.write_bytes(content) if isinstance(content, bytes) else tiff(path, *content)
+    if labels is None:
+        with pytest.raises(UserError, match="stores white as 0"):
+            pictures.read_mask(path, 21)
+    else:
+        assert pictures.read_mask(path, 21).tolist() == [labels]

@@ -105,3 +105,8 @@ def test_the_reader_recovers_no_other_error(shapes, monkeypatch):
         list(reader.pictures())
     with pytest.raises(Exception, match="ZeroDivisionError"):
         list(reader.batches(1, (9, 9), 1))
+
+
+def test_a_run_of_an_earlier_version_keeps_its_orders(shapes):
+    reader = ImageReader(shapes, TRAIN, seed=3, order_by="index_shuffle")
+    assert "".join(path.stem[-1] for path in reader.files_of_step(1, 12)) == "014532210435"

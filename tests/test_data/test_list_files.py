@@ -131,3 +131,14 @@ def test_pictures_of_folders_below_are_found_and_circles_are_not_walked(tmp_path
     for name in ("a.jpg", "b/c/d.PNG", "b/notes.txt"):
         (tmp_path / name).touch()
     assert pictures_in(tmp_path) == [tmp_path / "a.jpg", tmp_path / "b/c/d.PNG"]
+
+
+def test_links_are_followed_once_and_hidden_files_passed_over(tmp_path):
+    for name in ("in/a.jpg", "in/b/c.jpg", "in/._a.jpg", "in/.old/d.jpg", "far/e.jpg", "in.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    for name, target in (("x", "far"), ("y", "far"), ("z", "in/b"), ("up", ".")):
+        (tmp_path / "in" / name).symlink_to(tmp_path / target, target_is_directory=True)
+    (tmp_path / "far/back").symlink_to(tmp_path / "in", target_is_directory=True)
+    found = [str(path.relative_to(tmp_path / "in")) for path in pictures_in(tmp_path / "in")]
+    assert found == ["a.jpg", "b/c.jpg", "x/e.jpg"]

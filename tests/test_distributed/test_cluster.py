@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from deeplab_lfov import startup
 from deeplab_lfov.distributed.cluster import Cluster, find_cluster
 from deeplab_lfov.errors import UserError
 
@@ -55,8 +56,11 @@ def test_what_srun_starts_is_a_cluster(monkeypatch):
     slurm = {f"SLURM_{name}": value for name, value in slurm.items()}
     for name, value in slurm.items():
         monkeypatch.setenv(name, value)  # TensorFlow's resolver looks there
+    levels = []
+    monkeypatch.setattr(startup, "load_tensorflow", levels.append)
     expected = ("node1:12140", "node1:12141", "node2:12140"), 2
     assert find_cluster(slurm) == expected and "node2" in slurm["TF_CONFIG"]
+    assert levels == ["3"]  # before the resolver loads TensorFlow as it comes
     monkeypatch.delenv("SLURM_STEP_NODELIST")
     del slurm["TF_CONFIG"]
     with pytest.raises(UserError, match="SLURM_STEP_NODELIST"):

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from deeplab_lfov.distributed.cluster import Cluster
-from deeplab_lfov.distributed.replicas import Replicas
+from deeplab_lfov.distributed.replicas import Replicas, _connect
 from deeplab_lfov.errors import UserError, WorkerGoneError
 from helpers import ROOT, assert_same_run
 
@@ -77,3 +77,14 @@ def test_several_devices_compute_what_one_does(train, shapes, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "device   2 x CPU" in done.stdout
     assert_same_run(tmp_path / "run", tmp_path / "two")
+
+
+def test_a_shell_in_a_job_step_of_slurms_is_told_how_to_train_alone(monkeypatch, capsys):
+    def fails():
+        raise RuntimeError("no")
+
+    monkeypatch.setattr(tf.distribute, "MultiWorkerMirroredStrategy", fails)
+    monkeypatch.setenv("SLURM_PROCID", "0")
+    with pytest.raises(UserError, match="cannot connect: no"):
+        _connect(Cluster(("a:1", "b:1")))
+    assert "`env -u SLURM_PROCID python train.py ...` trains alone" in capsys.readouterr().err

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from deeplab_lfov.console import quiet_stderr
+from deeplab_lfov.console import lasting_output, quiet_stderr
 from deeplab_lfov.errors import UserError
 
 CHATTER = b"I0000 00:00:1 server.cc:1] Started\n"
@@ -37,3 +37,15 @@ def test_a_process_without_stderr_is_none_to_quieten(monkeypatch):
     monkeypatch.setattr(sys, "stderr", None)
     with quiet_stderr():
         pass
+
+
+def test_output_that_nobody_takes_is_lost_and_nothing_else(monkeypatch):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        with lasting_output() as lost:
+            for _ in range(3):
+                print("a", flush=True)
+        print("b", flush=True)
+    assert lost == ["output lost: Broken pipe"]

@@ -29,3 +29,8 @@ def test_an_error_is_one_clean_short_line(capsys):
     line = capsys.readouterr().err
     assert line.count("\n") == 1 and line[:-1].isprintable() and len(line) <= 500
     assert line.startswith("error: ?[2J? net.npz: name") and line.endswith("; take another\n")
+
+
+def test_an_error_is_without_the_names_of_tensorflows_nodes():
+    error = UserError("a {{function_node __wrapped__X_device_CPU:0}} b [Op:X] {{c}}")
+    assert str(error) == "a b {{c}}"

@@ -25,13 +25,15 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
 
 def test_places_that_cannot_be_written_are_named(tmp_path):
     (tmp_path / "file").touch()
-    for check in (files.writable_folder, lambda path: files.writable_json(path / "a.json", "k")):
+    for check in (files.writable_folder, lambda path: files.writable_json(path / "a.json", {"k"})):
         with pytest.raises(UserError, match="file/deeper"):
             check(tmp_path / "file" / "deeper")
     (tmp_path / "list.json").write_text("[]")
-    for taken in (tmp_path, tmp_path / "file", tmp_path / "list.json", Path("/dev/null")):
+    (tmp_path / "mine.json").write_text('{"pictures": [], "more": 1}')
+    names = "", "file", "list.json", "mine.json", "/dev/null"
+    for taken in (tmp_path / name for name in names):
         with pytest.raises(UserError, match="exists and is no earlier output"):
-            files.writable_json(taken, "mean_iou")
+            files.writable_json(taken, {"pictures", "software"})
     with pytest.raises(UserError, match="cannot write"), files.whole_file(tmp_path / "no/a") as new:
         new.touch()
 
@@ -87,3 +89,9 @@ def test_a_durable_file_is_on_the_disk_before_it_takes_its_place(tmp_path, monke
     with files.whole_file(tmp_path / "a.csv", durable=True) as partial:
         partial.touch()
     assert done == ["sync .csv", "rename to .csv", "sync "]
+
+
+def test_a_name_may_be_as_long_as_names_can_be(tmp_path):
+    with files.whole_file(tmp_path / f"{'ä' * 125}.json") as partial:
+        partial.touch()
+    assert len(list(tmp_path.iterdir())) == 1

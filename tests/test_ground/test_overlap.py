@@ -1,8 +1,9 @@
+import os
 import threading
 
 import pytest
 
-from deeplab_lfov.overlap import AHEAD, ahead, overlapped
+from deeplab_lfov.overlap import AHEAD, ahead, num_processors, overlapped
 
 
 def results(*arguments):
@@ -61,3 +62,8 @@ def test_ahead_raises_at_the_items_turn():
     assert next(results) == 1
     with pytest.raises(ZeroDivisionError):
         next(results)
+
+
+def test_the_processors_are_those_that_may_be_used(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 5}, raising=False)
+    assert num_processors() == 2

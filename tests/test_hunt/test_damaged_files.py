@@ -19,7 +19,7 @@ from deeplab_lfov.errors import UserError
 from deeplab_lfov.weights import foreign
 from deeplab_lfov.weights.formats import format_of, read_foreign, read_tensors
 from deeplab_lfov.weights.keras_vgg16 import read_h5
-from deeplab_lfov.weights.torch_layouts import layers_of
+from deeplab_lfov.weights.matching import match_layers
 from helpers import DATA, hunted
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of Pillow's, about EXIF data
@@ -128,7 +128,7 @@ def read_torch_or_safetensors(path):
     kind = format_of(path)
     if kind not in ("PyTorch", "safetensors"):
         return read_tensors(path)
-    return layers_of(dict(read_foreign(kind, path)), path)
+    return match_layers(dict(read_foreign(kind, path)), path, "file").layers
 
 
 READERS = {

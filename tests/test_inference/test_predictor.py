@@ -4,9 +4,12 @@ import tensorflow as tf
 from PIL import Image
 
 from deeplab_lfov import VOID, DeepLabLFOVModel, DenseCRF, Predictor, UserError
+from deeplab_lfov.classes import voc_classes
 from deeplab_lfov.inference import predictor as predictors
 from deeplab_lfov.network.grid import upsample_scores
 from deeplab_lfov.preprocess import network_input
+from deeplab_lfov.training.snapshots import Snapshots
+from deeplab_lfov.weights import checkpoints
 
 
 def picture(height, width):
@@ -219,3 +222,26 @@ def test_the_options_are_told_in_a_line(reference_model):
     predictor = Predictor(reference_model, input_size=(321, 513), **numbers)
     expected = "scales 0.5, 1; mirrored too; padded to 513 x 321; shrunk to 40 pixels"
     assert str(predictor) == expected
+
+
+def test_a_run_that_removes_its_checkpoint_has_a_newer_one(reference_model, tmp_path, monkeypatch):
+    snapshots = Snapshots(tmp_path, reference_model.parameters, voc_classes(21))
+    fit_of = checkpoints.fit_of
+
+    def fit_and_rotate(*given, **more):
+        if not (tmp_path / "model.ckpt-2.index").exists():
+            for file in tmp_path.glob("model.ckpt-1.*"):
+                file.unlink()
+            snapshots.save(2)
+        return fit_of(*given, **more)
+
+    snapshots.save(1)
+    monkeypatch.setattr(checkpoints, "fit_of", fit_and_rotate)
+    assert Predictor(tmp_path)(picture(20, 30)).shape == (20, 30)
+
+
+def test_a_forked_process_is_told_so_and_does_not_hang(reference_model, image, monkeypatch):
+    predictor = Predictor(reference_model)
+    monkeypatch.setattr(predictors.os, "getpid", lambda: 0)
+    with pytest.raises(UserError, match="forked process .* spawn"):
+        predictor(image)

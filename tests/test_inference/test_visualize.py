@@ -60,3 +60,7 @@ def test_an_overlay_is_the_picture_under_own_colors_but_for_the_background():
     assert pixels[0].tolist() == [[100] * 3, [150, 50, 100], [162, 162, 146]]
     pixels = visualize.overlay(image, labels, 0.5, classes._replace(names=("sky", "road")))
     assert pixels[0, 0].tolist() == [54] * 3
+
+
+def test_a_legend_has_no_letters_that_a_terminal_obeys():
+    assert visualize._name(0, Classes(("a\x1b[2J",))) == "a?[2J"

@@ -12,7 +12,8 @@ from deeplab_lfov import DeepLabLFOVModel
 from deeplab_lfov.classes import Classes, voc_classes
 from deeplab_lfov.data.image_files import DATA_SET, PREDICTED, SOFTWARE, read_image, write_mask
 from deeplab_lfov.distributed import devices
-from deeplab_lfov.evaluation import setup
+from deeplab_lfov.evaluation import measure, setup
+from deeplab_lfov.files import locked
 from deeplab_lfov.training.snapshots import Snapshots
 
 VAL = "ImageSets/Segmentation/val.txt"
@@ -181,7 +182,13 @@ def test_two_evaluations_are_compared(evaluate, checkpoint, tmp_path):
     assert evaluate("--compare", tmp_path / "none.json").status == 2
 
 
-def test_all_checkpoints_of_a_run_have_a_table(evaluate, reference_model, tmp_path):
+def test_one_process_writes_a_report_into_a_folder(evaluate, tmp_path):
+    with locked(tmp_path / "report/.report.lock", "", ""):
+        result = evaluate("--report", tmp_path / "report")
+    assert result.status == 2 and "writes a report into it; wait" in result.err
+
+
+def test_all_checkpoints_of_a_run_have_a_table(evaluate, reference_model, tmp_path, monkeypatch):
     snapshots = Snapshots(tmp_path / "run", reference_model.parameters, voc_classes(21))
     for step in (1, 2, 3):
         snapshots.save(step)
@@ -192,6 +199,17 @@ def test_all_checkpoints_of_a_run_have_a_table(evaluate, reference_model, tmp_pa
     assert sum(row[-1] == "best" for row in rows) == 1
     one = evaluate(restore_from=tmp_path / "run/model.ckpt-2")
     assert f"mean IoU{rows[1][1]:>25}" in one.out
+    make = measure.make_predictor
+
+    def make_and_rotate(settings):
+        if settings.restore_from.endswith("-1"):
+            (tmp_path / "run/model.ckpt-1.index").unlink()
+        return make(settings)
+
+    monkeypatch.setattr(measure, "make_predictor", make_and_rotate)
+    result = evaluate("--all_checkpoints", restore_from=tmp_path / "run")
+    assert result.status == 0 and "model.ckpt-1: its run has removed it meanwhile" in result.out
+    assert result.out.count("model.ckpt-2 ") == 1
     assert evaluate("--all_checkpoints").status == 2
     result = evaluate("--all_checkpoints", "--json", "a", restore_from=tmp_path / "run")
     assert result.status == 2 and "leave out --json" in result.err

@@ -1,5 +1,6 @@
 import csv
 import resource
+from pathlib import Path
 
 import pytest
 import tensorflow as tf
@@ -94,3 +95,10 @@ def test_a_disk_that_fills_between_saves_is_a_user_error(tmp_path):
             history.add(1, loss=0.5)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_history_is_written_in_utf_8_whatever_the_locale_says(tmp_path, monkeypatch):
+    opened, given = Path.open, {}
+    monkeypatch.setattr(Path, "open", lambda *a, **more: given.update(more) or opened(*a, **more))
+    History(tmp_path)
+    assert given["encoding"] == "utf-8"

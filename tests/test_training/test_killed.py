@@ -109,9 +109,9 @@ def test_leftovers_of_a_killed_process_go(train, tmp_path):
 
 
 HOLD = """
-import sys
-from deeplab_lfov.training.folders import locked
-with locked(sys.argv[1]):
+import pathlib, sys
+from deeplab_lfov.files import locked
+with locked(pathlib.Path(sys.argv[1], ".lock"), "", ""):
     print("held", flush=True)
     sys.stdin.read()
 """

@@ -60,3 +60,11 @@ def test_a_validation_keeps_the_best_and_can_be_stopped(kept, tmp_path):
     assert kept.history.best() == row["val_mean_iou"]
     row["val_mean_iou"] = 1.0  # which no validation exceeds
     assert "saved" not in kept.validate(4, lambda: False)
+
+
+def test_a_figure_has_the_rows_that_the_chief_of_several_workers_reads(kept, monkeypatch):
+    shown = []
+    monkeypatch.setattr(record, "save_rows", lambda *given: shown.append(given))
+    kept.save(1, next(kept.val_reader.batches(1, (33, 33), 1)), ["a", "b"])
+    (_, images, *_, names) = shown[0]
+    assert len(images) == 1 and names == ["a"]

@@ -1,5 +1,7 @@
 """Runs that are killed, stopped, starved of disk or memory, and resumed."""
 
+import json
+import os
 import random
 import re
 import resource
@@ -7,13 +9,16 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
+from deeplab_lfov.training import trainer
 from deeplab_lfov.weights.formats import read_tensors
 from deeplab_lfov.weights.tf_checkpoint import checkpoints_in
 from helpers import ROOT, TRAIN, VAL
+from util import make_shapes
 
 STEPS = 40
 RUN = ["--width", "0.0625", "--input_size", "33,33", "--batch_size", "2", "--random_mirror"]
@@ -173,3 +178,21 @@ def test_a_finished_run_resumes_where_its_folder_was_moved_to(script, run, tmp_p
     assert "from snapshots/model.ckpt-2" in result.out and "width 0.0625" in result.out
     assert "finished 2 steps are done; --resume --num_steps 4 goes on" in result.out
     assert sorted((path, path.stat().st_mtime_ns) for path in run.rglob("*")) == before
+
+
+def test_a_run_notes_lost_output_and_warns_of_masks_that_changed(train, tmp_path, monkeypatch):
+    data = tmp_path / "data"
+    make_shapes.write_data_set(data, num_train=2, num_val=1, seed=1)
+    monkeypatch.setattr(trainer, "lasting_output", lambda: nullcontext(["output lost: why"]))
+    flags, more = ["--width", 1 / 64], {"data_dir": data, "data_list": TRAIN}
+    assert train("--num_steps", 10, "--val_list", VAL, *flags, **more).status == 0
+    run = tmp_path / "run"
+    assert "output lost: why" in (run / "history.csv").read_text("utf-8")
+    assert json.loads(read_tensors(run)["settings"].item())["order_by"] == "philox"
+    *_, mask = sorted((data / "SegmentationClass").iterdir())  # of the val list
+    os.utime(mask, ns=(0, 0))
+    result = train("--resume", "--num_steps", 11, *flags, **more)
+    assert (
+        f"warning: 1 masks were written anew since the run was last started: {mask}" in result.err
+    )
+    assert "output lost: why" in (run / "history.csv").read_text("utf-8")

@@ -135,3 +135,13 @@ def test_places_that_cannot_be_written_are_user_errors(tmp_path, variables):
     for save in (lambda: snapshots.save(1), snapshots.save_best):
         with pytest.raises(UserError, match=r"cannot write .*file/model.ckpt-"):
             save()
+
+
+def test_a_newer_checkpoint_that_is_damaged_is_passed_over_aloud(tmp_path, snapshots, capsys):
+    for step in (1, 2):
+        snapshots.save(step)
+    (tmp_path / "model.ckpt-2.data-00000-of-00001").unlink()
+    assert find_run(tmp_path).path.name == "model.ckpt-1"
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"warning: going on from {tmp_path}/model.ckpt-1: ")
+    assert "model.ckpt-2 has lost its data" in line

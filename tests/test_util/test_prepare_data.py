@@ -1,6 +1,9 @@
 """Pictures and annotations as people have them, made into data sets."""
 
+import base64
 import functools
+import io
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -10,8 +13,9 @@ import pytest
 from PIL import Image
 
 from deeplab_lfov.data.class_files import read_palette
-from deeplab_lfov.data.image_files import read_mask, write_mask
+from deeplab_lfov.data.image_files import PREDICTED, is_output, read_mask, write_mask
 from deeplab_lfov.data.list_files import read_list
+from deeplab_lfov.files import locked
 from deeplab_lfov.voc import PALETTE
 
 COCO, LABELME = ("--coco", "coco.json"), ("--labelme", "json")
@@ -40,7 +44,11 @@ def write_picture(path, picture):
 @pytest.fixture
 def prepare(said):
     def call(*flags, out="out", status=0):
-        kind = [] if {"--masks", "--coco", "--labelme"} & {*flags} else ["--masks", "masks"]
+        kind = (
+            []
+            if {"--masks", "--class_masks", "--coco", "--labelme"} & {*flags}
+            else ["--masks", "masks"]
+        )
         places = "--images", "images", *kind, "--output_dir", out
         return said("util.prepare_data", *places, *flags, status=status)
 
@@ -53,7 +61,8 @@ def error_of(prepare):
 
 
 def labels(name, num_classes=21):
-    return read_mask(Path(f"out/masks/{name}.png"), num_classes)[0].tolist()
+    (mask,) = Path("out").glob(f"masks*/{name}.png")  # a new folder every time, and the older gone
+    return read_mask(mask, num_classes)[0].tolist()
 
 
 def names(split):
@@ -221,7 +230,7 @@ def test_a_folder_of_masks_among_the_pictures_is_not_taken_for_pictures(prepare,
     assert "no .json files" in error_of("--labelme", "images")
 
 
-def test_what_is_in_the_way_stays(error_of):
+def test_what_is_in_the_way_stays(prepare, error_of):
     add("a", [0, 255])
     Path("out/masks").mkdir(parents=True)
     lists, flags = Path("out/train.txt"), ["--label_map", "0:0,255:1"]
@@ -229,8 +238,10 @@ def test_what_is_in_the_way_stays(error_of):
     assert "was not made by this script" in error_of(*flags)
     lists.unlink()
     write_mask(Path("out/masks/a.png"), np.zeros((4, 6), np.uint8))  # a prediction
-    assert "a.png exists" in error_of(*flags)
-    assert [p.name for p in Path("out").rglob("*")] == ["masks", "a.png"]
+    prepare(*flags)
+    prepare(*flags)
+    assert not read_mask(Path("out/masks/a.png"), 2).any()
+    assert [p.name for p in Path("out").glob("masks-*/*")] == ["a.png"]
 
 
 def test_masks_of_other_labels_and_sizes_and_jpegs_are_faulty(error_of):
@@ -244,6 +255,138 @@ def test_masks_of_other_labels_and_sizes_and_jpegs_are_faulty(error_of):
     assert "JPEG, which is lossy" in error_of()
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "mask"),
+    [
+        ("_classes.csv", "Pixel Value, Class\n0, background\n1, cat\n2, dog\n", [0, 1, 2]),
+        ("_classes.csv", "id, Class\n0, background\n2,dog\n1, cat\n", [0, 1, 2]),
+        (
+            "class_mapping.csv",
+            "class_name,class_color\nbackground,0\ncat,127\ndog,255\n",
+            [0, 127, 255],
+        ),
+        ("class_names.txt", "background\ncat\ndog\n", [0, 1, 2]),
+        (
+            "labelmap.txt",
+            "cat:9,9,9::\nbackground:0,0,0::\ndog:7,8,9:x:y\n",
+            [(0,) * 3, (9,) * 3, (7, 8, 9)],
+        ),
+        (
+            "label_colors.txt",
+            "0 0 0 background\n9 9 9 cat\n7 8 9 dog\n",
+            [(0,) * 3, (9,) * 3, (7, 8, 9)],
+        ),
+        (
+            "class_dict.csv",
+            "name,r,g,b\nbackground,0,0,0\ncat,9,9,9\ndog,7,8,9\n",
+            [(0,) * 3, (9,) * 3, (7, 8, 9)],
+        ),
+        ("classes.txt", "0 background\n1 cat\n2 dog\n", [(0,) * 3, (1,) * 3, (2,) * 3]),
+    ],
+)
+@pytest.mark.parametrize("place", ["masks", "."])
+def test_tools_files_beside_masks_name_the_classes(prepare, name, text, mask, place):
+    add("sub/a", mask)
+    written(f"{place}/{name}", text)
+    assert name in prepare()
+    assert read_palette("out/classes.txt").names == ("background", "cat", "dog")
+    (sample,) = read_list("out", "train.txt")
+    assert read_mask(sample.mask, 3)[0].tolist() == [0, 1, 2] * 2
+
+
+def test_splits_that_number_classes_anew_are_mapped_by_name(prepare, error_of):
+    for split, order in (("train", "cat dog"), ("valid", "dog cat")):
+        add(f"{split}/{split}", [0, 1, 2])
+        rows = [f"{n}, {each}" for n, each in enumerate(["background", *order.split()])]
+        written(f"masks/{split}/_classes.csv", "\n".join(rows))
+    prepare()
+    assert [labels(f"{each}/{each}") for each in ("train", "valid")] == [
+        [0, 1, 2] * 2,
+        [0, 2, 1] * 2,
+    ]
+    prepare("--class_names", written("names.txt", "background\ndog\ncat\n"))
+    assert [labels(f"{each}/{each}") for each in ("train", "valid")] == [
+        [0, 2, 1] * 2,
+        [0, 1, 2] * 2,
+    ]
+    Path("masks/valid/_classes.csv").unlink()
+    assert "of some masks only, or differently" in error_of(out="other")
+
+
+def test_train_ids_and_label_ids_are_told_apart_by_name(prepare, error_of):
+    suffix = ["--mask_suffix", "_gtFine_labelTrainIds"]
+    add("a", [0, 13, 255], suffix=suffix[1])
+    assert "--label_map cityscapes_train_ids" in error_of(*suffix, "--label_map", "cityscapes")
+    prepare(*suffix)
+    assert read_palette("out/classes.txt").names[13] == "car" and not Path("out/masks").exists()
+    add("a", [0, 1, 2], suffix="_gtFine_labelIds")
+    error = error_of("--mask_suffix", "_gtFine_labelIds", out="other")
+    assert "by the masks' names --label_map cityscapes" in error
+
+
+@pytest.mark.parametrize(
+    ("mask", "advice", "becomes"),
+    [
+        ([0, 127, 255], "--label_map 0:0,127:1,255:2", [0, 1, 2]),
+        ([0, 85, 255], "--label_map 0:0,85:1,255:void", [0, 1, 255]),
+        ([0, 1, 3], "--class_names names.txt", [0, 1, 3]),
+        ([0, 1, 3], "--label_map 0:0,1:1,3:2", [0, 1, 2]),
+        ([0, 9, 255], "--label_map 0:0,9:1,255:2", [0, 1, 2]),
+        ([0, 7, 33], "--label_map cityscapes", [255, 0, 18]),
+    ],
+)
+def test_advice_that_is_followed_comes_out_right(prepare, error_of, mask, advice, becomes):
+    add("a", mask)
+    written("names.txt", "a\nb\nc\nd\n")
+    assert advice.replace("names.txt", "FILE") in error_of()
+    prepare(*advice.split())
+    (sample,) = read_list("out", "train.txt")
+    assert read_mask(sample.mask, 21)[0].tolist() == becomes * 2
+
+
+def test_soft_masks_are_named_and_ranges_map_them(prepare, error_of):
+    add("a", [0, 255])
+    ramp = np.r_[[0] * 200, range(20, 240, 4), [255] * 200].astype(np.uint8)
+    write_picture("masks/a.png", Image.fromarray(ramp[None]))
+    write_picture("images/a.jpg", Image.new("RGB", (len(ramp), 1)))
+    assert "or were JPEGs; --label_map 0-127:0,128-255:1" in error_of()
+    prepare("--label_map", "0-127:0,128-255:1")
+    assert labels("a") == (ramp > 127).astype(int).tolist()
+    prepare("--label_map", "0:0,*:1")
+    assert labels("a") == (ramp > 0).astype(int).tolist()
+    assert "128-9:1" in error_of("--label_map", "128-9:1")
+
+
+@pytest.mark.parametrize(
+    ("mask", "words"),
+    [([255], "is 255, which is void"), ([0, 0], "is a: no object is labelled")],
+)
+def test_nothing_labelled_is_an_error(error_of, mask, words):
+    add("a", mask)
+    assert words in error_of("--class_names", written("names.txt", "a\nb\n"))
+
+
+def test_class_names_are_the_way_around_a_file_of_another_form(prepare, error_of):
+    add("a", [0, 1])
+    written("masks/_classes.csv", "filename, cat, dog\n1.jpg, 1, 0\n")
+    assert "_classes.csv is not of the form of a class" in error_of()
+    prepare("--class_names", written("names.txt", "background\ncat\n"))
+
+
+def test_names_that_unicode_holds_equal_pair(prepare):
+    add("\u00e9", [0, 1], to="other")
+    write_picture("masks/e\u0301.png", Image.open("other/\u00e9.png"))
+    write_picture("masks/._a.png", Image.new("L", (1, 1)))
+    assert "without" not in prepare()
+
+
+def test_pictures_that_come_out_white_are_told(prepare):
+    add("a", [0, 1])
+    Path("images/a.jpg").unlink()
+    write_picture("images/a.png", Image.new("RGBA", (6, 4), (9, 9, 9, 0)))
+    assert "warning: pictures such as images/a.png are transparent" in prepare()
+
+
 def region(segmentation, **more):
     return [{"image_id": 0, "category_id": 7, "segmentation": segmentation} | more]
 
@@ -251,6 +394,8 @@ def region(segmentation, **more):
 DOG, SOFA = {"id": 7, "name": "dog"}, {"id": 3, "name": "sofa"}
 ALL, PART = [[0, 0, 6, 0, 6, 4, 0, 4]], [[2, 0, 4, 0, 4, 4, 2, 4]]
 CROWD = {"size": [4, 6], "counts": [0, 8, 16]}
+RING = {"size": [4, 6], "counts": [0, 8, 8, 8]}  # of two parts
+ROOT = {"id": 0, "name": "root", "supercategory": "none"}
 
 
 @pytest.fixture
@@ -292,9 +437,12 @@ def test_coco_numbers_the_categories_of_all_files_alike(prepare, error_of, coco)
     files += (coco("two.json", ("b",), categories=[SOFA, DOG], annotations=region(ALL)),)
     prepare(*files)
     assert labels("a") == labels("b") == [2] * 6
-    coco("two.json", ("b",), categories=[DOG | {"name": "cat"}], annotations=[])
-    assert "the category 7 is 'cat'" in error_of(*files)
-    coco("two.json", ("b",), categories=[DOG | {"id": 8}], annotations=[])
+    anew = [DOG | {"id": 3}, SOFA | {"id": 7}]  # the other way round
+    coco("two.json", ("b",), categories=anew, annotations=region(ALL))
+    prepare(*files)
+    assert read_palette("out/classes.txt").names == ("background", "dog", "sofa")
+    assert labels("a") == [1] * 6 and labels("b") == [2] * 6
+    coco("two.json", ("b",), categories=[DOG, DOG | {"id": 8}], annotations=[])
     assert "several categories" in error_of(*files)
 
 
@@ -304,6 +452,65 @@ def test_a_category_background_is_label_0(prepare, coco):
     prepare(*COCO)
     assert labels("a") == [1, 1, 0, 0, 1, 1]
     assert read_palette("out/classes.txt").names == ("background", "dog")
+
+
+@pytest.mark.parametrize(
+    ("annotations", "found"),
+    [
+        (region(ALL[0]), [1] * 6),  # VIA's flat list
+        (region(CROWD, iscrowd=1), [1, 1, 0, 0, 0, 0]),  # all are run lengths: datumaro
+        (region(CROWD, iscrowd=1) + region([[0, 0, 1, 0, 1, 4, 0, 4]]), [1, 255, 0, 0, 0, 0]),
+        (region(RING, iscrowd=1) + region(ALL, image_id=1) * 2, [1, 1, 0, 0, 1, 1]),  # supervision
+        (region(RING, iscrowd=1) + region(ALL + PART, image_id=1) * 2, [255, 255, 0, 0, 255, 255]),
+        (region([[0, 0, 3, 0, 0, 0]]), [255] * 3 + [0] * 3),  # no pixel's center is inside
+        (region(ALL) + region([[1, 1, 3, 3]]), [1] * 6),  # its row below the line
+        (region([[1, 0, 3, 4]], bbox=[0, 0, 4, 4]), [255] * 4 + [0] * 2),
+        (region(None, bbox=[4, 0, 2, 4]) + region(ALL), [1] * 4 + [255] * 2),
+    ],
+)
+def test_coco_as_tools_write_it(prepare, coco, annotations, found):
+    more = region(PART, image_id=1) if len(annotations) < 3 else []
+    crowds = [] if any(each.get("iscrowd") for each in annotations) else more
+    coco(annotations=annotations + crowds, categories=[DOG | {"supercategory": "root"}, ROOT])
+    said = prepare(*COCO)
+    assert labels("a") == found
+    assert "without annotations, left out (1): root" in said
+    assert read_palette("out/classes.txt").names == ("background", "dog")
+
+
+def test_crowds_are_what_the_user_says(prepare, coco):
+    coco()
+    assert "by --crowds class as their class (1): sofa 1" in prepare(*COCO)
+    prepare(*COCO, "--crowds", "class")
+    assert labels("b") == [1, 1, 2, 2, 0, 0]
+
+
+def test_lost_regions_and_panoptic_files_are_errors(prepare, error_of, coco):
+    coco(annotations=region(ALL) + region([]) * 2)
+    assert "lost (2): dog 2 (annotation None, annotation None), of 3" in error_of(*COCO)
+    assert "regions without any extent, lost (2): dog 2" in prepare(*COCO, "--skip_lost")
+    coco(annotations=[{"image_id": 0, "segments_info": []}])
+    assert "COCO's panoptic format" in error_of(*COCO)
+    coco(annotations=region([], bbox=[0, 0, 6, 4]))
+    assert "no object is labelled" in error_of(*COCO)
+
+
+def test_a_png_for_each_class(prepare, error_of):
+    for name in ("a", "a_b"):
+        add(name)
+    add("x", [0, 255, 255], to="masks/cat")
+    Path("images/x.jpg").unlink()
+    Path("masks/cat/x.png").rename("masks/cat/a.png")
+    for mask, place in (("dog_2", "masks/a_b"), ("a_b_cat", "masks"), ("a-gone 1", "masks")):
+        add(mask, [0, 1] if mask == "dog_2" else [1, 1, 0], to=place)
+        Path(f"images/{mask}.jpg").unlink()
+    prepare("--class_masks", "masks")
+    assert read_palette("out/classes.txt").names == ("background", "cat", "dog", "gone")
+    assert labels("a_b") == [1, 2, 0, 2, 1, 2]
+    add("a_b_cat", [1, 2, 0])
+    Path("images/a_b_cat.jpg").unlink()
+    assert "more than two values" in error_of("--class_masks", "masks")
+    assert "is for --masks" in error_of("--class_masks", "masks", "--palette", "voc")
 
 
 def test_coco_takes_names_in_another_order_and_more(prepare, error_of, coco):
@@ -342,15 +549,22 @@ def test_coco_names_that_repeat_are_those_of_the_split(prepare, error_of, coco):
 
 
 def test_coco_says_what_it_leaves_out_and_what_is_there_twice(prepare, error_of, coco):
-    boxes = region([], id=5, bbox=[0, 0, 3, 3])
-    coco(annotations=boxes + region([[0, 0, 1, 0, 1, 1]], id=5, image_id="0"))
+    boxes = region([], id=5, bbox=[0, 0, 3, 4])
+    coco(annotations=boxes + region(PART, image_id="1") + region(PART, image_id=9))
     said = prepare(*COCO)
-    assert "annotations without a region, not drawn (1): 5" in said
-    assert "annotations of no image (1): 0" in said
+    assert "void inside their boxes (1): dog 1 (annotation 5)" in said
+    assert "annotations of no image (1): 9" in said
+    assert labels("a") == [255] * 3 + [0] * 3 and labels("b") == [0, 0, 2, 2, 0, 0]
+    prepare(*COCO, "--draw_boxes")
+    assert labels("a") == [2] * 3 + [0] * 3
     error = error_of(*COCO, coco("two.json", ("c", "b")))
     assert "1 pictures are those of several images" in error
     coco(images=[{"id": 0, "file_name": "a.jpg"}, {"id": 0, "file_name": "b.jpg"}])
     assert "the image 0 is there twice" in error_of(*COCO)
+    coco(images=[], annotations=[])
+    assert "no image of coco.json is in images" in error_of(*COCO)
+    coco(annotations=region(PART, image_id=9))
+    assert "no annotation of coco.json is of one of its images" in error_of(*COCO)
 
 
 @pytest.mark.parametrize(
@@ -381,9 +595,14 @@ def test_without_pycocotools_it_is_named(error_of, coco, monkeypatch):
     assert "pip install pycocotools" in error_of(*COCO)
 
 
-def labelme(name, *shapes, image_path=None, path=None, **more):
+def labelme(name, *shapes, image_path=None, path=None, masks=(), **more):
     add(name)
-    shapes = [{"label": label, "shape_type": k, "points": p} for label, k, p in shapes]
+    masks, shapes = (
+        iter(masks),
+        [{"label": label, "shape_type": kind, "points": points} for label, kind, points in shapes],
+    )
+    for shape in shapes:
+        shape["mask"] = next(masks, None) if shape["shape_type"] == "mask" else None
     content = {"imagePath": image_path or f"{name}.jpg", "shapes": shapes, "imageData": None}
     path = Path(path or f"json/{name}.json")
     path.parent.mkdir(exist_ok=True, parents=True)
@@ -393,19 +612,65 @@ def labelme(name, *shapes, image_path=None, path=None, **more):
 def test_labelme_puts_later_over_earlier(prepare, error_of):
     left = ("dog", "rectangle", [[0, 0], [2, 3]])
     right = ("cat", "polygon", [[2, 0], [3, 0], [3, 3], [2, 3]])
-    rest = ("__ignore__", "rectangle", [[5, 3], [4, 0]]), ("x", "line", [[0, 0], [1, 1]])
-    rest += (("x", "polygon", [[0, 0], [1, 1]]),)
+    rest = ("__ignore__", "rectangle", [[5, 3], [4, 0]]), ("x", "cuboid", [[4, 2], [5, 3]])
+    rest += (("x", "polygon", [[4, 0], [5, 1]]),)
     labelme("a", left, right, *rest, image_path="..\\pictures\\a.jpg")
     ground = ("_background_", "rectangle", [[0, 0], [1, 3]])
     labelme("b", ("dog", "circle", [[3, 2], [9, 2]]), ground)
     said = prepare(*LABELME)
     assert labels("a") == [2, 2, 1, 1, 255, 255]
     assert labels("b") == [0, 0, 2, 2, 2, 2]
-    assert "shapes of the kind line, not drawn: 1" in said
-    assert "shapes of the kind polygon of under three points, not drawn: 1" in said
+    assert "void inside their boxes (2): x 2 (cuboid in json/a.json, polygon in" in said
     assert read_palette("out/classes.txt").names == ("background", "cat", "dog")
     class_names = "--class_names", written("names.txt", "other\ndog\n")
     assert "does not name cat" in error_of(*class_names, *LABELME)
+
+
+def base64_png(mask):
+    buffer = io.BytesIO()
+    Image.fromarray(mask).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def test_labelme_masks_and_backgrounds(prepare, error_of):
+    ring = base64_png(np.array([[1, 1, 0, 1]] * 4, np.uint8))
+    labelme("a", ("cat", "mask", [[1.6, 0], [5, 3]]), masks=[ring])
+    hole = [("__background__", "quadrilateral", [[3, 0], [4, 0], [4, 3], [3, 3]])]
+    labelme("b", ("cat", "rectangle", [[1, 0], [5, 0], [5, 3], [1, 3]]), *hole)
+    labelme(
+        "c", ("bg", "rotation", [[0, 0], [1, 0], [1, 3], [0, 3]]), ("cat", "mask", [[0, 0], [1, 3]])
+    )
+    assert "void inside their boxes (1): cat 1 (mask in json/c.json)" in prepare(*LABELME)
+    assert labels("a") == [0, 0, 1, 1, 0, 1] and labels("b") == [0, 1, 1, 0, 0, 1]
+    assert labels("c") == [255, 255, 0, 0, 0, 0]
+    assert read_palette("out/classes.txt").names == ("background", "cat")
+    labelme("a", ("cat", "mask", [[1, 0], [5, 3]]), masks=[ring[:60]])
+    assert "a mask 'cat' of images/a.jpg is damaged" in error_of(*LABELME)
+    labelme("a", *[("cat", "point", []), ("cat", "linestrip", [[1, 1]])])
+    assert "lost (2): cat 2 (point in json/a.json, linestrip in json/a.json), of 6" in error_of(
+        *LABELME
+    )
+
+
+KINDS = {"rectangle": 2, "circle": 2, "line": 2, "linestrip": 5, "point": 1, "polygon": 6}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_labelme_draws_the_same(prepare, seed):
+    shapes_to_label = pytest.importorskip("labelme.utils").shapes_to_label
+    random = np.random.default_rng(seed)
+    kinds = random.permutation([*KINDS, "oriented_rectangle", "mask"])
+    inside = random.integers(0, 2, (9, 14)).astype(np.uint8)
+    points = {kind: random.uniform(-5, 60, (KINDS.get(kind, 4), 2)).tolist() for kind in kinds}
+    points["mask"] = [[20, 30], [33, 38]]
+    labelme("a", *[(kind, kind, points[kind]) for kind in kinds], masks=[base64_png(inside)])
+    Image.new("RGB", (60, 50)).save("images/a.jpg")
+    prepare(*LABELME)
+    shapes = [{"label": k, "shape_type": k, "points": points[k]} for k in kinds]
+    shapes = [each | {"mask": inside.astype(bool)} for each in shapes]
+    numbers = {kind: label for label, kind in enumerate(sorted(kinds), 1)}
+    expected, _ = shapes_to_label((50, 60), shapes, numbers)
+    np.testing.assert_array_equal(read_mask(Path("out/masks/a.png"), 9), expected)
 
 
 LEFT = "left", "rectangle", [[0, 0], [2, 3]]
@@ -482,3 +747,61 @@ def test_predictions_with_void_become_a_second_round(prepare, error_of):
     two = written("names.txt", "sky 1 1 1\nroad 2 2 2\n")
     assert "--label_map" in error_of("--palette", two)  # 15 is no label
     prepare("--class_names", written("names.txt", "\n".join("abcdefghijklmnop")))
+
+
+def out():
+    return {p: p.read_bytes() for p in Path("out").rglob("*") if p.is_file()}
+
+
+@pytest.fixture
+def data_set(prepare):
+    """Make a data set of grey masks; returns its files."""
+    for name in "abc":
+        add(name, [0, 255])
+    prepare("--label_map", "0:0,255:1", "--val", 0.5)
+    return out()
+
+
+def test_faulty_masks_and_another_process_leave_the_older_data_set(error_of, data_set):
+    Image.new("L", (7, 4)).save("masks/c.png")
+    assert "1 of 3 pictures are faulty" in error_of("--label_map", "0:1,255:0")
+    with locked(Path("out/.lock"), "", ""):
+        assert "makes a data set in it; wait for" in error_of("--label_map", "0:0,255:1")
+    assert out() == data_set and not list(Path("out").glob("masks-*"))
+
+
+@pytest.mark.parametrize("number", range(1, 7))
+def test_no_list_is_beside_classes_of_another_time(prepare, data_set, monkeypatch, number):
+    renames, rename = itertools.count(1), Path.replace
+
+    def replace(path, target):
+        if next(renames) == number:
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    prepare("--label_map", "0:2,255:1", status=130)
+    if number < 4:  # masks
+        assert out() == data_set
+    else:  # classes.txt, val.txt, train.txt
+        assert not Path("out/train.txt").exists()
+        assert Path("out/val.txt").exists() == (number == 6)
+        assert len(read_palette("out/classes.txt").names) == (2 if number == 4 else 3)
+
+
+def test_a_prediction_is_copied_as_the_next_one_takes_its_place(prepare):
+    add("a")
+    add("b", [0, 1])
+    write_mask(Path("masks/a.png"), np.ones((4, 6), np.uint8))
+    prepare("--val", 0)
+    write_mask(Path("masks/a.png"), np.zeros((4, 6), np.uint8))
+    assert labels("a") == [1] * 6 and Path("out/train.txt").read_text().count(" /masks/") == 1
+    assert is_output("out/masks/a.png", PREDICTED)  # evaluate.py asks whether it is the truth
+    prepare("--val", 0)
+    assert [path.name for path in Path("out").glob("masks*/*")] == ["a.png"]
+
+
+def test_a_name_that_no_list_can_hold_comes_before_all_work(error_of):
+    add("a\udcff", [0, 255])
+    assert "is not UTF-8; rename it" in error_of("--label_map", "0:0,255:1")
+    assert {p.name for p in Path("out").iterdir()} == {".lock"}

@@ -221,16 +221,6 @@ def test_a_damaged_header_is_not_taken_for_the_end(error_of, sources, tmp_path):
     assert "it ends early" in error_of(voc, sources[1])
 
 
-def end_worker(folder, name):
-    os._exit(1)
-
-
-@FOLDERS_ALONE
-def test_a_worker_that_ends_is_one_line(error_of, sources, monkeypatch):
-    monkeypatch.setattr(prepare_voc, "_write_mask", end_worker)
-    assert "a process that read " in error_of(*sources)
-
-
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float64])
 def test_labels_of_sbd(tmp_path, dtype):
     labels, cells = np.resize(SBD_LABELS, (40, 30)), np.empty((20, 1), object)

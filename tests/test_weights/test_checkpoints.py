@@ -253,3 +253,18 @@ def test_a_checkpoint_that_lost_its_data(tmp_path, reference_model):
     with pytest.raises(UserError, match=f"there is no {lost}"):
         load_model(newer)
     assert locate(tmp_path) == older
+
+
+@pytest.mark.parametrize("form", ["checkpoint", "npz"])
+def test_numbers_that_are_not_finite_are_an_error(tmp_path, reference_model, form):
+    tensors = {name: parameter.numpy() for name, parameter in reference_model.parameters.items()}
+    tensors["fc7/b"][3] = np.nan
+    path = tmp_path / "x.npz"
+    if form == "npz":
+        np.savez(path, **tensors)
+    else:
+        path = tmp_path / "model.ckpt-1"
+        variables = {name: tf.Variable(tensor) for name, tensor in tensors.items()}
+        tf.compat.v1.train.Saver(variables).save(None, str(path))
+    with pytest.raises(UserError, match=r"has numbers in fc7/b that are not finite"):
+        load_model(path)

@@ -17,20 +17,6 @@ def by_name(rows):
     return {row.name: row.tensor for row in rows}
 
 
-def keras_layers(vgg16, top):
-    """The same VGG-16 in Keras' layout: HWIO, the top's inputs by row, column, channel."""
-    layers = {}
-    for name, (weights, bias) in vgg16.items():
-        if name.startswith("conv"):
-            layers[f"block{name[4:]}"] = [weights.transpose(2, 3, 1, 0), bias.ravel()]
-    if top:
-        fc6 = vgg16["fc6"][0].reshape(256, 32, 7, 7).transpose(2, 3, 1, 0).reshape(-1, 256)
-        layers["fc1"] = [fc6, vgg16["fc6"][1].ravel()]
-        layers["fc2"] = [vgg16["fc7"][0][0, 0].T, vgg16["fc7"][1].ravel()]
-        layers["predictions"] = [vgg16["fc8"][0][0, 0].T, vgg16["fc8"][1].ravel()]
-    return layers
-
-
 def test_vgg16_is_cut_down_by_the_reproducible_decimation(vgg16):
     assert conversion.is_vgg16(vgg16)
     tensors = by_name(conversion.from_caffe_vgg16(vgg16, "x"))
@@ -53,30 +39,73 @@ def test_fully_convolutional_vgg16_gives_the_same(vgg16):
         np.testing.assert_array_equal(tensor, plain[name])
 
 
-def test_keras_gives_what_caffe_gives(vgg16):
-    expected = by_name(conversion.from_caffe_vgg16(vgg16, "x"))
-    rows = conversion.from_keras_vgg16(keras_layers(vgg16, top=True), "x")
-    assert {row.name for row in rows} == set(expected)
-    for row in rows:
-        np.testing.assert_array_equal(row.tensor, expected[row.name], row.name)
-    fc7 = next(row for row in rows if row.name == "fc7/w")
-    assert (fc7.source, fc7.source_shape) == ("fc2/w", (256, 256))
-    without_top = by_name(conversion.from_keras_vgg16(keras_layers(vgg16, top=False), "x"))
-    assert set(without_top) == {name for name in expected if name.startswith("conv")}
-
-
 def test_other_networks_are_no_vgg16(vgg16):
-    layers = keras_layers(vgg16, top=True)
-    layers["fc1"][0] = layers["fc1"][0][:-1]
-    with pytest.raises(UserError, match="no VGG-16"):
-        conversion.from_keras_vgg16(layers, "x")
-    with pytest.raises(UserError, match="weights of 1 layers"):
-        conversion.from_keras_vgg16({"dense": [np.zeros((1, 1)), np.zeros(1)]}, "x")
     fc6 = [vgg16["fc6"][0][..., :-1], vgg16["fc6"][1]]
     lacking = [{n: b for n, b in vgg16.items() if n != name} for name in ("fc7", "conv5_3")]
     for layers in (*lacking, vgg16 | {"fc6": fc6}):
         with pytest.raises(UserError, match="no VGG-16"):
             conversion.from_caffe_vgg16(layers, "x")
+
+
+PIXEL = np.array([200.0, 30.0, 90.0])  # RGB
+MEAN = np.array([104.00698793, 116.66876762, 122.67891434])  # BGR, of this network
+
+
+@pytest.mark.parametrize(
+    ("name", "seen"),
+    [
+        ("torchvision", (PIXEL / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]),
+        ("rgb", PIXEL - [123.68, 116.779, 103.939]),
+        ("caffe", PIXEL[::-1] - [103.939, 116.779, 123.68]),
+    ],
+)
+def test_conv1_1_takes_up_how_images_were_prepared(name, seen):
+    layers = {layer: [np.ones((1, 1, 1, 1)), np.ones(1)] for layer in conversion.TRUNK}
+    layers["conv1_1"] = [np.array([1.0, 2.0, 5.0]).reshape(1, 3, 1, 1), np.array([0.5])]
+    folded = conversion.folded(layers, name)
+    ours = folded["conv1_1"][0][0, :, 0, 0] @ (PIXEL[::-1] - MEAN) + folded["conv1_1"][1][0]
+    factor = folded["conv1_1"][1][0] and np.prod(
+        [folded[n][0].item() for n in conversion.TRUNK[1:]]
+    )
+    np.testing.assert_allclose(ours * factor, seen @ [1, 2, 5] + 0.5, rtol=1e-5)
+
+
+def sources(*names):
+    return dict(zip(conversion.TRUNK, names, strict=True))
+
+
+TORCHVISION = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
+WITH_NORMS = (0, 3, 7, 10, 14, 17, 20, 24, 27, 30, 34, 37, 40)
+LAYERS = {"conv1_1": [np.zeros((4, 3, 3, 3)), np.zeros(4)]}
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (conversion.TRUNK, "caffe"),
+        ([f"features.{n}" for n in TORCHVISION], "torchvision"),
+        ([f"features.{n}" for n in WITH_NORMS], "torchvision"),
+        ([f"block{name[4]}_conv{name[6]}" for name in conversion.TRUNK], "caffe"),
+        ([f"vgg_16/conv{name[4]}/{name}" for name in conversion.TRUNK], "rgb"),
+    ],
+)
+def test_names_of_known_programs_tell_the_images(names, expected):
+    assert conversion.input_of(sources(*names), LAYERS, "x")[0] == expected
+
+
+@pytest.mark.parametrize("form", ["{}", "features_{}", "model.features.{}", "features.{}.conv"])
+def test_names_of_others_are_asked_about(form):
+    names = [form.format(n) for n in TORCHVISION]
+    with pytest.raises(UserError, match=r"which images .*--input caffe .*--input torchvision"):
+        conversion.input_of(sources(*names), LAYERS, "x")
+
+
+@pytest.mark.parametrize(("order", "likely"), [([0, 1, 2], "caffe"), ([2, 1, 0], "rgb")])
+def test_published_filters_are_known(order, likely):
+    weight = np.zeros((4, 3, 3, 3))
+    weight[0, :, 0, 0] = np.array([0.42947, 0.55038, 0.48002])[order]
+    with pytest.raises(UserError, match=f"so most likely {likely}"):
+        conversion.input_of(sources(*"abcdefghijklm"), {"conv1_1": [weight, np.zeros(4)]}, "x")
 
 
 def test_the_last_layer_may_have_any_fc8_name():

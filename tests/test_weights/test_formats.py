@@ -62,7 +62,7 @@ def test_files_that_need_conversion_are_sent_to_the_converter(tmp_path):
     with pytest.raises(UserError, match=r"plain VGG-16; util/extract_params.py"):
         read_tensors(DATA / "vgg16_narrow_v1.caffemodel")
     (tmp_path / "net.h5").write_bytes(b"\x89HDF\r\n\x1a\n and more")
-    with pytest.raises(UserError, match=r"HDF5.*util/extract_params.py"):
+    with pytest.raises(UserError, match=r"a file of Keras.*util/extract_params.py"):
         read_tensors(tmp_path / "net.h5")
 
 

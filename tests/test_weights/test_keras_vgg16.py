@@ -5,23 +5,29 @@ import pytest
 
 from deeplab_lfov import UserError
 from deeplab_lfov.weights import foreign, keras_vgg16
-from deeplab_lfov.weights.conversion import by_layer
+from deeplab_lfov.weights.conversion import TRUNK
+from deeplab_lfov.weights.matching import match_layers
 from helpers import keras_vgg16_network
 
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("top", [True, False])
-@pytest.mark.parametrize("layout", ["net.h5", "net.weights.h5"])
+@pytest.mark.parametrize("layout", ["net.h5", "net.weights.h5", "net.keras"])
 def test_both_layouts_in_the_networks_order(tmp_path, top, layout):
     model = keras_vgg16_network(top)
     save = model.save_weights if layout == "net.weights.h5" else model.save
     save(tmp_path / layout)
-    layers = by_layer(keras_vgg16.read_h5(tmp_path / layout))
+    read = dict(keras_vgg16.read_h5(tmp_path / layout))
+    match = match_layers(read, "x", "graph" if layout == "net.h5" else "names")
     expected = [layer.get_weights() for layer in model.layers if layer.get_weights()]
-    assert len(layers) == len(expected) == (16 if top else 13)
-    for weights, found in zip(expected, layers.values(), strict=True):
-        for one, two in zip(weights, found, strict=True):
-            np.testing.assert_array_equal(one, two)
+    assert list(match.layers) == [*TRUNK, "fc6", "fc7"][: 15 if top else 13]
+    for (kernel, bias), (weight, also_bias) in zip(expected, match.layers.values(), strict=False):
+        np.testing.assert_array_equal(bias, also_bias)
+        if kernel.ndim == 2:  # inputs by row, column and channel
+            side = 7 if len(kernel) == 49 * 32 else 1
+            kernel = kernel.reshape(side, side, -1, kernel.shape[1])
+            weight = weight.reshape(weight.shape[0], -1, side, side)
+        np.testing.assert_array_equal(kernel.transpose(3, 2, 0, 1), weight)
 
 
 def test_the_layout_of_the_published_file(tmp_path):
@@ -32,19 +38,17 @@ def test_the_layout_of_the_published_file(tmp_path):
         group.attrs["weight_names"] = [b"block1_conv1_W_1:0", b"block1_conv1_b_1:0"]
         group["block1_conv1_W_1:0"], group["block1_conv1_b_1:0"] = np.ones((3, 3, 3, 4)), np.ones(4)
         file.create_group("block1_pool").attrs["weight_names"] = np.array([], "S1")
-    layers = by_layer(keras_vgg16.read_h5(tmp_path / "net.h5"))
-    assert {name: [w.shape for w in weights] for name, weights in layers.items()} == {
-        "block1_conv1": [(3, 3, 3, 4), (4,)]
-    }
+    shapes = {name: tensor.shape for name, tensor in keras_vgg16.read_h5(tmp_path / "net.h5")}
+    assert shapes == {"block1_conv1/W": (3, 3, 3, 4), "block1_conv1/b": (4,)}
+    with h5py.File(tmp_path / "net.h5", "a") as file:  # as keras-hub's
+        file.attrs["model_config"] = '{"class_name": "VGGBackbone", "config": {}}'
+    assert next(iter(keras_vgg16.read_h5(tmp_path / "net.h5")))[0] == "VGGBackbone/block1_conv1/W"
 
 
 def test_other_files_are_errors(tmp_path):
     (tmp_path / "text.h5").write_text("no HDF5")
-    with h5py.File(tmp_path / "other.h5", "w") as file:
-        file["a"] = np.zeros(3)
-    for name in ("text.h5", "other.h5"):
-        with pytest.raises(UserError, match=f"{name} is damaged or of another kind"):
-            foreign.read(keras_vgg16.read_h5, tmp_path / name)
+    with pytest.raises(UserError, match="text.h5 is damaged or of another kind"):
+        foreign.read(keras_vgg16.read_h5, tmp_path / "text.h5")
 
 
 def test_a_failed_download_is_a_users_error(monkeypatch):

@@ -4,6 +4,8 @@ rgb in torch_outputs.npz is a picture; conv5_3 and scores are PyTorch's for it, 
 of input.
 """
 
+import argparse
+import collections
 import pickle
 import struct
 import zipfile
@@ -16,14 +18,9 @@ from deeplab_lfov.preprocess import network_input
 from deeplab_lfov.weights.checkpoints import load_model
 from deeplab_lfov.weights.conversion import folded
 from deeplab_lfov.weights.formats import read_tensors
+from deeplab_lfov.weights.matching import match_layers, state_dict_of
 from deeplab_lfov.weights.pickles import read_torch
 from deeplab_lfov.weights.plain_arrays import read_safetensors
-from deeplab_lfov.weights.torch_layouts import (
-    has_torchvision_names,
-    layers_of,
-    sources_of,
-    state_dict_of,
-)
 from helpers import DATA
 
 VGG16 = "torch_vgg16.pth"
@@ -86,8 +83,8 @@ def test_the_formats_hold_the_same():
 
 
 def test_what_was_folded_leaves_filters_of_their_size():
-    layers = layers_of(dict(read_torch(DATA / VGG16)), VGG16)
-    for name, (weight, bias) in folded(layers).items():
+    layers = match_layers(dict(read_torch(DATA / VGG16)), VGG16, "file").layers
+    for name, (weight, bias) in folded(layers, "torchvision").items():
         ratio = weight.std() / layers[name][0].std()
         assert 0.7 < ratio <= 1.0 and len(bias) == len(weight), name
 
@@ -97,95 +94,13 @@ def test_plain_vgg16_is_told_what_to_do():
         read_tensors(DATA / VGG16)
 
 
-def numbers(name, *shape):
-    return {f"{name}.weight": np.zeros(shape, np.float32), f"{name}.bias": np.zeros(shape[0])}
-
-
-def vgg(*tops, prefix="features"):
-    tensors, inputs = {}, 3
-    for number, channels in enumerate((1, 1, 2, 2, 4, 4, 4) + (8,) * 6):
-        tensors |= numbers(f"{prefix}.{2 * number}", channels, inputs, 3, 3)
-        inputs = channels
-    for number, shape in enumerate(tops):
-        tensors |= numbers(f"classifier.{number}", *shape)
-    return tensors
-
-
-@pytest.mark.parametrize(
-    ("tensors", "layers"),
-    [
-        (vgg(), 13),
-        (vgg((16, 8, 3, 3), (16, 16, 1, 1), prefix="vgg"), 15),
-        (vgg((64, 392), (64, 64), (10, 64)), 16),
-        (vgg((64, 8, 7, 7), (64, 64, 1, 1)), 15),
-    ],
-)
-def test_layers_are_told_by_their_order(tensors, layers):
-    names = list(layers_of(tensors, "x"))
-    assert len(names) == layers and names[12] == "conv5_3" and names[13:14] in (["fc6"], [])
-
-
-def test_layers_of_timms_names():
-    """In a .safetensors names are sorted, and its head comes before what is below it."""
-    tensors = vgg() | numbers("head.fc", 10, 64)
-    tensors |= numbers("pre_logits.fc1", 64, 8, 7, 7) | numbers("pre_logits.fc2", 64, 64, 1, 1)
-    layers = layers_of(tensors, "x")
-    shapes = [layers[name][0].shape for name in ("fc6", "fc7", "fc8")]
-    assert shapes == [(64, 8, 7, 7), (64, 64, 1, 1), (10, 64)]
-
-
-@pytest.mark.parametrize(
-    ("tensors", "words"),
-    [
-        (vgg((1, 1), (1, 1), (1, 1), (1, 1)), "17 layers of filters, the last classifier.3"),
-        (numbers("layer1.0", 64, 3, 7, 7), "1 layers of filters"),
-        (
-            vgg() | numbers("features.8", 5, 2, 3, 3),
-            "features.8 is 5x2x3x3, and conv3_1 would be 4x2x3x3",
-        ),
-        (vgg((64, 392), (64, 63)), "classifier.1 is 64x63, and fc7 would be 64x64"),
-        (vgg() | {"norm.weight": np.zeros(3)}, "neither convolution nor linear"),
-    ],
-)
-def test_other_networks_are_refused(tensors, words):
-    with pytest.raises(UserError, match=words):
-        layers_of(tensors, "x")
-
-
-def renamed(tensors, *names):
-    old = list(dict.fromkeys(name.rpartition(".")[0] for name in tensors))
-    new = dict(zip(old, names, strict=False))
-    parts = ((*name.rpartition("."), tensor) for name, tensor in tensors.items())
-    return {f"{new.get(module, module)}.{part}": tensor for module, _, part, tensor in parts}
-
-
-def test_layers_whose_names_are_in_no_order_are_taken_as_the_file_has_them():
-    tensors = vgg((16, 8, 3, 3), (16, 16, 1, 1), (5, 16, 1, 1), prefix="trunk")
-    names = [*(f"trunk.{2 * n}" for n in range(13)), "wide", "narrow", "classes"]
-    tensors = renamed(tensors, *names)
-    layers = layers_of(tensors, "x")
-    assert sources_of(tensors, layers) == names and layers["fc8"][0].shape == (5, 16, 1, 1)
-
-
-def test_two_orders_of_layers_that_would_both_do_are_refused():
-    """conv4_2 to conv5_3 have one shape: `two` and `three` would be swapped by their names."""
-    names = [f"stage{stage}.{n}" for stage in (1, 2) for n in ("one", "two")]
-    names += [f"stage{stage}.{n}" for stage in (3, 4, 5) for n in ("one", "two", "three")]
-    with pytest.raises(UserError, match="two possible orders: stage3.two is before stage3.three"):
-        layers_of(renamed(vgg(), *names), "x")
-
-
-def test_torchvisions_names_are_known_inside_of_another_network():
-    assert has_torchvision_names(vgg(prefix="backbone.features"))
-    assert not has_torchvision_names(vgg(prefix="my_features"))
-
-
 @pytest.mark.parametrize(
     ("content", "words"),
     [
         ({"state": {}, "param_groups": []}, "an optimizer and no network"),
         ({"epoch": 3}, "no tensors"),
         ([1], "no tensors"),
+        ({"a": {"w": np.ones((1, 1))}, "b": {"w": np.ones((1, 1))}}, "several networks: a, b"),
     ],
 )
 def test_files_without_a_network_are_named(content, words):
@@ -199,7 +114,13 @@ def test_files_without_a_network_are_named(content, words):
         (b"\xff\xd8\xff\xe0\0", "a picture"),
         (b"version https://git-lfs.github.com/spec/v1\n\0", "git lfs pull"),
         (b"<!DOCTYPE html>\0", "a web page"),
-        (b"\x08\x07\x12\x07pytorch\x1a", "an ONNX file"),
+        (b"\x08\x07\x12\x07pytorch\x1a", "a file of ONNX; util/extract_params.py"),
+        (b"GGUF\3\0\0\0", "a network packed for inference"),
+        (b"\x12\1\0\0\0\0\0\0", "is of MXNet"),
+        (b"\x81\xa6params\x81", "is msgpack"),
+        (b"MATLAB 5.0 MAT-file", "is of MATLAB"),
+        (b'{"metadata": {}, "weight_map": {}}', "lists the parts of a network"),
+        (b"PK\x03\x04x/archive_format", "is of torch.export"),
         (b"name: 'VGG'\0", "a prototxt"),
         (b"\x08\x01\x12\x02", "a saved_model.pb"),
         (b"GIF89a\0", "a picture"),
@@ -272,18 +193,18 @@ def test_the_helper_writes_tensors(archive):
         ({"shape": (3, 1), "strides": (1, 1)}, "incompatible with shape"),
         ({"shape": (2, 1), "strides": (-1, 1)}, "incompatible with shape"),
         ({"shape": (2, 2)}, "strides"),
-        ({"kind": "nn.Module"}, "it calls torch.nn.Module, which no weights need"),
+        ({"kind": "nn.Module"}, "x.pth calls torch.nn.Module, which no weights need"),
     ],
 )
 def test_tensors_that_lie_are_refused(archive, changes, words):
     path = archive(tensor(**changes), **{"data/0": bytes(8)})
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises((ValueError, UserError), match=words):
         list(read_torch(path))
 
 
 @pytest.mark.parametrize("what", [Call(eval, "1 / 0"), Call(print, "x"), {"a": Call(print, "x")}])
 def test_other_calls_are_refused(archive, capsys, what):
-    with pytest.raises(ValueError, match=r"it calls \w+\.\w+, .*; save its state dict alone"):
+    with pytest.raises(UserError, match=r"x.pth calls \w+\.\w+, .*; save its state dict alone"):
         list(read_torch(archive(pickle.dumps(what, 2))))
     assert not capsys.readouterr().out
 
@@ -295,6 +216,22 @@ def test_tensors_are_found_in_ordered_dicts_and_parameters(archive):
     path = archive(b"\x80\x02ccollections\nOrderedDict\n" + pairs + b"R.", **{"data/0": bytes(8)})
     ((name, values),) = read_torch(path)
     assert name == "w" and values.tolist() == [[0], [0]]
+
+
+def test_what_training_puts_beside_weights_is_passed_over(archive):
+    beside = {
+        "state_dict": {"w.weight": np.ones((2, 2), np.float32)},  # of NumPy's
+        "scheduler": collections.Counter([3, 5]),
+        "best": collections.defaultdict(list, a=[1]),
+        "args": argparse.Namespace(lr=0.1),
+    }
+    ((name, values),) = read_torch(archive(pickle.dumps(beside, 2)))
+    assert name == "w.weight" and values.tolist() == [[1, 1], [1, 1]]
+
+
+def test_names_of_wrappers_are_taken_off():
+    tensors = {"module._orig_mod.features.module.0.weight": np.ones((1, 1))}
+    assert list(state_dict_of(tensors, "x")) == ["features.0.weight"]
 
 
 def test_storages_in_the_other_order_of_bytes(archive):

@@ -1,10 +1,10 @@
-"""What annotations come in, each format a module: mask_folders, coco, labelme.
+"""What annotations come in, each format a module: mask_folders, class_masks, coco, labelme.
 
 A format is a function of prepare_data.py's settings that returns a `DataSet`: the classes, and an
 `Item` for each picture. An item's labels are in a mask file that stays where it is, or are drawn by
-`draw`, which other processes call: a functools.partial of a function of its module that returns
-uint8 [H, W]. prepare_data.py does the rest: sizes, masks, lists, preview. To add a format, write
-such a function, and a line with its flag in prepare_data.FORMATS.
+`draw`, which threads call: it returns uint8 [H, W]. prepare_data.py does the rest: sizes, masks,
+lists, preview. To add a format, write such a function, and a line with its flag in
+prepare_data.FORMATS.
 """
 
 from collections.abc import Callable

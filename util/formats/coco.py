@@ -2,6 +2,7 @@
 
 Larger regions are drawn first, so that smaller ones lie on top; crowd regions are void and lie
 below all. Label 0 is background, and the categories of all files follow in the order of their ids.
+Many programs write `iscrowd: 1` for whatever has run lengths: `drawn_crowds` tells them apart.
 """
 
 import functools
@@ -18,18 +19,23 @@ from deeplab_lfov.data.class_files import classes_from
 from deeplab_lfov.errors import UserError, few
 from deeplab_lfov.voc import VOID
 from util.formats import DataSet, Item, json_files
-from util.formats.json_files import PictureNames
+from util.formats.coco_regions import (
+    Region,
+    drawn_crowds,
+    flat_box,
+    parts_of_region,
+    region_of,
+)
+from util.formats.json_files import BOXED, LOST, Notes, PictureNames
 from util.formats.pairs import find_pictures, split_of
 
 SPLITS = ("train", "val", "test")
 """What the first, second and third file are for, where there are several."""
 
-
-class Region(NamedTuple):
-    """A label, and the pixels that have it, in COCO's form."""
-
-    label: int
-    segmentation: object
+_CROWDS = {
+    False: "regions with iscrowd 1 drawn as their class, and by --crowds void as void",
+    True: "crowd regions drawn as void, and by --crowds class as their class",
+}
 
 
 class _File(NamedTuple):
@@ -45,27 +51,28 @@ def from_coco(settings) -> DataSet:
     there, and without pycocotools.
     """
     try:
-        from pycocotools import mask  # noqa: F401 - what draws needs it, in other processes
+        from pycocotools import mask  # noqa: F401 - what draws needs it, later
     except ImportError as error:
         raise UserError("COCO's polygons need pycocotools: pip install pycocotools") from error
     pictures = PictureNames(find_pictures(settings.images, "", settings.output_dir))
     splits = SPLITS if len(settings.coco) > 1 else (None,)
     keys, pairs = ("images", "annotations", "categories"), zip(settings.coco, splits, strict=False)
     files = [_File(path, split, json_files.read_json(path, keys)) for path, split in pairs]
-    categories = _categories(files)
+    notes = Notes()
+    ordered = json_files.with_background(_categories(files, notes))
     named = classes_from(settings.class_names, Classes(), None)
-    ordered = json_files.with_background(categories[number] for number in sorted(categories))
     classes = named if named.names else Classes(ordered)
-    items, lost = [], defaultdict(list)
+    items: list[Item] = []
     for file in files:
         with _explained(file.path):
-            items += _items(file, pictures, _labels(file, categories, classes), lost)
+            regions = _regions(file, classes, settings, notes)
+            items += _items(file, pictures, regions, notes)
+    total = sum(len(file.content["annotations"]) for file in files)
     if not items:
-        names = few(lost["images without pictures"])
+        names = few([image["file_name"] for file in files for image in file.content["images"]])
         raise UserError(f"no image of {few(settings.coco)} is in {settings.images}: {names}")
     _check_once(items)
-    notes = [f"{what} ({len(names)}): {few(names)}" for what, names in lost.items()]
-    return DataSet(classes, items, notes)
+    return DataSet(classes, items, notes.lines(total, settings.skip_lost))
 
 
 @contextmanager
@@ -77,57 +84,111 @@ def _explained(path: Path) -> Iterator[None]:
         raise UserError(f"{path} is damaged or not COCO's: {error!r}", path) from error
 
 
-def _categories(files: Sequence[_File]) -> dict[int, str]:
-    """Return the categories of all files by id; raises UserError where two have one id or name."""
-    categories: dict[int, str] = {}
-    for path, _, content in files:
-        with _explained(path):
-            for each in content["categories"]:
-                number, name = int(each["id"]), str(each["name"])
-                if categories.setdefault(number, name) != name:
-                    raise UserError(
-                        f"the category {number} is {name!r} in {path}, and {categories[number]!r} "
-                        "before; give the files the same categories",
-                        path,
-                    )
-    names = Counter(categories.values())
-    if twice := [name for name, count in names.items() if count > 1]:
-        raise UserError(f"several categories of {few([f.path for f in files])} are {few(twice)}")
-    return categories
+def _names(file: _File) -> dict[int, str]:
+    """Return the names of a file's categories by id; raises UserError where two have one name."""
+    names = {int(each["id"]): str(each["name"]) for each in file.content["categories"]}
+    counts = Counter(names.values())
+    if twice := [name for name, count in counts.items() if count > 1]:
+        raise UserError(f"several categories of {file.path} are {few(twice)}")
+    return names
 
 
-def _labels(file: _File, categories: dict[int, str], classes: Classes) -> dict[int, int]:
-    """Return the label of every category that a file's annotations have."""
-    used = {int(each["category_id"]) for each in file.content["annotations"]}
-    labels = json_files.labels_of(classes.names, [categories[number] for number in used])
-    return {number: labels[categories[number]] for number in used}
+def _check_instances(file: _File) -> None:
+    if any("segments_info" in each for each in file.content["annotations"]):
+        raise UserError(
+            f"{file.path} is in COCO's panoptic format, whose regions are in PNG files; give the "
+            "instances' file (instances_*.json), or make masks of the PNG files as "
+            "docs/own_data.md shows",
+            file.path,
+        )
+
+
+def _used(file: _File, names: dict[int, str]) -> set[str]:
+    return {names[int(each["category_id"])] for each in file.content["annotations"]}
+
+
+def _categories(files: Sequence[_File], notes: Notes) -> list[str]:
+    """Return the names of all files' categories in the order of their ids.
+
+    A name is one class whatever its ids. What only stands above other categories, such as the root
+    that Roboflow writes, and has no annotation is left out.
+    """
+    first: dict[str, int] = {}
+    used, above = set(), set()
+    for file in files:
+        with _explained(file.path):
+            _check_instances(file)
+            names = _names(file)
+            first = {name: number for number, name in names.items()} | first
+            used |= _used(file, names)
+            for each in file.content["categories"]:
+                above |= {each.get("supercategory")} - {each["name"]}
+    roots = (set(first) & above) - used
+    if roots:
+        notes.add("categories above others, without annotations, left out", *sorted(roots))
+    return sorted(set(first) - roots, key=lambda name: (first[name], name))
+
+
+def _regions(file: _File, classes: Classes, settings, notes: Notes) -> dict[str, list[Region]]:
+    """Return the regions of each image's id, those that cannot be drawn void in their boxes."""
+    names, annotations = _names(file), file.content["annotations"]
+    labels = json_files.labels_of(classes.names, _used(file, names))
+    drawn = {"void": set(), "class": set(names.values()), None: None}[settings.crowds]
+    drawn = drawn_crowds(annotations, names) if drawn is None else drawn
+    regions = defaultdict(list)
+    for each in annotations:
+        name = names[int(each["category_id"])]
+        is_void = bool(each.get("iscrowd")) and name not in drawn
+        if each.get("iscrowd"):
+            notes.add(_CROWDS[is_void], each.get("id"), label=name)
+        label = VOID if is_void else labels[name]
+        good, short = parts_of_region(each.get("segmentation"))
+        found = [Region(label, good, is_void)] if good else []
+        boxes = [json_files.box_of(zip(s[::2], s[1::2], strict=True)) for s in short]
+        whole = None if good else flat_box(each.get("bbox"))
+        boxes = [whole] if whole else [box for box in boxes if box]
+        is_drawn = settings.draw_boxes and whole
+        found += [Region(label if is_drawn else VOID, None, box=box) for box in boxes]
+        if not found or (boxes and not is_drawn):
+            notes.add(BOXED if boxes else LOST, f"annotation {each.get('id')}", label=name)
+        regions[_id(each["image_id"])] += found
+    return regions
+
+
+def _id(value: object) -> str:
+    """Return an id by which a number and its text are the same."""
+    try:
+        return str(int(value))
+    except (TypeError, ValueError):
+        return str(value)
 
 
 def _items(
-    file: _File, pictures: PictureNames, labels: dict[int, int], lost: dict[str, list[str]]
+    file: _File, pictures: PictureNames, regions: dict[str, list[Region]], notes: Notes
 ) -> list[Item]:
-    """Return a file's images as items; what is missing goes to `lost`, by what it is."""
-    regions, items, content = defaultdict(list), [], file.content
-    ids = Counter(image["id"] for image in content["images"])
+    """Return a file's images as items; what is missing is noted."""
+    items, content = [], file.content
+    ids = Counter(_id(image["id"]) for image in content["images"])
     if twice := [number for number, count in ids.items() if count > 1]:
         raise ValueError(f"the image {twice[0]} is there twice")
-    for each in content["annotations"]:
-        if each["image_id"] not in ids:
-            lost["annotations of no image"].append(str(each["image_id"]))
-        if not each["segmentation"]:
-            lost["annotations without a region, not drawn"].append(str(each.get("id")))
-        label = VOID if each.get("iscrowd") else labels[int(each["category_id"])]
-        regions[each["image_id"]].append(Region(label, each["segmentation"]))
+    nowhere = [number for number in regions if number not in ids]
+    if nowhere and len(nowhere) == len(regions):
+        raise UserError(
+            f"no annotation of {file.path} is of one of its images: they say image_id "
+            f"{few(nowhere)}, and the images have the ids {few([*ids])}",
+            file.path,
+        )
+    if nowhere:
+        notes.add("annotations of no image", *nowhere)
     for image in content["images"]:
         name, said = str(image["file_name"]), (image.get("height"), image.get("width"))
         item = pictures.find(name, lambda item: file.split and split_of(item.name) == file.split)
         if item:
-            draw = functools.partial(
-                draw_regions, file.path, item.image, said, regions[image["id"]]
-            )
+            drawn = regions.get(_id(image["id"]), [])
+            draw = functools.partial(draw_regions, file.path, item.image, said, drawn)
             items.append(item._replace(split=file.split, draw=draw))
         else:
-            lost["images without pictures"].append(name)
+            notes.add("images without pictures", name)
     return items
 
 
@@ -150,40 +211,10 @@ def draw_regions(
     """
     size = json_files.size_of(image, said)
     try:
-        drawn = [(label, _region(segmentation, *size)) for label, segmentation in regions]
+        drawn = [region_of(region, *size) for region in regions]
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise UserError(f"{path} has a damaged region of {image}: {error}", path) from error
     labels = np.zeros(size, np.uint8)
-    for label, region in sorted(drawn, key=lambda each: (each[0] != VOID, -each[1].sum())):
-        labels[region] = label
+    for region, inside in sorted(drawn, key=lambda each: (not each[0].is_crowd, -each[1].sum())):
+        labels[inside] = region.label
     return labels
-
-
-def _region(segmentation: object, height: int, width: int) -> np.ndarray:
-    """Return which pixels are inside, bool [H, W]; raises what damaged ones raise."""
-    from pycocotools import mask
-
-    if isinstance(segmentation, dict):
-        if list(segmentation["size"]) != [height, width]:
-            raise ValueError(f"it is of {segmentation['size']} and the picture of {height, width}")
-        if isinstance(segmentation["counts"], list):
-            return _from_counts(segmentation["counts"], height, width)
-        return mask.decode(segmentation).astype(bool)
-    polygons = [np.reshape(polygon, (-1, 2)) for polygon in segmentation]
-    polygons = [json_files.checked_points(polygon, height, width) for polygon in polygons]
-    if any(len(polygon) < 3 for polygon in polygons):
-        raise ValueError("a polygon has fewer than three points")
-    flat = [[length for point in polygon for length in point] for polygon in polygons]
-    if not flat:
-        return np.zeros((height, width), bool)
-    return mask.decode(mask.merge(mask.frPyObjects(flat, height, width))).astype(bool)
-
-
-def _from_counts(counts: list[int], height: int, width: int) -> np.ndarray:
-    """Decode run lengths, of pixels outside first, that go down the columns."""
-    runs = np.array(counts, np.int64)
-    if runs.ndim != 1 or (runs < 0).any() or runs.max(initial=0) > height * width:
-        raise ValueError("its runs are no lengths")
-    if runs.sum() != height * width:
-        raise ValueError(f"its runs are {runs.sum()} pixels long")
-    return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(width, height).T

@@ -3,15 +3,25 @@
 import json
 import math
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path, PurePosixPath
+from unicodedata import normalize
 
 from deeplab_lfov.data.decoding import check_regular
 from deeplab_lfov.data.image_files import image_size
 from deeplab_lfov.errors import UserError, few
 from deeplab_lfov.voc import VOID
 from util.formats import Item
+
+IGNORE = "__ignore__"
+"""The label of what is void."""
+
+BOXED = "regions without an outline that can be drawn, void inside their boxes"
+LOST = "regions without any extent, lost"
+
+Box = tuple[float, float, float, float]
+"""(left, top, right, bottom) in pixels."""
 
 _MOST_BYTES = 4 << 30  # COCO's instances of train2017 are 0.4 GB
 
@@ -47,27 +57,74 @@ def checked_points(points: object, height: int, width: int) -> list[tuple[float,
     return points
 
 
+def box_of(points: object) -> Box | None:
+    """Return the box around points, None where they have no extent."""
+    corners = [*zip(*((float(x), float(y)) for x, y in points), strict=True)]
+    if not corners:
+        return None
+    box = min(corners[0]), min(corners[1]), max(corners[0]), max(corners[1])
+    return box if box[:2] != box[2:] else None
+
+
+class Notes:
+    """What a format leaves out or draws in another way, by what it is, for the user."""
+
+    def __init__(self):
+        self._found: dict[str, list[tuple[str, str]]] = defaultdict(list)
+
+    def add(self, what: str, *names: object, label: str = "") -> None:
+        """Count things by what they are: their names, and the label that they have."""
+        self._found[what] += [(label, str(name)) for name in names]
+
+    def lines(self, total: int = 0, skip_lost: bool = False) -> list[str]:
+        """Return a line for each kind.
+
+        total: how many regions there are. Raises UserError where more than one and over 1 % of them
+        are lost, unless skip_lost.
+        """
+        lines = {}
+        for what, found in self._found.items():
+            labels = Counter(label for label, _ in found if label).most_common()
+            counts = few([f"{label} {count}" for label, count in labels], 10)
+            names = few([name for _, name in found])
+            said = f"{counts} ({names})" if counts else names
+            lines[what] = f"{what} ({len(found)}): {said}"
+        if len(self._found.get(LOST, ())) > max(1, total / 100) and not skip_lost:
+            raise UserError(
+                f"{lines[LOST]}, of {total}; their pixels would be background: correct them, or go "
+                "on without them by --skip_lost"
+            )
+        return [line for what, line in lines.items() if self._found[what]]
+
+
+def is_background(name: str) -> bool:
+    """Return whether a name stands for what is no object, as different programs write it."""
+    return name.strip("_ ").lower() in ("background", "bg")
+
+
 def labels_of(names: Sequence[str], used: Collection[str]) -> dict[str, int]:
-    """Return the labels of names, label 0 being what nothing is drawn over.
+    """Return the labels of names, label 0 being what nothing is drawn over, however it is called.
 
     Raises UserError unless the names that annotations use are among them, and none of them is the
-    first, but for background.
+    first, unless that is background.
     """
     if len(names) >= VOID:
         raise UserError(f"there are {len(names)} classes; {VOID - 1} are the most")
-    if unknown := sorted(set(used) - set(names)):
+    known = {name: 0 for name in used if is_background(name)} | {IGNORE: VOID}
+    if unknown := sorted(set(used) - set(names) - set(known)):
         raise UserError(f"--class_names does not name {few(unknown)}, which annotations have")
-    if names[0] in used and names[0] != "background":
+    if names[0] in used and not is_background(names[0]):
         raise UserError(
             f"label 0 is what no annotation covers, and --class_names gives it the name {names[0]} "
             "that annotations have; begin with another, such as background"
         )
-    return {name: label for label, name in enumerate(names)}
+    return known | {name: label for label, name in enumerate(names)}
 
 
 def with_background(names: Iterable[str]) -> tuple[str, ...]:
     """Return the names behind background, which is label 0 whether it is among them or not."""
-    return ("background", *(name for name in names if name != "background"))
+    rest = (name for name in names if name != IGNORE and not is_background(name))
+    return ("background", *rest)
 
 
 def size_of(image: Path, said: tuple[object, object]) -> tuple[int, int]:
@@ -128,7 +185,9 @@ class PictureNames:
 
 def parts_of(said: str) -> tuple[str, ...]:
     """Split a path at slashes of either kind, without what leads up (`..`)."""
-    return tuple(part for part in re.split(r"[\\/]+", said) if part not in ("", ".", ".."))
+    return tuple(
+        part for part in re.split(r"[\\/]+", normalize("NFC", said)) if part not in ("", ".", "..")
+    )
 
 
 def _stem(parts: tuple[str, ...]) -> str:

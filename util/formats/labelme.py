@@ -1,14 +1,16 @@
-"""LabelMe: a JSON of shapes for each picture. Later shapes lie over earlier ones.
+"""LabelMe and its relatives: a JSON of shapes for each picture. Later ones lie over earlier ones.
 
-Polygons, rectangles and circles are drawn; other shapes are counted and named. `_background_` is
-label 0, `__ignore__` is void, and the other labels follow in the order of their names.
+Shapes are drawn as labelme itself draws them; those of other kinds are void inside their boxes.
+`_background_` is label 0, `__ignore__` is void, and the other labels follow in the order of their
+names.
 """
 
+import base64
 import functools
+import io
 import math
 import os
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,16 +19,25 @@ from PIL import Image, ImageDraw
 
 from deeplab_lfov.classes import Classes
 from deeplab_lfov.data.class_files import classes_from
-from deeplab_lfov.errors import UserError, few
-from deeplab_lfov.voc import VOID
+from deeplab_lfov.errors import UserError
 from util.formats import DataSet, Item, json_files
-from util.formats.pairs import find_pictures
+from util.formats.json_files import BOXED, IGNORE, LOST, Notes
+from util.formats.pairs import composed, find_pictures
 
-BACKGROUND, IGNORE = "_background_", "__ignore__"
-_DRAWN = ("polygon", "rectangle", "circle")
+_LINE_WIDTH, _POINT_RADIUS = 10, 5  # pixels, as in labelme's shape_to_mask
+_PNG = base64.b64encode(b"\x89PNG\r\n")
 
-Shape = tuple[str, str, list]
-"""(label, kind, points)"""
+
+class Shape(NamedTuple):
+    """A label, a kind, points, and a mask shape's PNG in base64.
+
+    The kind is one of `_KINDS`, or `box` for what is void inside the box of the points.
+    """
+
+    label: str
+    kind: str
+    points: list
+    mask: str | None = None
 
 
 class _Annotated(NamedTuple):
@@ -47,20 +58,25 @@ def from_labelme(settings) -> DataSet:
     paths = sorted(settings.labelme.rglob("*.json"))
     if not paths:
         raise UserError(f"there are no .json files in {settings.labelme}")
-    annotated, alone = _pair(paths, settings.labelme, _Places(settings.images, pictures))
+    notes = Notes()
+    places = _Places(settings.images, pictures)
+    annotated, alone = _pair(paths, settings.labelme, places, notes)
     if not annotated:
         raise UserError(f"no picture of the {len(paths)} JSON files in {settings.labelme} is there")
-    drawn = {label for each in annotated for label, kind, _ in each.shapes if kind in _DRAWN}
-    used = drawn - {BACKGROUND, IGNORE}
+    used = {s.label for each in annotated for s in each.shapes if s.kind != "box"} - {IGNORE}
     classes = classes_from(settings.class_names, Classes(), None)
     classes = classes if classes.names else Classes(json_files.with_background(sorted(used)))
-    labels = json_files.labels_of(classes.names, used) | {BACKGROUND: 0, IGNORE: VOID}
+    labels = json_files.labels_of(classes.names, used)
     items = [each.item._replace(draw=functools.partial(_draw, each, labels)) for each in annotated]
-    return DataSet(classes, items, _notes(pictures, annotated, alone))
+    total = sum(len(each.shapes) for each in annotated)
+    found = {each.item.image for each in annotated}
+    notes.add("pictures without JSON files", *[i.name for i in pictures if i.image not in found])
+    notes.add("JSON files without pictures", *alone)
+    return DataSet(classes, items, notes.lines(total, settings.skip_lost))
 
 
 def _pair(
-    paths: Iterable[Path], folder: Path, places: "_Places"
+    paths: Iterable[Path], folder: Path, places: "_Places", notes: Notes
 ) -> tuple[list[_Annotated], list[Path]]:
     """Read the JSON files of a folder; return those with their pictures, and those without."""
     annotated: dict[Path, _Annotated] = {}
@@ -75,7 +91,7 @@ def _pair(
             raise UserError(f"{both} are of the same picture, {item.image}; leave one of them")
         else:
             said = content.get("imageHeight"), content.get("imageWidth")
-            shapes = [_shape(each, path) for each in content["shapes"]]
+            shapes = [_shape(each, path, notes) for each in content["shapes"]]
             annotated[item.image] = _Annotated(item, path, said, shapes)
     return list(annotated.values()), alone
 
@@ -97,7 +113,7 @@ class _Places:
         picture is known by the path's end, in the sub-folder of the same name if there are several.
         A bare name may be an old one of what has the JSON file's name now.
         """
-        said = (said or name.name).replace("\\", "/")
+        name, said = composed(name), f"{composed(said or name.name)}".replace("\\", "/")
         meant, parts = _normal(path.parent / said), json_files.parts_of(said)
         if meant in self._by_path:
             return self._by_path[meant]
@@ -113,51 +129,77 @@ class _Places:
 
 def _normal(path: Path) -> Path:
     """Return an absolute path without `..`; links stay, as their names are what annotations say."""
-    return Path(os.path.normpath(path.absolute()))
+    return composed(os.path.normpath(path.absolute()))
 
 
-def _shape(shape: object, path: Path) -> Shape:
+def _shape(shape: object, path: Path, notes: Notes) -> Shape:
     try:
-        kind, points = str(shape.get("shape_type") or "polygon"), shape["points"]
-        kind = "polygon of under three points" if kind == "polygon" and len(points) < 3 else kind
-        return str(shape["label"]), kind, points
-    except (KeyError, TypeError, AttributeError) as error:
+        label, kind = str(shape["label"]), str(shape.get("shape_type") or "polygon")
+        points, mask = list(shape["points"]), shape.get("mask")
+        least, most, _ = _KINDS.get(kind, (1, 0, None))
+        has_mask = isinstance(mask, str) and mask.encode().startswith(_PNG[:8])
+        if least <= len(points) <= most and (kind != "mask" or has_mask):
+            return Shape(label, kind, points, mask)
+        box = json_files.box_of(points)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise UserError(f"{path} has a damaged shape: {error!r}", path) from error
+    notes.add(BOXED if box else LOST, f"{kind} in {path}", label=label)
+    return Shape(label, "box", points if box else [])
 
 
 def _draw(annotated: _Annotated, labels: dict[str, int]) -> np.ndarray:
     image = annotated.item.image
     height, width = json_files.size_of(image, annotated.said)
-    mask = Image.new("L", (width, height))
-    draw = ImageDraw.Draw(mask)
-    for label, kind, points in (shape for shape in annotated.shapes if shape[1] in _DRAWN):
+    drawn = Image.new("L", (width, height))
+    for shape in annotated.shapes:
+        label = labels[IGNORE if shape.kind == "box" else shape.label]
         try:
-            _draw_shape(draw, kind, json_files.checked_points(points, height, width), labels[label])
-        except (TypeError, ValueError) as error:
-            raise UserError(f"a {kind} {label!r} of {image} is damaged: {error}") from error
-    return np.asarray(mask)
+            points = json_files.checked_points(shape.points, height, width)
+            if shape.kind == "mask":
+                _paste_mask(drawn, shape.mask, points[0], label)
+            elif points:
+                _KINDS[shape.kind][2](ImageDraw.Draw(drawn), points, label)
+        except (TypeError, ValueError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+            what = f"a {shape.kind} {shape.label!r} of {image}"
+            raise UserError(f"{what} is damaged: {error}") from error
+    return np.asarray(drawn)
 
 
-def _draw_shape(draw: ImageDraw.ImageDraw, kind: str, points: list, label: int) -> None:
-    if kind == "polygon":
-        draw.polygon(points, fill=label)
-    else:
-        (x1, y1), (x2, y2) = points
-        if kind == "circle":  # its center, and a point on it
-            radius = math.hypot(x2 - x1, y2 - y1)
-            x1, y1, x2, y2 = x1 - radius, y1 - radius, x1 + radius, y1 + radius
-        box = min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)
-        (draw.rectangle if kind == "rectangle" else draw.ellipse)(box, fill=label)
+def _paste_mask(drawn: Image.Image, mask: str, corner: tuple[float, float], label: int) -> None:
+    """Draw where a PNG is not 0; its upper left pixel lies at the corner."""
+    with Image.open(io.BytesIO(base64.b64decode(mask)), formats=["PNG"]) as picture:
+        if picture.width > drawn.width or picture.height > drawn.height:
+            raise ValueError(f"its mask of {picture.size} is larger than the picture")
+        inside = np.asarray(picture) != 0
+    inside = inside.any(axis=-1) if inside.ndim == 3 else inside
+    drawn.paste(label, (round(corner[0]), round(corner[1])), Image.fromarray(inside))
 
 
-def _notes(
-    pictures: Sequence[Item], annotated: Sequence[_Annotated], alone: Sequence[Path]
-) -> list[str]:
-    kinds = Counter(kind for each in annotated for _, kind, _ in each.shapes if kind not in _DRAWN)
-    found = {each.item.image for each in annotated}
-    without = {
-        "pictures without JSON files": [i.name for i in pictures if i.image not in found],
-        "JSON files without pictures": alone,
-    }
-    notes = [f"{what} ({len(names)}): {few(names)}" for what, names in without.items() if names]
-    return notes + [f"shapes of the kind {kind}, not drawn: {n}" for kind, n in kinds.items()]
+def _box(draw: ImageDraw.ImageDraw, points: list, label: int) -> None:
+    xs, ys = zip(*points, strict=True)
+    draw.rectangle((min(xs), min(ys), max(xs), max(ys)), fill=label)
+
+
+def _circle(draw: ImageDraw.ImageDraw, points: list, label: int) -> None:
+    """Draw a circle of its center and a point on it, or a point as a small one."""
+    x, y = points[0]
+    radius = math.dist(*points) if len(points) == 2 else _POINT_RADIUS
+    draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=label)
+
+
+_polygon, _line = ImageDraw.ImageDraw.polygon, ImageDraw.ImageDraw.line
+_MANY = 1 << 30
+_KINDS: dict[str, tuple[int, int, Callable | None]] = {
+    "polygon": (3, _MANY, _polygon),
+    "rectangle": (2, 4, _box),
+    "oriented_rectangle": (4, 4, _polygon),
+    "rotation": (4, 4, _polygon),  # this and the next are X-AnyLabeling's
+    "quadrilateral": (4, 4, _polygon),
+    "circle": (2, 2, _circle),
+    "point": (1, 1, _circle),
+    "line": (2, 2, functools.partial(_line, width=_LINE_WIDTH)),
+    "linestrip": (2, _MANY, functools.partial(_line, width=_LINE_WIDTH)),
+    "mask": (1, 2, None),
+    "box": (_MANY, 0, _box),
+}
+"""By kind, the least and the most points, and what draws them; a box is never read, but made."""

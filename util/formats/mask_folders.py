@@ -3,26 +3,41 @@
 import functools
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from deeplab_lfov.classes import VOC, Classes
-from deeplab_lfov.data.class_files import classes_from, read_palette
+from deeplab_lfov.data.class_files import ClassFile, class_file_in, read_class_file
 from deeplab_lfov.errors import UserError, few
 from deeplab_lfov.voc import CLASS_NAMES, VOID
 from util.formats import DataSet, Item
 from util.formats.mask_values import (
+    READY,
+    TRAIN_IDS,
+    Found,
     LabelMap,
     check_palettes,
+    fitting_map,
     look_at_masks,
     read_label_map,
+    ready_for,
     values_or_colors,
 )
 from util.formats.pairs import Pairs, find_pairs, split_of
 
 _SHOWN = 30  # values or colours of masks, for people to name
 _VOC_COLORS = {*VOC.colors[: len(CLASS_NAMES)], *VOC.void_colors}
+
+
+class _Said(NamedTuple):
+    """What files say: which files, the palette, and how they map the values of each mask, if so."""
+
+    files: list[str | Path]
+    palette: Classes
+    maps: list[LabelMap]
 
 
 def from_mask_folders(settings) -> DataSet:
@@ -32,41 +47,101 @@ def from_mask_folders(settings) -> DataSet:
     """
     suffixes = settings.image_suffix, settings.mask_suffix
     pairs = find_pairs(settings.images, settings.masks, *suffixes, leave=settings.output_dir)
-    found = look_at_masks([item.mask for item in pairs.items])
-    counts = sum((Counter(each.counts) for each in found), Counter())
-    masks = Counter(value for each in found for value in each.counts)
-    if all(each.is_grey for each in found):
+    masks = [item.mask for item in pairs.items]
+    found, said = look_at_masks(masks), _said(settings, masks)
+    in_colors = bool(said.palette.colors) and not said.maps and not settings.label_map
+    if all(each.is_grey for each in found) and not (in_colors and any(e.is_rgb for e in found)):
         if not settings.label_map:
-            check_palettes(settings.palette, found, [item.mask for item in pairs.items])
-        classes, draw = _of_values(settings, counts, masks, pairs.items)
+            check_palettes(said.palette, few(said.files), found, masks)
+        classes, draws = _of_values(settings, said, found, masks)
     else:
-        classes, draw = _of_colors(settings, counts, masks)
+        classes, draws = _of_colors(settings, said, found)
     items = [
-        item._replace(draw=draw and functools.partial(draw, item.mask)) for item in pairs.items
+        item._replace(draw=draw and functools.partial(draw, item.mask))
+        for item, draw in zip(pairs.items, draws, strict=True)
     ]
-    return DataSet(classes, items + _tests(pairs.images), _notes(pairs))
+    return DataSet(classes, items + _tests(pairs.images), _notes(pairs, said))
 
 
-def _of_colors(settings, counts: Counter, masks: Counter) -> tuple[Classes, functools.partial]:
-    greys = {value: (value,) * 3 for value in counts if isinstance(value, int)}
-    counts, masks = ({greys.get(v, v): n for v, n in each.items()} for each in (counts, masks))
-    if not settings.palette:
+def _said(settings, masks: Sequence[Path]) -> _Said:
+    """Read the file of classes that a flag names, else those that tools have put beside masks.
+
+    Files that number classes differently are brought together by name; raises UserError where that
+    cannot be.
+    """
+    given = settings.palette or settings.class_names
+    files = [given] * len(masks)
+    if not (settings.palette or settings.label_map or ready_for(masks)):
+        beside = functools.cache(functools.partial(_file_beside, settings))
+        with suppress(UserError) if given else nullcontext():  # the flag is the way out
+            there = [beside(mask.parent) for mask in masks]
+            differ = len({str(_read(file)) for file in set(there)}) > 1
+            files = there if differ or not given else files
+    said = {file: _read(file) for file in files}
+    palette = said[files[0]].classes
+    if any(each != said[files[0]] for each in said.values()):
+        if not all(each.labels for each in said.values()):
+            raise UserError(
+                f"{few([*filter(None, said)])} name classes of some masks only, or differently; "
+                "name those of all masks alike"
+            )
+        first = _read(settings.class_names).classes.names
+        names = [*first, *(name for each in said.values() for name in each.classes.names)]
+        palette = Classes(tuple(dict.fromkeys(names)))
+        for file, (classes, labels) in said.items():
+            new = dict(enumerate(map(palette.names.index, classes.names))) | {VOID: VOID}
+            said[file] = ClassFile(palette, {v: new[label] for v, label in labels.items()})
+    maps = [LabelMap({VOID: VOID} | said[file].labels) for file in files if said[file].labels]
+    return _Said([file for file in said if file], palette, maps)
+
+
+def _read(file: str | Path | None) -> ClassFile:
+    if file is None:
+        return ClassFile(Classes(), {})
+    return ClassFile(VOC, {}) if file == "voc" else read_class_file(file)
+
+
+def _file_beside(settings, folder: Path) -> Path | None:
+    """Return the nearest file of classes, from a mask's folder up to that above --masks."""
+    above = [folder, *folder.parents]
+    above = above[: above.index(settings.masks) + 2]
+    found = (class_file_in(each) for each in above if each != settings.output_dir)
+    return next(filter(None, found), None)
+
+
+def _of_colors(
+    settings, said: _Said, found: Sequence[Found]
+) -> tuple[Classes, list[functools.partial]]:
+    counts, masks = (
+        Counter({(v,) * 3 if isinstance(v, int) else v: n for v, n in each.items()})
+        for each in _counted(found)
+    )
+    if not said.palette.colors:
         raise UserError(_name_the_colors(counts))
-    palette = read_palette(settings.palette)
     if unknown := sorted(
-        set(counts) - {*palette.labels_by_color}, key=lambda color: -counts[color]
+        set(counts) - {*said.palette.labels_by_color}, key=lambda color: -counts[color]
     ):
         raise UserError(
-            f"{len(unknown)} colours are not in {settings.palette}: {few(unknown, 5)}, the first "
+            f"{len(unknown)} colours are not in {said.files[0]}: {few(unknown, 5)}, the first "
             f"in {masks[unknown[0]]} masks; add them to it, or correct the masks"
         )
-    return _named(settings, palette), functools.partial(_draw_colors, palette)
+    draw = functools.partial(_draw_colors, said.palette)
+    return _named(settings, said.palette), [draw] * len(found)
+
+
+def _counted(found: Sequence[Found]) -> tuple[Counter, Counter]:
+    """Count the pixels of each value or colour in all masks, and the masks that have it."""
+    pixels = sum((Counter(each.counts) for each in found), Counter())
+    return pixels, Counter(value for each in found for value in each.counts)
 
 
 def _named(settings, palette: Classes) -> Classes:
     """Return the classes that the settings name; `voc` names VOC's."""
-    classes = classes_from(settings.class_names, palette, None)
-    return classes if classes.names or settings.palette != "voc" else Classes(CLASS_NAMES)
+    if settings.class_names and settings.palette:
+        names = _read(settings.class_names).classes
+        keeps_colors = not names.colors and len(palette.colors) == len(names.names)
+        return palette._replace(names=names.names) if keeps_colors else names
+    return palette if palette.names or settings.palette != "voc" else Classes(CLASS_NAMES)
 
 
 def _name_the_colors(counts: dict) -> str:
@@ -84,29 +159,50 @@ def _name_the_colors(counts: dict) -> str:
 
 
 def _of_values(
-    settings, counts: Counter, masks: Counter, items: Sequence[Item]
-) -> tuple[Classes, functools.partial | None]:
-    """Return the classes, and what draws the labels; None where the masks hold them as they are."""
-    palette = read_palette(settings.palette) if settings.palette else Classes()
-    classes = _named(settings, palette)
-    if settings.label_map:
-        label_map = read_label_map(settings.label_map)
-        if unknown := label_map.unknown(sorted(counts)):
+    settings, said: _Said, found: Sequence[Found], masks: Sequence[Path]
+) -> tuple[Classes, list[functools.partial | None]]:
+    """Return the classes, and what draws each mask; None where it holds the labels as they are."""
+    (counts, times), kind = _counted(found), ready_for(masks)
+    named, is_rgb = _named(settings, said.palette), any(each.is_rgb for each in found)
+    if maps := _label_maps(settings, said, kind, len(masks)):
+        pairs = [*zip(maps, found, strict=True)]
+        if unknown := {v for one, each in pairs for v in one.unknown(each.counts)}:
+            origin = f"--label_map {settings.label_map}" if settings.label_map else few(said.files)
             raise UserError(
-                f"--label_map {settings.label_map} says nothing of {few(unknown, 10)}; add them, "
-                "or *:void for all others"
+                f"{origin} says nothing of {few(sorted(unknown), 10)}; add them, or give a "
+                "--label_map with *:void for all others"
             )
-        named = classes if classes.names else label_map.classes
-        return _checked(named, label_map.num_classes), functools.partial(_draw_values, label_map)
+        most = max(each.num_classes for each in maps)
+        classes = _checked(named if named.names else maps[0].classes, most)
+        changed = any(one.labels.get(v) != v for one, each in pairs for v in each.counts)
+        draws = [functools.partial(_draw_values, each) for each in maps]
+        return classes, draws if settings.label_map or changed or is_rgb else [None] * len(masks)
     labels = sorted(set(counts) - {VOID})
-    num_classes = len(classes.names) or len(labels)
-    if labels and labels[-1] < num_classes and (len(labels) > 1 or VOID not in counts):
-        return _checked(classes, num_classes), None
-    _print_values(counts, masks)
+    if not labels:
+        raise UserError(f"every pixel of the masks is {VOID}, which is void: nothing is labelled")
+    num_classes = len(named.names) or len(labels)
+    if (
+        (named.names or not kind)
+        and labels[-1] < num_classes
+        and (len(labels) > 1 or VOID not in counts)
+    ):
+        draw = functools.partial(_draw_values, LabelMap({value: value for value in counts}))
+        return _checked(named, num_classes), [draw if is_rgb else None] * len(masks)
+    _print_values(counts, times)
+    few_names = f"; {few(said.files)} names {len(named.names)} classes" if named.names else ""
     raise UserError(
-        f"these values are no labels 0 to n - 1 (255 being void); say what they become: "
-        f"{_fitting_map(sorted(counts), items)}"
+        f"these values are no labels 0 to n - 1 (255 being void){few_names}; say what they become: "
+        f"{fitting_map(counts, kind)}"
     )
+
+
+def _label_maps(settings, said: _Said, kind: str | None, number: int) -> list[LabelMap]:
+    """Return a label map for each mask: the flag's, else that of files, else what names ask for."""
+    if settings.label_map:
+        if {kind, settings.label_map} == {"cityscapes", TRAIN_IDS}:
+            raise UserError(f"the masks are Cityscapes' by their names: give --label_map {kind}")
+        return [read_label_map(settings.label_map)] * number
+    return [READY[TRAIN_IDS]] * number if kind == TRAIN_IDS and not said.files else said.maps
 
 
 def _checked(classes: Classes | None, num_classes: int) -> Classes:
@@ -126,18 +222,6 @@ def _print_values(counts: Counter, masks: Counter) -> None:
         print(f"{'...':>8} and {len(counts) - _SHOWN} more")
 
 
-def _fitting_map(values: list[int], items: Sequence[Item]) -> str:
-    if values == [0, VOID]:
-        return "--label_map 0:0,255:1, or 0:0,255:void with other classes if 255 is unlabelled"
-    others = [value for value in values if value != VOID]
-    ready = "; for ADE20K --label_map ade20k" if others[-1:] <= [150] else ""
-    if others[-1:] <= [33] or "labelIds" in items[0].mask.stem:
-        ready = "; for Cityscapes --label_map cityscapes"
-    pairs = [f"{value}:{label}" for label, value in enumerate(others)]
-    pairs += ["255:void"] if VOID in values else []
-    return f"--label_map {few(pairs, _SHOWN).replace(', ', ',')}{ready}"
-
-
 def _draw_values(label_map: LabelMap, mask: Path) -> np.ndarray:
     return label_map.applied(values_or_colors(mask))
 
@@ -153,10 +237,11 @@ def _tests(images: Iterable[Item]) -> list[Item]:
     return [item for item in tests if item.split == "test"]
 
 
-def _notes(pairs: Pairs) -> list[str]:
+def _notes(pairs: Pairs, said: _Said) -> list[str]:
     alone = [item for item in pairs.images if split_of(item.name) != "test"]
     notes = {
         "pictures without masks": [item.name for item in alone],
         "masks without pictures": pairs.masks,
+        "files that name the classes": said.files,
     }
     return [f"{what} ({len(names)}): {few(names)}" for what, names in notes.items() if names]

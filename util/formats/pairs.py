@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
+from unicodedata import normalize
 
 from deeplab_lfov.data.list_files import pictures_in
 from deeplab_lfov.errors import UserError, few
@@ -74,7 +75,7 @@ def find_pictures(images: Path, suffix: str = "", *leave: Path | None) -> list[I
     if not files:
         ends = f" whose names end with {suffix}" if suffix else ""
         raise UserError(f"there are no pictures in {images}{ends}")
-    items = [Item(path, path.relative_to(images)) for path in files]
+    items = [Item(path, composed(path.relative_to(images))) for path in files]
     stems = Counter(item.name.with_suffix("") for item in items)
     if twice := [str(stem) for stem, count in stems.items() if count > 1]:
         raise UserError(f"{len(twice)} names of pictures occur with several endings: {few(twice)}")
@@ -107,6 +108,11 @@ def divided(items: list[Item], val: float | None, seed: int, group: str | None) 
     ]
 
 
+def composed(path: object) -> Path:
+    """Return a path whose letters have their accents in them, which macOS takes apart."""
+    return Path(normalize("NFC", str(path)))
+
+
 def _group(name: Path, pattern: str | None) -> str:
     if pattern is None:
         return name.as_posix()
@@ -125,7 +131,7 @@ def _files(folder: Path, suffix: str, *leave: Path | None) -> list[Path]:
 
 
 def _key(path: Path, folder: Path, suffix: str) -> Path:
-    path = path.relative_to(folder)
+    path = composed(path.relative_to(folder))
     return path.with_name(path.stem.removesuffix(suffix) or path.stem)
 
 
