@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,11 +17,12 @@ from deeplab_lfov.cli.inference_flags import parser, settings_of
 from deeplab_lfov.console import print_error, progress
 from deeplab_lfov.data.class_files import read_classes
 from deeplab_lfov.data.faint_pictures import faint
-from deeplab_lfov.data.image_files import SOFTWARE
+from deeplab_lfov.data.image_files import SOFTWARE, read_mask
 from deeplab_lfov.errors import UserError, printable
-from deeplab_lfov.files import whole_file, writable_json
+from deeplab_lfov.files import whole_csv, whole_file, writable_csv, writable_json
 from deeplab_lfov.inference.find_images import find_images
 from deeplab_lfov.inference.outputs import Outputs, plan_outputs
+from deeplab_lfov.inference.regions import Verdict, verdicts
 from deeplab_lfov.overlap import overlapped
 from deeplab_lfov.startup import start_tensorflow
 from deeplab_lfov.voc import VOID
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from deeplab_lfov.inference.predictor import Predictor
     from deeplab_lfov.inference.segmentation import Segmentation
     from deeplab_lfov.inference.settings import InferenceSettings
+_COLUMNS = ("image", "mask", "class", "share", "regions", "largest_region", "score", "error")
 _FEW = 5
 """Pictures up to which their lines say enough, without a bar."""
 
@@ -45,6 +49,8 @@ def segment(settings: InferenceSettings) -> None:
     images = find_images(settings.images)
     if settings.json:
         writable_json(settings.json, {"software", "pictures"})
+    if settings.csv:
+        writable_csv(settings.csv, _COLUMNS)
     outputs = plan_outputs(settings, images)
     device = start_tensorflow(autotune=False)
     # These load TensorFlow, which --help need not wait for.
@@ -58,9 +64,11 @@ def segment(settings: InferenceSettings) -> None:
         num_classes, stored = predictor.model.num_classes, predictor.classes
         predictor.classes = read_classes(settings.class_names, num_classes, stored)
     print_network(predictor, settings.ckpt, device, settings.precision)
-    for line in faint(images):
+    for line in faint(list(images)):
         print(printable(f"warning: {line}"), file=sys.stderr)
-    results = _segment(settings, predictor, list(zip(images, outputs, strict=True)))
+    with whole_csv(settings.csv, _COLUMNS) if settings.csv else nullcontext() as add_row:
+        pictures = list(zip(images, outputs, strict=True))
+        results = _segment(settings, predictor, pictures, add_row)
     if settings.json:
         with whole_file(settings.json) as partial:
             written = {"software": SOFTWARE, "pictures": results}
@@ -71,20 +79,32 @@ def segment(settings: InferenceSettings) -> None:
 
 
 def _segment(
-    settings: InferenceSettings, predictor: Predictor, pictures: list[tuple[Path, Outputs]]
+    settings: InferenceSettings,
+    predictor: Predictor,
+    pictures: list[tuple[Path, Outputs]],
+    add_row: Callable[[Sequence], object] | None,
 ) -> list[dict[str, object]]:
     """Write and print what each picture becomes; return for each its shares, or its error.
 
-    One that fails alone is the error of the whole.
+    add_row: writes a row of the CSV file. One that fails alone is the error of the whole.
     """
 
-    def begin(picture: tuple[Path, Outputs]) -> Segmentation:
-        return predictor.segment(picture[0])
+    def begin(picture: tuple[Path, Outputs]) -> Segmentation | None:
+        skipped = settings.skip_existing and picture[1].are_there
+        return None if skipped else predictor.segment(picture[0])
 
-    def finish(picture: tuple[Path, Outputs], segmentation: Segmentation) -> dict[str, float]:
-        labels = segmentation.labels(settings.min_confidence)
-        picture[1].write(segmentation, labels, predictor.classes, settings)
-        return _shares(labels, predictor.class_names)
+    def finish(picture: tuple[Path, Outputs], segmentation: Segmentation | None) -> tuple:
+        _, outputs = picture
+        if segmentation:
+            labels = segmentation.labels(settings.min_confidence)
+            outputs.write(segmentation, labels, predictor.classes, settings)
+        else:
+            labels = read_mask(outputs.mask, predictor.model.num_classes)
+        shares, found = _shares(labels, predictor.class_names), {}
+        if add_row or settings.threshold:
+            found = verdicts(labels, segmentation.probability_bands() if segmentation else ())
+        found = {predictor.class_names[label]: verdict for label, verdict in found.items()}
+        return shares, found, "" if segmentation else " (kept)"
 
     results, many = [], len(pictures) > _FEW
     finished = overlapped(pictures, begin, finish)
@@ -92,17 +112,21 @@ def _segment(
         for (path, outputs), picture in zip(pictures, bar, strict=True):
             results.append({"picture": str(path)})
             try:
-                shares = picture.result()
+                shares, found, kept = picture.result()
             except (UserError, MemoryError) as error:
                 named = _naming(path, error)
                 if len(pictures) == 1:
                     raise named from error
                 results[-1]["error"] = str(named)
+                if add_row:
+                    add_row([path, *[""] * (len(_COLUMNS) - 2), named])
                 with bar.external_write_mode():
                     print_error(named)
                 continue
             results[-1] |= {"mask": str(outputs.mask), "shares": shares}
-            bar.write(_line(path, outputs, shares))
+            bar.write(_line(path, outputs, shares, found, kept))
+            for name in predictor.class_names if add_row else ():
+                add_row([path, outputs.mask, name, *found.get(name, Verdict()), ""])
     return results
 
 
@@ -123,10 +147,15 @@ def _shares(labels: np.ndarray, class_names: tuple[str, ...]) -> dict[str, float
     return {names[label]: float(shares[label]) for label in order}
 
 
-def _line(path: Path, outputs: Outputs, shares: dict[str, float]) -> str:
+def _line(
+    path: Path, outputs: Outputs, shares: dict[str, float], found: dict[str, Verdict], kept: str
+) -> str:
     written = ", ".join(str(file) for file in outputs if file)
-    found = ", ".join(f"{name} {share:.1%}" for name, share in shares.items())
-    return printable(f"{path} -> {written}: {found}")
+    texts = {name: f"{name} {share:.1%}" for name, share in shares.items()}
+    for name, (_, regions, largest, score) in found.items():
+        sure = "" if score is None else f", score {score:.3f}"
+        texts[name] += f" (regions: {regions}, largest: {largest} pixels{sure})"
+    return printable(f"{path} -> {written}{kept}: {', '.join(texts.values())}")
 
 
 if __name__ == "__main__":

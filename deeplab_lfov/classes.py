@@ -51,6 +51,12 @@ class Classes(NamedTuple):
         """Whether the names were given by somebody, and are not just `class 0`, `class 1`, ..."""
         return any(name != f"class {label}" for label, name in enumerate(self.names))
 
+    def label_of(self, name: str) -> int:
+        """Return the label of a class; raises UserError that names the classes for any other."""
+        if name not in self.names:
+            raise UserError(f"there is no class {name!r}; the classes are {few(self.names, 25)}")
+        return self.names.index(name)
+
     def labels_of(self, pixels: np.ndarray) -> np.ndarray:
         """Look up the labels of colours: uint8 RGB [H, W, 3] -> uint8 [H, W].
 

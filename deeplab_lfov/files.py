@@ -1,13 +1,14 @@
 """Output files: written whole or not at all, in folders known to be writable."""
 
-import itertools
+import csv
 import json
 import os
 import re
 import socket
 import tempfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
@@ -136,17 +137,37 @@ def writable_json(path: str | Path, keys: set[str]) -> Path:
     raise UserError(f"{path} exists and is no earlier output of this program; save elsewhere")
 
 
-def distinct_stems(paths: Iterable[Path]) -> Iterator[str]:
-    """Yield the paths' names without suffix, those that come again numbered: x, y, x_2.
+def writable_csv(path: str | Path, header: Sequence[str]) -> None:
+    """Prove that the file `path` can be written; raises UserError for one of another header."""
+    path, head = Path(path), ",".join(header).encode()
+    if path.exists() and not (path.is_file() and path.read_bytes()[: len(head)] == head):
+        raise UserError(f"{path} exists and is no earlier output of this program; save elsewhere")
+    writable_folder(path.parent)
 
-    The first path of a name has it, so that no number makes one that is another path's own.
+
+@contextmanager
+def whole_csv(path: str | Path, header: Sequence[str]) -> Iterator[Callable[[Sequence], object]]:
+    """Yield what writes a row of a CSV file, which is there when the block ends well."""
+    kind = {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""}
+    with whole_file(path) as partial, partial.open("w", **kind) as file:
+        csv.writer(file).writerow(header)
+        yield csv.writer(file).writerow
+
+
+def output_names(paths: Sequence[Path], depths: Sequence[int] = ()) -> list[Path]:
+    """Name what paths become by so many of their last parts, 1 if not said, without suffix.
+
+    Equal names get more parts, and those of one folder their suffixes: whichever path joins them,
+    none gets a name that was another's.
     """
-    stems = [path.stem for path in paths]
-    taken, named = set(stems), set()
-    for stem in stems:
-        if stem in named:
-            numbered = (f"{stem}_{number}" for number in itertools.count(2))
-            stem = next(name for name in numbered if name not in taken)
-            taken.add(stem)
-        named.add(stem)
-        yield stem
+    taken = Counter([*{*paths}, *(path.with_suffix("") for path in {*paths})])
+    stems = (path.with_suffix("") for path in paths)
+    kept = (p if taken[stem] > 1 else stem for p, stem in zip(paths, stems, strict=True))
+    wholes = [Path(os.path.normpath(path.absolute())).parts[1:] for path in kept]
+    lengths = dict(zip(wholes, depths or [1] * len(wholes), strict=True))
+    while True:
+        names = {whole: whole[-length:] for whole, length in lengths.items()}
+        times = Counter(names.values())
+        if len(times) == len(names):
+            return [Path(*names[whole]) for whole in wholes]
+        lengths = {whole: lengths[whole] + (times[names[whole]] > 1) for whole in names}

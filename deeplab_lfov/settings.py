@@ -115,11 +115,17 @@ def one_of(*choices: str) -> Kind:
 
 SWITCH = Kind(None, lambda value: isinstance(value, bool | np.bool_), "True or False")
 PATH = Kind(str, bool, "a path: it is empty")
+NAME = Kind(str, bool, "a name: it is empty")
 COUNT = _between(int, 1, 2**31 - 1, "a whole number")
 WHOLE = _between(int, 0, 2**31 - 1, "a whole number")
 LABEL = _between(int, 0, 255, "a label")
 NUM_CLASSES = _between(int, 1, 256, "a number of classes")
 SHARE = _between(float, 0, 1, "a share")
+THRESHOLD = Kind(
+    lambda text: (text.rpartition("=")[0], float(text.rpartition("=")[2])),
+    lambda pair: len(pair) == 2 and isinstance(pair[0], str) and pair[0] and SHARE.allows(pair[1]),
+    "a class and a probability such as dog=0.3",
+)
 SHARE_BELOW_1 = _number(float, lambda x: 0 <= x < 1, "a share from 0 to below 1")
 FACTOR = _number(float, lambda x: 1 < x <= 100, "a factor from above 1 to 100")
 ABOVE_0 = _number(float, lambda x: 0 < x < float("inf"), "a number above 0")

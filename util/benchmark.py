@@ -24,7 +24,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import deeplab_lfov as lib
 from deeplab_lfov.cli.command import Parser, run
-from deeplab_lfov.data.image_files import read_image, write_mask
+from deeplab_lfov.data.image_files import DATA_SET, read_image, write_mask
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.settings import COUNT, PRECISIONS, SIZE, Kind
 from deeplab_lfov.startup import start_tensorflow
@@ -228,7 +228,7 @@ def jpegs(settings: Namespace, folder: Path, count: int, size: tuple[int, int]) 
         pixels = (np.asarray(colors) * 0.9 + rng.normal(12, 4, (*size, 3))).clip(0, 255)
         image, mask = folder / f"JPEGImages/{number:03}.jpg", np.full(size, number % 21, np.uint8)
         Image.fromarray(pixels.astype(np.uint8)).save(image, quality=90)
-        write_mask(folder / f"SegmentationClass/{number:03}.png", mask)
+        write_mask(folder / f"SegmentationClass/{number:03}.png", mask, DATA_SET)
     files = sorted((settings.data_dir or folder).glob("JPEGImages/*.jpg"))
     (folder / "list.txt").write_text("\n".join(file.stem for file in files))
     return files

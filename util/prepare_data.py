@@ -27,6 +27,8 @@ from deeplab_lfov.data.dataset_check import SAME_SIZE, turned_note
 from deeplab_lfov.data.faint_pictures import faint
 from deeplab_lfov.data.image_files import (
     DATA_SET,
+    PREDICTED,
+    SOFTWARE,
     check_replaceable,
     image_size,
     is_output,
@@ -188,7 +190,7 @@ def _copied(item: Item) -> Item:
 def _remove(masks: Iterable[Path]) -> None:
     """Remove the masks that this script has written, and the folders that are empty then."""
     for mask in masks:
-        if is_output(mask, DATA_SET):
+        if is_output(mask, DATA_SET, PREDICTED):
             mask.unlink()
         with suppress(OSError):  # it holds others
             os.removedirs(mask.parent)
@@ -227,7 +229,9 @@ def _write_one(folder: Path, item: Item, classes: Classes) -> np.ndarray | str:
         if (beyond := labels[labels != VOID].max(initial=0)) >= len(classes.names):
             raise UserError(f"{item.mask or item.image}: no class is named for the label {beyond}")
         if item.draw:
-            write_mask(_mask_of(folder, item), labels, DATA_SET, classes.table)
+            predicted = item.mask and is_output(item.mask, SOFTWARE, PREDICTED)
+            origin = PREDICTED if predicted else DATA_SET
+            write_mask(_mask_of(folder, item), labels, origin, classes.table)
         return np.bincount(labels.ravel(), minlength=256)
     except UserError as error:
         return str(error)

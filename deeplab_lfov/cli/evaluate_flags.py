@@ -10,6 +10,7 @@ from deeplab_lfov.evaluation.settings import (
     EvaluationSettings,
     MaskSettings,
     MeasureSettings,
+    TruthSettings,
     settings_of_task,
 )
 from deeplab_lfov.settings import defaults_of
@@ -20,7 +21,7 @@ def parser() -> Parser:
     """Make the parser of evaluate.py."""
     description = "Measure the mean IoU of a checkpoint on pictures with masks."
     p = Parser(description, defaults_of(MeasureSettings))
-    for settings in (ListSettings, DataSettings, EvaluationSettings):
+    for settings in (ListSettings, DataSettings, TruthSettings, EvaluationSettings):
         flags.add_flags(p, settings)
     flags.add_prediction_flags(p)
     group = p.add_argument_group("output")

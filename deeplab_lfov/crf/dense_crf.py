@@ -26,14 +26,19 @@ class DenseCRF(Settings):
         """Refine probabilities float32 [H, W, C] of an image uint8 RGB [H, W, 3].
 
         The result, float32 [H, W, C], sums to 1 over C. Raises ValueError for less than two
-        classes and for shapes that do not fit.
+        classes, other types and shapes, and what does not sum to 1.
         """
         from deeplab_lfov.crf.mean_field import refine  # scipy: --help need not wait for it
 
-        if probabilities.ndim != 3 or image.shape != (*probabilities.shape[:2], 3):
-            raise ValueError(f"image {image.shape} does not fit {probabilities.shape}")
-        if probabilities.shape[2] < 2:
+        image, probabilities = np.asarray(image), np.asarray(probabilities)
+        shape, fits = probabilities.shape, image.shape == (*probabilities.shape[:2], 3)
+        if not fits or len(shape) != 3 or image.dtype != np.uint8:
+            given = f"{image.dtype} {image.shape} and {shape}"
+            raise ValueError(f"a CRF takes uint8 RGB [H, W, 3] and float32 [H, W, C], got {given}")
+        if shape[2] < 2:
             raise ValueError("a CRF needs two classes or more")
+        if not (np.abs(probabilities.sum(axis=2) - 1) < 0.01).all() or (probabilities < 0).any():
+            raise ValueError("probabilities are from 0 to 1 and sum to 1 over the last axis")
         return refine(self, image, probabilities)
 
     def __str__(self) -> str:

@@ -13,6 +13,7 @@ from deeplab_lfov.files import whole_file
 from deeplab_lfov.voc import PALETTE, VOID
 
 SOFTWARE, DATA_SET = "deeplab_lfov", "deeplab_lfov data set"
+PREDICTED = "deeplab_lfov data set, predicted"  # a copy of a prediction in a data set
 """What the PNGs written here name as their origin; each is only written over its own kind."""
 
 _ORIENTED_WHEN_READ = ("PNG", "TIFF")  # EXIF data behind the pixels; turned by Pillow itself
@@ -128,11 +129,11 @@ def check_replaceable(path: str | Path, origin: str = SOFTWARE) -> None:
         raise UserError(f"{path} exists and is no output of this program; save elsewhere")
 
 
-def is_output(path: str | Path, origin: str = SOFTWARE) -> bool:
-    """Tell whether a file is a PNG that says it is an output of this program, or of that origin."""
+def is_output(path: str | Path, *origins: str) -> bool:
+    """Tell whether a file is a PNG that says it is of one of the origins, or else of SOFTWARE."""
     try:
         with opened(path) as picture:
-            return picture.info.get("Software") == origin
+            return picture.info.get("Software") in (origins or (SOFTWARE,))
     except UserError:
         return False
 

@@ -2,7 +2,8 @@
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from deeplab_lfov.data.list_files import Sample
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.evaluation.boundaries import BoundaryF1, TrimapMatrices
 from deeplab_lfov.evaluation.comparison import Comparison, check_comparable, read_evaluated
-from deeplab_lfov.evaluation.metrics import PerPicture
+from deeplab_lfov.evaluation.metrics import ConfusionMatrix, PerPicture, none_if_nan
 from deeplab_lfov.evaluation.report.report import Report
 from deeplab_lfov.evaluation.settings import CheckpointsSettings, MeasureSettings
 from deeplab_lfov.evaluation.setup import (
@@ -25,62 +26,91 @@ from deeplab_lfov.evaluation.setup import (
     reader_of,
     segment_all,
 )
-from deeplab_lfov.files import whole_file, writable_json
+from deeplab_lfov.evaluation.threshold_curve import ThresholdCurve
+from deeplab_lfov.files import whole_csv, whole_file, writable_csv, writable_json
 from deeplab_lfov.inference.predictor import Predictor
+from deeplab_lfov.inference.regions import Verdict, verdicts
 from deeplab_lfov.inference.segmentation import Segmentation
 from deeplab_lfov.weights.tf_checkpoint import checkpoints_in, index_of, locate
+
+_COLUMNS = ("image", "class", *Verdict._fields, "share_of_truth", "iou")
 
 
 def measure(settings: MeasureSettings) -> None:
     """Print the mean IoU, and write the numbers, the masks and the report that were asked for."""
     predictor = make_predictor(settings)
     reader, classes = reader_of(settings, predictor), predictor.classes
-    masks = iter(mask_paths(settings.save_dir, reader.samples))
+    masks = iter(mask_paths(settings, reader.samples))
     if settings.json:
         writable_json(settings.json, {"mean_iou", "iou", "frequency_weighted_iou"})
+    if settings.csv:
+        writable_csv(settings.csv, _COLUMNS)
     trimap = TrimapMatrices(classes.names, settings.trimap) if settings.trimap else None
     bf = BoundaryF1(classes.names) if settings.bf else None
     report = Report(settings.report, classes) if settings.report else None
     other = _other(settings, predictor, [sample.name for sample in reader.samples])
-    begin(settings, reader, predictor)
+    name, folder = settings.threshold_curve, settings.report or ""
+    curve = ThresholdCurve(name, classes, folder) if name else None
+    label_counts = begin(settings, reader, predictor)
+    if curve and not label_counts[curve.label]:
+        raise UserError(f"no mask of {settings.data_list} has {name}; no threshold is the best")
 
-    def add(sample: Sample, truth: np.ndarray, prediction: np.ndarray) -> None:
+    def add(sample: Sample, truth: np.ndarray, prediction: np.ndarray, of: Segmentation) -> None:
         for part in filter(None, (trimap, bf)):
             part.add(truth, prediction)
+        for rows, band in of.probability_bands() if curve else ():
+            curve.add(truth[rows], band)
+        if add_row:
+            found = verdicts(prediction, of.probability_bands())
+            for row in _rows(truth, prediction, found, classes.names):
+                add_row([sample.image, *row])
         if report:
             report.add(sample.image, truth, prediction)
         if mask := next(masks, None):
             write_mask(mask, prediction, colors=classes.table)
 
-    pictures, seconds = _label(predictor, reader, add)
+    with whole_csv(settings.csv, _COLUMNS) if settings.csv else nullcontext() as add_row:
+        pictures, seconds = _label(predictor, reader, add)
     if isinstance(other, Predictor):
         other, _ = _label(other, reader)
     comparison = Comparison(pictures, other, settings.compare) if other else None
-    for part in filter(None, (pictures.whole, trimap, bf)):
+    for part in filter(None, (pictures.whole, trimap, bf, curve)):
         print(f"\n{part}")
+    if curve:
+        print(f"drawn    {curve.draw()}")
     print(f"\n{len(reader.samples)} pictures in {seconds:.1f} s")
     if comparison:
         print(f"\n{comparison}")
-    facts = {
-        "num_images": len(reader.samples),
-        "seconds": seconds,
+    facts = {"num_images": len(reader.samples), "seconds": seconds, **_facts(settings, predictor)}
+    if report:
+        told = _for_readers(facts, settings, predictor)
+        print(f"report   {report.write(pictures, told, trimap, bf)}")
+    if settings.json:
+        parts = {"trimap": trimap, "bf": bf, "threshold_curve": curve, "compared": comparison}
+        numbers = pictures.whole.as_dict() | facts | {"pictures": pictures.as_list()}
+        numbers |= {name: part.as_dict() for name, part in parts.items() if part}
+        with whole_file(settings.json) as partial:
+            partial.write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
+
+
+def _rows(
+    truth: np.ndarray, prediction: np.ndarray, found: dict[int, Verdict], names: tuple[str, ...]
+) -> Iterator[list]:
+    matrix = ConfusionMatrix(names)
+    matrix.update(truth, prediction)
+    shares = matrix.counts.sum(axis=1) / truth.size
+    for label, (name, iou) in enumerate(zip(names, map(none_if_nan, matrix.iou), strict=True)):
+        yield [name, *found.get(label, Verdict()), shares[label], iou]
+
+
+def _facts(settings: MeasureSettings, predictor: Predictor) -> dict[str, str]:
+    return {
         "checkpoint": str(locate(settings.restore_from)),
         "data_list": settings.data_list,
         "date": datetime.now().isoformat(" ", "seconds"),
         "views": str(predictor),
         "precision": settings.precision,
     }
-    if report:
-        told = _for_readers(facts, settings, predictor)
-        print(f"report   {report.write(pictures, told, trimap, bf)}")
-    if settings.json:
-        numbers = pictures.whole.as_dict()
-        numbers |= {"trimap": trimap.as_dict()} if trimap else {}
-        numbers |= {"bf": bf.as_dict()} if bf else {}
-        numbers |= facts | {"pictures": pictures.as_list()}
-        numbers |= {"compared": comparison.as_dict()} if comparison else {}
-        with whole_file(settings.json) as partial:
-            partial.write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
 
 
 def _for_readers(
@@ -128,7 +158,7 @@ def _label(
 ) -> tuple[PerPicture, float]:
     """Label the reader's pictures, and return what became of them and the seconds it took.
 
-    add: is called with each sample, truth and prediction.
+    add: is called with each sample, truth, prediction and segmentation.
     """
     pictures = PerPicture(predictor.class_names)
 
@@ -136,7 +166,7 @@ def _label(
         (sample, _, truth), prediction = picture, segmentation.labels()
         pictures.add(sample.name, truth, prediction)
         if add:
-            add(sample, truth, prediction)
+            add(sample, truth, prediction, segmentation)
         return pictures.whole.mean_iou
 
     return pictures, segment_all(predictor, reader.pictures(), len(reader.samples), finish)

@@ -7,7 +7,7 @@ from deeplab_lfov.data.list_files import list_of
 from deeplab_lfov.data.settings import DataSettings, ListSettings
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.inference.settings import PredictionSettings
-from deeplab_lfov.settings import COUNT, FACTOR, PATH, PIXELS, SWITCH, setting
+from deeplab_lfov.settings import COUNT, FACTOR, NAME, PATH, PIXELS, SWITCH, setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +28,12 @@ class EvaluationSettings(PredictionSettings, ListSettings):
 class TruthSettings(EvaluationSettings, DataSettings):
     """What tasks have that need the masks of the pictures."""
 
+    predicted_truth: bool = setting(
+        False,
+        SWITCH,
+        "take masks that this program predicted for the truth: somebody corrected them",
+    )
+
 
 @dataclass(frozen=True, kw_only=True)
 class MaskSettings(EvaluationSettings):
@@ -41,6 +47,9 @@ class MeasureSettings(TruthSettings, MaskSettings):
     """The metric of one network, and what is written of it."""
 
     json: str | None = setting(None, PATH, "file for the numbers, as fractions", metavar="FILE")
+    csv: str | None = setting(
+        None, PATH, "file for each picture's classes: share, regions, score, IoU", metavar="FILE"
+    )
     report: str | None = setting(
         None, PATH, "folder for index.html: numbers, pictures", metavar="DIR"
     )
@@ -52,6 +61,12 @@ class MeasureSettings(TruthSettings, MaskSettings):
     )
     bf: bool = setting(
         False, SWITCH, "also BF, the F1 of boundaries within 0.75 %% of the diagonal"
+    )
+    threshold_curve: str | None = setting(
+        None,
+        NAME,
+        "also its precision, recall, F1 and IoU by --threshold, drawn in threshold_<class>.png",
+        metavar="CLASS",
     )
     compare: str | None = setting(
         None,
@@ -111,7 +126,8 @@ def settings_of_task(given: Mapping[str, object]) -> EvaluationSettings:
     """
     task = next((name for name in TASKS if given.get(name)), None)
     kind = TASKS.get(task, MeasureSettings)
-    names = {field.name for field in fields(kind)}
+    unused = {"threshold", "min_region"} if kind is SearchSettings else set()
+    names = {field.name for field in fields(kind)} - unused
     if foreign := sorted(name for name in given.keys() - names if given[name] is not False):
         raise UserError(f"--{task} is done without some flags; leave out --{foreign[0]}")
     given = {name: value for name, value in given.items() if name in names}

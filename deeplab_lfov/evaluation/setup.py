@@ -11,13 +11,19 @@ from deeplab_lfov.console import progress
 from deeplab_lfov.data.class_files import classes_from, classes_in
 from deeplab_lfov.data.dataset_check import summarize
 from deeplab_lfov.data.faint_pictures import faint
-from deeplab_lfov.data.image_files import check_replaceable, image_size
+from deeplab_lfov.data.image_files import (
+    PREDICTED,
+    SOFTWARE,
+    check_replaceable,
+    image_size,
+    is_output,
+)
 from deeplab_lfov.data.image_reader import ImageReader
-from deeplab_lfov.data.list_files import Sample
+from deeplab_lfov.data.list_files import MASK_FOLDERS, Sample
 from deeplab_lfov.distributed.devices import make_visible
-from deeplab_lfov.errors import UserError, printable
-from deeplab_lfov.evaluation.settings import EvaluationSettings, TruthSettings
-from deeplab_lfov.files import distinct_stems, writable_folder
+from deeplab_lfov.errors import UserError, few, printable
+from deeplab_lfov.evaluation.settings import EvaluationSettings, MaskSettings, TruthSettings
+from deeplab_lfov.files import output_names, writable_folder
 from deeplab_lfov.inference.predictor import Predictor, print_network
 from deeplab_lfov.inference.segmentation import Segmentation
 from deeplab_lfov.overlap import overlapped
@@ -75,24 +81,44 @@ def check_sizes_of(predictor: Predictor, samples: Sequence[Sample]) -> None:
             raise UserError(f"{sample.image}: {error}", sample.image) from error
 
 
-def mask_paths(save_dir: str | None, samples: Sequence[Sample]) -> list[Path]:
-    """Return where each sample's mask goes, if anywhere; raises UserError for a taken place."""
-    if save_dir is None:
+def mask_paths(settings: MaskSettings, samples: Sequence[Sample]) -> list[Path]:
+    """Return where each sample's mask goes, if anywhere.
+
+    Raises UserError for a taken place, and for a folder of the data set's pictures or masks.
+    """
+    if settings.save_dir is None:
         return []
-    folder = writable_folder(save_dir)
-    paths = [folder / f"{stem}.png" for stem in distinct_stems(s.image for s in samples)]
+    names = output_names([sample.image for sample in samples])
+    paths = [Path(settings.save_dir, f"{name}.png") for name in names]
+    read = {path.parent.resolve() for sample in samples for path in sample if path}
+    read |= {Path(settings.data_dir, name).resolve() for name in MASK_FOLDERS}
+    for folder in {path.parent for path in paths}:
+        if folder.resolve() in read:
+            raise UserError(f"lists look into {folder} for the truth; give another --save_dir")
+        writable_folder(folder)
     for path in paths:
         check_replaceable(path)
     return paths
 
 
-def begin(settings: TruthSettings, reader: ImageReader, predictor: Predictor) -> None:
-    """Look at all masks, and print what will be done; raises UserError for masks at fault."""
+def begin(settings: TruthSettings, reader: ImageReader, predictor: Predictor) -> np.ndarray:
+    """Look at all masks, print what will be done, and return the pixels of each label, int64 [256].
+
+    Raises UserError for masks at fault, and for predictions that nobody calls the truth.
+    """
+    masks = [sample.mask for sample in reader.samples]
+    found = [mask for mask in masks if is_output(mask, SOFTWARE, PREDICTED)]
+    if found and not settings.predicted_truth:
+        raise UserError(
+            f"{len(found)} of the {len(masks)} masks of {settings.data_list} are predictions of "
+            f"this program: {few(found)}; if somebody has corrected them, add --predicted_truth"
+        )
     names, given = range(reader.num_classes), settings.ignore_label is not None
-    summarize(reader.samples, reader.labels_of, settings.data_list, names, given)
+    summary = summarize(reader.samples, reader.labels_of, settings.data_list, names, given)
     for line in faint([sample.image for sample in reader.samples]):
         print(printable(f"warning: {line}"), file=sys.stderr)
     print_plan(settings, f"{len(reader.samples)} pictures with masks", predictor)
+    return summary.label_counts
 
 
 def print_plan(settings: EvaluationSettings, pictures: str, predictor: Predictor) -> None:

@@ -41,7 +41,7 @@ def submit(settings: SubmissionSettings) -> None:
     if times > 1:
         raise UserError(f"two pictures of the list have the id {name}; leave one out")
     check_sizes_of(predictor, samples)
-    masks = iter(mask_paths(settings.save_dir, samples))
+    masks = iter(mask_paths(settings, samples))
     print_plan(settings, f"{len(samples)} pictures", predictor)
     pictures = ((sample, read_image(sample.image), None) for sample in samples)
     with whole_file(path) as partial, zipfile.ZipFile(partial, "w") as archive:

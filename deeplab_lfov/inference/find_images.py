@@ -1,11 +1,12 @@
 """The pictures that the arguments of inference.py stand for: files, folders and globs."""
 
 import glob
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from deeplab_lfov.data.decoding import check_regular
-from deeplab_lfov.data.image_files import DATA_SET, SOFTWARE, is_output
+from deeplab_lfov.data.image_files import DATA_SET, PREDICTED, SOFTWARE, is_output
 from deeplab_lfov.data.list_files import MASK_FOLDERS, SUFFIXES, pictures_in
 from deeplab_lfov.errors import UserError
 
@@ -40,17 +41,20 @@ def _are_weights(path: Path) -> bool:
     return any(file.suffix in _OF_WEIGHTS or file.name == "history.csv" for file in here)
 
 
-def find_images(patterns: Sequence[str]) -> list[Path]:
-    """List the pictures that files, folders and globs stand for, in their order, each once.
+def find_images(patterns: Sequence[str]) -> dict[Path, int]:
+    """Find the pictures that files, folders and globs stand for, in their order, each once.
 
+    With each: how many of its parts lie below its folder or what is before a glob's first sign.
     Raises UserError for one that stands for none.
     """
-    found: dict[Path, None] = {}
+    found: dict[Path, int] = {}
     for pattern in patterns:
         if not (here := _pictures(pattern)):
             raise UserError(f"there is no picture {pattern}")
-        found.update(dict.fromkeys(here))
-    return list(found)
+        fixed = pattern if Path(pattern).exists() else re.split(r"[*?\[]", pattern)[0] + "x"
+        root = len(Path(fixed).parts) - (fixed != pattern)
+        found |= {path: max(found.get(path, 1), len(path.parts) - root) for path in here}
+    return found
 
 
 def _pictures(pattern: str) -> list[Path]:
@@ -72,4 +76,4 @@ def _is_mask(path: Path, stems: set[Path]) -> bool:
     named = path.stem.removesuffix("_mask")
     of_another = named != path.stem and path.with_name(named) in stems
     in_voc = path.parent.name in _FOLDERS_OF_MASKS
-    return of_another or in_voc or any(is_output(path, origin) for origin in (SOFTWARE, DATA_SET))
+    return of_another or in_voc or is_output(path, SOFTWARE, DATA_SET, PREDICTED)

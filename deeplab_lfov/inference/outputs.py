@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,7 +13,7 @@ from deeplab_lfov.classes import Classes
 from deeplab_lfov.data.decoding import check_regular
 from deeplab_lfov.data.image_files import check_replaceable, write_mask, write_png
 from deeplab_lfov.errors import UserError
-from deeplab_lfov.files import distinct_stems, whole_file, writable_folder
+from deeplab_lfov.files import output_names, whole_file, writable_folder
 
 if TYPE_CHECKING:
     from deeplab_lfov.inference.segmentation import Segmentation
@@ -26,6 +26,12 @@ class Outputs(NamedTuple):
     mask: Path
     overlay: Path | None
     scores: Path | None
+    probabilities: Path | None
+
+    @property
+    def are_there(self) -> bool:
+        """Whether all files that are wanted are there."""
+        return all(file.exists() for file in self if file)
 
     def write(
         self,
@@ -47,31 +53,42 @@ class Outputs(NamedTuple):
             if settings.legend:
                 picture = with_legend(picture, np.unique(labels), classes)
             write_png(self.overlay, picture)
-        if self.scores:
+        refined = (band for _, band in segmentation.probability_bands())
+        arrays = (self.scores, segmentation.score_bands()), (self.probabilities, refined)
+        for path, bands in arrays:
+            if not path:
+                continue
             shape = (*labels.shape, int(segmentation.grids[0].shape[-1]))
             header = {"descr": "<f4", "fortran_order": False, "shape": shape}
-            with whole_file(self.scores) as partial, partial.open("wb") as file:
+            with whole_file(path) as partial, partial.open("wb") as file:
                 np.lib.format.write_array_header_1_0(file, header)
-                for band in segmentation.score_bands():  # never all of them in memory
+                for band in bands:  # never all of them in memory
                     file.write(band.astype("<f4").tobytes())
 
 
-def plan_outputs(settings: InferenceSettings, images: Sequence[Path]) -> list[Outputs]:
-    """Name the files of each picture; raises UserError where something else has their place."""
-    folder = writable_folder(settings.save_dir)
+def plan_outputs(settings: InferenceSettings, images: Mapping[Path, int]) -> list[Outputs]:
+    """Name the files of each picture; raises UserError where something else has their place.
+
+    images: as `find_images` gives them.
+    """
+    names = output_names([*images], [*images.values()])
     outputs = [
         Outputs(
-            folder / f"{stem}_mask.png",
-            None if settings.share_of_colors is None else folder / f"{stem}_overlay.png",
-            folder / f"{stem}_scores.npy" if settings.save_scores else None,
+            Path(f"{place}_mask.png"),
+            None if settings.share_of_colors is None else Path(f"{place}_overlay.png"),
+            Path(f"{place}_scores.npy") if settings.save_scores else None,
+            Path(f"{place}_probabilities.npy") if settings.save_probabilities else None,
         )
-        for stem in distinct_stems(images)
+        for place in (Path(settings.save_dir, name) for name in names)
     ]
+    for folder in {output.mask.parent for output in outputs}:
+        writable_folder(folder)
     for output in outputs:
         for file in filter(None, (output.mask, output.overlay)):
             check_replaceable(file)
-        if output.scores and output.scores.exists() and not _holds_scores(output.scores):
-            raise UserError(f"{output.scores} exists and holds no scores; save elsewhere")
+        for file in filter(None, (output.scores, output.probabilities)):
+            if file.exists() and not _holds_scores(file):
+                raise UserError(f"{file} exists and holds no scores; save elsewhere")
     return outputs
 
 

@@ -41,6 +41,8 @@ class Predictor:
     for the network. tile: the side in pixels, a multiple of 8, of the pieces that the network takes
     a picture in, so that memory does not grow with it and scores do not change. crf: what refines
     the probabilities, such as a `DenseCRF`. precision: of a network that is given by its path.
+    threshold: a class and the probability from which on pixels are of it, such as ("dog", 0.3).
+    min_region: the least pixels of a region; smaller ones take the labels nearest to them.
     Raises UserError for options that make no sense, as `load_model` does, and for lack of memory.
     """
 
@@ -55,20 +57,25 @@ class Predictor:
         tile: int | None = None,
         crf: Refine | None = None,
         precision: str = "float32",
+        threshold: tuple[str, float] | None = None,
+        min_region: int = 1,
     ):
         scales = tuple(scales) if isinstance(scales, Iterable) else scales
         how = {"input_size": input_size, "max_side": max_side, "tile": tile, "crf": crf}
+        how |= {"threshold": threshold, "min_region": min_region}
         PredictionSettings(scales=scales, flip=flip, precision=precision, **how)  # checks them
         try:
             self._load(network, precision)
         except GoneError:  # a run keeps its newest ones: a folder means another by now
             self._load(network, precision)
         self._process = os.getpid()
-        if crf and self.model.num_classes == 1:
-            raise UserError("a CRF needs two classes or more and the network has one; leave it out")
+        for what, given in (("CRF", crf), ("threshold", threshold)):
+            if given and self.model.num_classes == 1:
+                raise UserError(f"a {what} needs two classes and the network has one; leave it out")
         flips = (False, True)[: 1 + flip]
         self.views = [View(scale, flip) for scale in scales for flip in flips]
         self.input_size, self.max_side, self.tile, self.crf = input_size, max_side, tile, crf
+        self.threshold, self.min_region = threshold, min_region
 
     def _load(self, network: str | Path | LargeFOV, precision: str) -> None:
         if isinstance(network, LargeFOV):
@@ -130,7 +137,13 @@ class Predictor:
         parts += [f"shrunk to {self.max_side} pixels"] if self.max_side else []
         parts += [f"tiles of {self.tile} pixels"] if self.tile else []
         parts += [str(self.crf)] if self.crf else []
+        parts += ["{} from {:g} on".format(*self.threshold)] if self.threshold else []
+        parts += [f"regions from {self.min_region} pixels on"] if self.min_region > 1 else []
         return "; ".join(parts)
+
+    def label_threshold(self) -> tuple[int, float] | None:
+        """Return the threshold with its class's label; raises UserError for an unknown class."""
+        return self.threshold and (self.classes.label_of(self.threshold[0]), self.threshold[1])
 
     def _each(
         self, image: Picture | Sequence[Picture], result: Callable[[Segmentation], np.ndarray]
@@ -149,7 +162,8 @@ class Predictor:
         with memory_for(height, width):
             grids = [self._grids([view.picture(i) for i in images], view) for view in views]
         each = zip(images, zip(*grids, strict=True), strict=True)
-        return [Segmentation(image, views, grid, self.crf) for image, grid in each]
+        rest = self.crf, self.label_threshold(), self.min_region
+        return [Segmentation(image, views, grid, *rest) for image, grid in each]
 
     def _most_together(self, height: int, width: int) -> int:
         areas = [
@@ -189,6 +203,7 @@ class Predictor:
 
 def print_network(predictor: Predictor, path: str | Path, device: str, precision: str) -> None:
     """Print the network of a path, the options and the device; warn of one never trained."""
+    predictor.label_threshold()  # raises UserError before any work
     lines = [f"network  {predictor.model}, from {origin_of(path)}"]
     lines += [f"         {predictor.about}"] if predictor.about else []
     lines += [f"views    {predictor}"] if str(predictor) else []

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ import tensorflow as tf
 from PIL import Image
 
 from deeplab_lfov.distributed.devices import explaining_lack_of_memory
+from deeplab_lfov.inference.regions import without_small_regions
 from deeplab_lfov.inference.settings import Refine
 from deeplab_lfov.network.grid import interpolate, likeliest_labels
 from deeplab_lfov.network.layers import STRIDE
@@ -54,7 +56,8 @@ class Segmentation:
     """One picture as the network sees it; every pixel is computed when it is asked for.
 
     grids: the scores float32 [h, w, C] of each of `views`. Over several views, probabilities are
-    averaged after the softmax.
+    averaged after the softmax. threshold: a label and the probability from which on pixels have it.
+    min_region: as `without_small_regions` takes it.
     """
 
     def __init__(
@@ -63,23 +66,41 @@ class Segmentation:
         views: Sequence[View],
         grids: Sequence[np.ndarray | tf.Tensor],
         refine: Refine | None = None,
+        threshold: tuple[int, float] | None = None,
+        min_region: int = 1,
     ):
+        self.threshold, self.min_region = threshold, min_region
         self.image, self.views, self.grids, self.refine = image, views, grids, refine
 
     def labels(self, min_confidence: float | None = None) -> np.ndarray:
         """Return the most probable label at every pixel, uint8 [H, W], after the CRF if any.
 
-        min_confidence: pixels whose most probable class has less probability are VOID.
+        Below a threshold it is the most probable of the others. min_confidence: pixels whose label
+        is less probable are VOID.
         """
         with memory_for(*self.image.shape[:2]):
-            parts = [self.probabilities()] if self.refine else self._bands()
-            return np.concatenate([self._labels(part, min_confidence) for part in parts])
+            parts = [self._refined] if self.refine else self._bands()
+            labels = np.concatenate([self._labels(part, min_confidence) for part in parts])
+        return without_small_regions(labels, self.min_region) if self.min_region > 1 else labels
 
     def probabilities(self) -> np.ndarray:
         """Return probabilities, float32 [H, W, C], that sum to 1 over C; after the CRF if any."""
         with memory_for(*self.image.shape[:2]):
             probabilities = np.concatenate([tf.nn.softmax(b).numpy() for b in self._bands()])
             return self.refine(self.image, probabilities) if self.refine else probabilities
+
+    def probability_bands(self) -> Iterator[tuple[slice, np.ndarray]]:
+        """Yield from top to bottom which rows, and their probabilities, float32 [rows, W, C]."""
+        top = 0
+        with memory_for(*self.image.shape[:2]):
+            for part in [self._refined] if self.refine else self._bands():
+                band = part if self.refine else tf.nn.softmax(part).numpy()
+                yield slice(top, top + len(band)), band
+                top += len(band)
+
+    @cached_property
+    def _refined(self) -> np.ndarray:
+        return self.probabilities()
 
     def scores(self) -> np.ndarray:
         """Return the scores before softmax and CRF, float32 [H, W, C]: see `score_bands`."""
@@ -98,9 +119,17 @@ class Segmentation:
     def _labels(self, part: np.ndarray | tf.Tensor, min_confidence: float | None) -> np.ndarray:
         # part: some rows' probabilities after the CRF, without it their scores
         labels = likeliest_labels(part).numpy()
+        if self.threshold is None and min_confidence is None:
+            return labels
+        probabilities = part if self.refine else tf.nn.softmax(part).numpy()
+        if self.threshold:
+            label, least = self.threshold
+            others = np.delete(np.asarray(part), label, axis=-1).argmax(axis=-1)
+            is_it = probabilities[..., label] >= np.float32(least)
+            labels = np.where(is_it, label, others + (others >= label)).astype(np.uint8)
         if min_confidence is not None:
-            probabilities = part if self.refine else tf.nn.softmax(part).numpy()
-            labels[probabilities.max(axis=-1) < min_confidence] = VOID
+            own = np.take_along_axis(probabilities, labels[..., np.newaxis], -1)[..., 0]
+            labels[own < min_confidence] = VOID
         return labels
 
     def _bands(self) -> Iterator[tf.Tensor]:

@@ -14,6 +14,7 @@ from deeplab_lfov.settings import (
     SHARE,
     SIZE,
     SWITCH,
+    THRESHOLD,
     TILE,
     Kind,
     Settings,
@@ -59,6 +60,13 @@ class PredictionSettings(Settings):
         False, SWITCH, "the same bits every time on devices of one kind; slower on GPUs"
     )
     crf: Refine | None = setting(None, _REFINE, "refine the masks with a dense CRF")
+    threshold: tuple[str, float] | None = setting(
+        None,
+        THRESHOLD,
+        "pixels are of the class where it is that probable, else of the most probable other",
+        metavar="CLASS=SHARE",
+    )
+    min_region: int = setting(1, COUNT, "regions of fewer pixels take the labels nearest to them")
 
     def __post_init__(self):
         super().__post_init__()
@@ -99,7 +107,19 @@ class InferenceSettings(PredictionSettings):
         metavar="SHARE",
     )
     json: str | None = setting(None, PATH, "file for pictures' shares of classes", metavar="FILE")
-    save_scores: bool = setting(False, SWITCH, "also <picture>_scores.npy, float32 [H, W, C]")
+    csv: str | None = setting(
+        None,
+        PATH,
+        "file for each picture's classes: share, regions, largest, score",
+        metavar="FILE",
+    )
+    save_scores: bool = setting(
+        False, SWITCH, "also <picture>_scores.npy, float32 [H, W, C] before softmax and CRF"
+    )
+    save_probabilities: bool = setting(
+        False, SWITCH, "also <picture>_probabilities.npy, float32 [H, W, C] after the CRF, if any"
+    )
+    skip_existing: bool = setting(False, SWITCH, "leave pictures alone whose files are all there")
 
     @property
     def share_of_colors(self) -> float | None:

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -65,7 +67,8 @@ def test_one_update_by_hand():
 
 def test_refined_probabilities_sum_to_one():
     image, probabilities = blobs(30, 41, 21)
-    probabilities[:10, :, 3] = 0  # sums below 1, and labels that are impossible
+    probabilities[:10, :, 3] = 0  # a label that is impossible
+    probabilities /= probabilities.sum(axis=-1, keepdims=True)
     refined = DenseCRF()(image, probabilities)
     assert refined.min() >= 0
     np.testing.assert_allclose(refined.sum(axis=-1), 1, rtol=1e-5)
@@ -81,6 +84,7 @@ def test_tiny_pictures(size):
 def test_labels_that_cannot_win_change_nothing_when_left_out(monkeypatch):
     image, probabilities = blobs(50, 60, 6)
     probabilities[..., [1, 4]] = 2e-5
+    probabilities /= probabilities.sum(axis=-1, keepdims=True)
     with_out = DenseCRF()(image, probabilities)
     kept = []
     can_win = module._can_win
@@ -147,11 +151,29 @@ def test_the_limits_give_probabilities(size, xy, rgb, weight):
     np.testing.assert_allclose(refined.sum(axis=-1), 1, rtol=1e-4)
 
 
-def test_a_single_class_and_other_shapes_are_refused():
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        (lambda image, probabilities: (image, probabilities[..., :1]), "two classes"),
+        (lambda image, probabilities: (image[1:], probabilities), "[H, W, C]"),
+        (lambda image, probabilities: (image, probabilities.transpose(2, 0, 1)), "[H, W, C]"),
+        (lambda image, probabilities: (probabilities, image), "uint8 RGB [H, W, 3]"),
+        (lambda image, probabilities: (image / 255, probabilities), "uint8 RGB"),
+        (lambda image, probabilities: (image, probabilities * 2), "sum to 1"),
+        (lambda image, probabilities: (image, np.log(probabilities)), "from 0 to 1"),
+        (lambda image, probabilities: (image, probabilities * np.nan), "sum to 1"),
+    ],
+)
+def test_arguments_of_other_kinds_are_refused(change, word):
+    with pytest.raises(ValueError, match=re.escape(word)):
+        DenseCRF()(*change(*blobs(5, 6, 2)))
+
+
+def test_a_picture_of_pillows_and_half_precision_are_as_good():
     image, probabilities = blobs(5, 6, 2)
-    for arrays in ((image, probabilities[..., :1]), (image[1:], probabilities)):
-        with pytest.raises(ValueError):
-            DenseCRF()(*arrays)
+    half = probabilities.astype(np.float16)
+    refined = DenseCRF()(Image.fromarray(image), half)
+    np.testing.assert_array_equal(refined, DenseCRF()(image, half.astype(np.float32)))
 
 
 def test_a_crf_writes_its_flags():

@@ -53,10 +53,24 @@ def test_leftovers_of_dead_processes_are_cleared_and_nothing_else(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == set(kept)
 
 
-def test_distinct_stems_number_repeats():
-    paths = map(Path, ["a/x.jpg", "b/x.jpg", "b/x_2.jpg", "c/x_2.jpg", "x.png", "x_4.jpg", "y.jpg"])
-    stems = ["x", "x_3", "x_2", "x_2_2", "x_5", "x_4", "y"]
-    assert list(files.distinct_stems(paths)) == stems
+@pytest.mark.parametrize(
+    ("paths", "depths", "names"),
+    [
+        (["a/x.jpg", "b/y.jpg"], [], ["x", "y"]),
+        (["a/x.jpg", "b/x.jpg", "b/y.jpg"], [], ["a/x", "b/x", "y"]),
+        (["b/x.jpg", "aa/x.jpg", "a/x.jpg"], [2, 2, 2], ["b/x", "aa/x", "a/x"]),
+        (["a/x.jpg", "a/x.png", "a/x.jpg.png"], [], ["x.jpg", "x.png", "x.jpg.png"]),
+        (["a/x.jpg", "a/x.jpg", "b/c/x.png"], [], ["a/x", "a/x", "c/x"]),
+        (["p/a/x.jpg", "q/a/x.jpg", "q/b/x.jpg"], [2, 2, 1], ["p/a/x", "q/a/x", "x"]),
+        (["/x.jpg", "/a/x.jpg", "/a/../b/x"], [], ["x", "a/x", "b/x"]),
+        ([], [], []),
+    ],
+)
+def test_names_of_outputs_follow_from_paths_and_never_change_places(paths, depths, names):
+    there = list(map(Path, paths))
+    assert files.output_names(there, depths) == list(map(Path, names))
+    backwards = files.output_names(there[::-1], depths[::-1])
+    assert backwards == list(map(Path, names[::-1]))
 
 
 def test_a_durable_file_is_on_the_disk_before_it_takes_its_place(tmp_path, monkeypatch):

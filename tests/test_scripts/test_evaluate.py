@@ -1,6 +1,8 @@
 """evaluate.py beyond the metric: report, trimap, CRF search, and masks for the test server."""
 
+import csv
 import json
+import re
 import zipfile
 
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 
 from deeplab_lfov import DeepLabLFOVModel
 from deeplab_lfov.classes import Classes, voc_classes
-from deeplab_lfov.data.image_files import read_image, write_mask
+from deeplab_lfov.data.image_files import DATA_SET, PREDICTED, SOFTWARE, read_image, write_mask
 from deeplab_lfov.distributed import devices
 from deeplab_lfov.evaluation import measure, setup
 from deeplab_lfov.files import locked
@@ -107,7 +109,7 @@ def test_the_crf_search_prints_a_table_and_the_best_as_flags(evaluate, factor, w
 def test_masks_that_are_void_everywhere_are_an_error(evaluate, shapes, tmp_path, flags):
     picture = shapes / "JPEGImages/shapes_000006.jpg"
     height, width = read_image(picture).shape[:2]
-    write_mask(tmp_path / "void.png", np.full((height, width), 255, np.uint8))
+    write_mask(tmp_path / "void.png", np.full((height, width), 255, np.uint8), DATA_SET)
     (tmp_path / "list.txt").write_text(f"{picture} {tmp_path / 'void.png'}\n")
     result = evaluate(*flags, data_list=tmp_path / "list.txt")
     assert result.status == 2 and "every pixel of the masks of" in result.err
@@ -211,3 +213,52 @@ def test_all_checkpoints_of_a_run_have_a_table(evaluate, reference_model, tmp_pa
     assert evaluate("--all_checkpoints").status == 2
     result = evaluate("--all_checkpoints", "--json", "a", restore_from=tmp_path / "run")
     assert result.status == 2 and "leave out --json" in result.err
+
+
+def test_a_curve_names_a_threshold_that_does_what_it_says(evaluate, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = evaluate(
+        "--threshold_curve", "aeroplane", "--json", "curve.json", "--csv", "images.csv"
+    )
+    assert result.status == 0 and (tmp_path / "threshold_aeroplane.png").exists(), result.err
+    curve = numbers(tmp_path / "curve.json")["threshold_curve"]
+    best = curve["threshold"].index(curve["best"])
+    advice = re.search("--threshold aeroplane=[.0-9]+", result.out)[0].split()
+    assert float(advice[1].partition("=")[2]) == curve["best"]
+    assert evaluate(*advice, "--json", "at.json", "--csv", "images.csv").status == 0
+    iou = numbers(tmp_path / "at.json")["iou"]["aeroplane"]
+    assert iou == pytest.approx(curve["IoU"][best])
+    assert iou >= (numbers(tmp_path / "curve.json")["iou"]["aeroplane"] or 0)
+    rows = list(csv.DictReader((tmp_path / "images.csv").read_text().splitlines()))
+    assert len(rows) == 3 * 21 and rows[0]["class"] == "background"
+    confusion = np.array(numbers(tmp_path / "at.json")["pictures"][0]["confusion"])
+    both, either = ((confusion[:, :2] == 1).sum(axis=1) >= n for n in (2, 1))
+    iou = confusion[both, 2].sum() / confusion[either, 2].sum()
+    assert float(rows[1]["iou"]) == pytest.approx(iou) and float(rows[1]["share"]) > 0.1
+    for flags, word in {
+        ("--threshold_curve", "bird"): "no mask of",
+        ("--threshold_curve", "fish"): "no class 'fish'",
+        ("--crf_search", "--threshold", "bird=1"): "leave out --threshold",
+    }.items():
+        result = evaluate(*flags)
+        assert result.status == 2 and word in result.err
+
+
+@pytest.mark.parametrize("origin", [SOFTWARE, PREDICTED])
+def test_predictions_are_no_truth_unless_that_is_said(evaluate, shapes, tmp_path, origin):
+    picture = shapes / "JPEGImages/shapes_000006.jpg"
+    labels = np.zeros(read_image(picture).shape[:2], np.uint8)
+    write_mask(tmp_path / "a.png", labels, origin)
+    (tmp_path / "list.txt").write_text(f"{picture} {tmp_path / 'a.png'}\n")
+    result = evaluate(data_list=tmp_path / "list.txt")
+    assert result.status == 2 and "1 of the 1 masks" in result.err
+    assert "--predicted_truth" in result.err and "mean IoU" not in result.out
+    assert evaluate("--predicted_truth", data_list=tmp_path / "list.txt").status == 0
+
+
+@pytest.mark.parametrize("folder", ["JPEGImages", "SegmentationClass", "SegmentationClassAug"])
+def test_predictions_are_not_saved_where_lists_look(evaluate, shapes, tmp_path, folder):
+    (tmp_path / "link").symlink_to(shapes)
+    result = evaluate("--save_dir", tmp_path / "link" / folder)
+    assert result.status == 2 and "give another --save_dir" in result.err
+    assert not (shapes / folder / "shapes_000006.png").exists() or folder == "SegmentationClass"

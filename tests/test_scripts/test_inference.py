@@ -1,5 +1,7 @@
 """inference.py's files, and what it does with pictures that fail."""
 
+import csv
+import glob
 import json
 import os
 import re
@@ -10,10 +12,11 @@ import pytest
 from PIL import Image
 from tensorflow.python.framework import config
 
-from deeplab_lfov import Predictor, decode_labels
+from deeplab_lfov import DenseCRF, Predictor, decode_labels
 from deeplab_lfov.data.image_files import DATA_SET, read_image, read_mask, write_mask
 from deeplab_lfov.inference import outputs, pictures
 from deeplab_lfov.inference.find_images import find_images
+from deeplab_lfov.inference.regions import verdicts
 
 
 @pytest.fixture
@@ -247,10 +250,8 @@ def test_masks_of_a_data_set_are_no_pictures(tmp_path):
         (tmp_path / folder).mkdir()
     write_mask(tmp_path / "own/masks/a.png", np.zeros((3, 4), np.uint8), DATA_SET)
     Image.new("P", (4, 3)).save(tmp_path / "VOC/SegmentationClass/b.png")
-    assert find_images([str(tmp_path)]) == [
-        tmp_path / "VOC/JPEGImages/b.jpg",
-        tmp_path / "own/a.jpg",
-    ]
+    found = {tmp_path / "VOC/JPEGImages/b.jpg": 3, tmp_path / "own/a.jpg": 2}
+    assert find_images([str(tmp_path)]) == found
 
 
 def test_folders_are_taken_whole_but_for_masks(script, checkpoint, tmp_path):
@@ -260,5 +261,64 @@ def test_folders_are_taken_whole_but_for_masks(script, checkpoint, tmp_path):
     for _ in range(2):  # over its own outputs, which lie below too
         result = script("inference", tmp_path / "in", checkpoint, "--save_dir", tmp_path / "in/o")
         assert result.status == 0, result.err
-    masks = sorted(path.name for path in (tmp_path / "in/o").iterdir())
-    assert masks == ["a_2_mask.png", "a_mask.png", "b_mask_mask.png"]
+    masks = sorted(
+        str(path.relative_to(tmp_path / "in/o")) for path in (tmp_path / "in/o").rglob("*.png")
+    )
+    assert masks == ["a_mask.png", "deep/a_mask.png", "deep/b_mask_mask.png"]
+
+
+def test_names_keep_the_folders_below_what_is_given(script, checkpoint, tmp_path, monkeypatch):
+    """And where others had been numbered, the masks of earlier runs stay as they are."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("in/a/1.png", "in/b/1.png"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        Image.new("RGB", (9, 9)).save(tmp_path / name)
+    assert script("inference", "in", checkpoint).status == 0
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("output/*/*")}
+    assert [str(path.relative_to(tmp_path)) for path in sorted(before)] == [
+        "output/a/1_mask.png",
+        "output/b/1_mask.png",
+    ]
+    (tmp_path / "in/aa").mkdir()
+    Image.new("RGB", (9, 9)).save(tmp_path / "in/aa/1.png")
+    flags = ["--skip_existing", "--csv", "verdicts.csv"]
+    result = script("inference", "in/*/1.png", checkpoint, *flags)
+    assert result.status == 0 and result.out.count("_mask.png (kept): ") == 2
+    assert (tmp_path / "output/aa/1_mask.png").exists()
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+    rows = list(csv.DictReader((tmp_path / "verdicts.csv").read_text().splitlines()))
+    assert len(rows) == 3 * 21 and {row["image"] for row in rows} == set(glob.glob("in/*/*"))
+    assert all(row["score"] == "" for row in rows if row["image"] == "in/a/1.png")
+    with_scores = script("inference", "in", checkpoint, "--skip_existing", "--save_scores")
+    assert with_scores.status == 0 and "kept" not in with_scores.out
+
+
+def test_a_threshold_gives_verdicts_and_probabilities_can_be_kept(
+    script, checkpoint, picture, tmp_path
+):
+    table, flags = tmp_path / "verdicts.csv", ["--crf", "--min_region", 20, "--save_dir", tmp_path]
+    (tmp_path / "bad.jpg").write_bytes(b"\xff\xd8\xff nothing")
+    flags += ["--csv", table, "--save_probabilities", "--threshold", "sofa=0.9"]
+    result = script("inference", tmp_path / "bad.jpg", picture, checkpoint, *flags)
+    assert result.status == 1 and "sofa from 0.9 on; regions from 20 pixels on" in result.out
+    options = {"crf": DenseCRF(), "threshold": ("sofa", 0.9), "min_region": 20}
+    predictor, image = Predictor(checkpoint, **options), read_image(picture)
+    labels, probabilities = predictor(image), predictor.probabilities(image)
+    np.testing.assert_array_equal(read_mask(tmp_path / "shapes_000006_mask.png", 21), labels)
+    np.testing.assert_array_equal(
+        np.load(tmp_path / "shapes_000006_probabilities.npy"), probabilities
+    )
+    bad, *rows = csv.DictReader(table.read_text().splitlines())
+    assert "bad.jpg" in bad["error"] and bad["class"] == ""
+    sofa = verdicts(labels, [(slice(None), probabilities)])[18]
+    assert rows[18]["class"] == "sofa" and float(rows[18]["share"]) == sofa.share
+    assert [int(rows[18][name]) for name in ("regions", "largest_region")] == list(sofa[1:3])
+    assert float(rows[18]["score"]) == pytest.approx(sofa.score)
+    line = f"(regions: {sofa.regions}, largest: {sofa.largest_region} pixels, score "
+    assert f"sofa {sofa.share:.1%} {line}{sofa.score:.3f})" in result.out
+    for name, word in (("sofas=0.9", "no class 'sofas'"), ("sofa", "'sofa' is not a class")):
+        result = script("inference", picture, checkpoint, *flags[:-1], name)
+        assert result.status == 2 and word in result.err
+    table.write_text("mine")
+    result = script("inference", picture, checkpoint, *flags)
+    assert result.status == 2 and f"{table} exists and is no earlier output" in result.err

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from deeplab_lfov import load_model
-from deeplab_lfov.data.image_files import write_mask
+from deeplab_lfov.data.image_files import DATA_SET, write_mask
 
 SMALL = ["--width", 1 / 16, "--input_size", "17,17", "--batch_size", 2, "--num_steps", 1]
 
@@ -39,7 +39,9 @@ def add(tmp_path):
         image.save(tmp_path / f"{name}{suffix}")
         (tmp_path / "masks").mkdir(exist_ok=True)
         write_mask(
-            tmp_path / f"masks/{name}.png", np.resize(np.asarray(labels, np.uint8), (18, 20))
+            tmp_path / f"masks/{name}.png",
+            np.resize(np.asarray(labels, np.uint8), (18, 20)),
+            DATA_SET,
         )
         return f"{name}{suffix} masks/{name}.png"
 

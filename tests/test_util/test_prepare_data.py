@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from deeplab_lfov.data.class_files import read_palette
-from deeplab_lfov.data.image_files import read_mask, write_mask
+from deeplab_lfov.data.image_files import PREDICTED, is_output, read_mask, write_mask
 from deeplab_lfov.data.list_files import read_list
 from deeplab_lfov.files import locked
 from deeplab_lfov.voc import PALETTE
@@ -796,6 +796,9 @@ def test_a_prediction_is_copied_as_the_next_one_takes_its_place(prepare):
     prepare("--val", 0)
     write_mask(Path("masks/a.png"), np.zeros((4, 6), np.uint8))
     assert labels("a") == [1] * 6 and Path("out/train.txt").read_text().count(" /masks/") == 1
+    assert is_output("out/masks/a.png", PREDICTED)  # evaluate.py asks whether it is the truth
+    prepare("--val", 0)
+    assert [path.name for path in Path("out").glob("masks*/*")] == ["a.png"]
 
 
 def test_a_name_that_no_list_can_hold_comes_before_all_work(error_of):
