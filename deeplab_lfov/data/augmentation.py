@@ -74,9 +74,9 @@ def augmented(
     turns = 1 + int(3 * turn / strengths["turn"]) if turn < strengths["turn"] else 0
     degrees = strengths["rotate"] * (2 * tilt - 1) + 90 * turns + 180 * flips
     cosine, sine = abs(np.cos(np.radians(degrees))), abs(np.sin(np.radians(degrees)))
-    enclosing = np.ceil(np.round(np.dot([[cosine, sine], [sine, cosine]], size), 6))
-    draw = at_rare(pair[1], rare, enclosing, draw, rng)
-    image, labels = window(*pair, enclosing, draw.factor, draw.position)
+    needed = np.ceil(np.round(size @ np.array([[cosine, sine], [sine, cosine]]), 6))
+    draw = at_rare(pair[1], rare, needed, draw, rng)
+    image, labels = window(*pair, needed, draw.factor, draw.position)
     if draw.mirrored != flips:
         image, labels = ImageOps.mirror(image), labels[:, ::-1]
     if strengths["color"]:

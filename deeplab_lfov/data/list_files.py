@@ -96,8 +96,8 @@ def check_sizes(sample: Sample, image: tuple[int, ...], mask: tuple[int, ...]) -
     """Raise UserError unless (height, width) of a picture and of its mask are the same."""
     if image != mask:
         raise UserError(
-            f"{sample.image} is {image[1]} x {image[0]} pixels and its mask {sample.mask} is "
-            f"{mask[1]} x {mask[0]}; they must be of one size"
+            f"{sample.image} is {image[0]} x {image[1]} pixels (height x width) and its mask "
+            f"{sample.mask} is {mask[0]} x {mask[1]}; they must be of one size"
         )
 
 

@@ -139,7 +139,9 @@ def test_a_bad_file_is_named_by_a_user_error(tmp_path, way):
         "copied batches": lambda: reader.batches(1, (9, 9), 1, device="/CPU:0"),
         "pictures": reader.pictures,
     }[way]()
-    with pytest.raises(UserError, match=r"a.png is 9 x 7 pixels and its mask .*b.png is 7 x 9"):
+    with pytest.raises(
+        UserError, match=r"a.png is 7 x 9 pixels .height x width. and its mask .*b.png is 9 x 7"
+    ):
         list(items)
 
 
