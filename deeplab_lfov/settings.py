@@ -144,8 +144,8 @@ SCALE_RANGE = _several(
     lambda pair: len(pair) == 2 and pair[0] <= pair[1],
     "a smallest and largest scale, from 0.05 to 8, such as 0.75,1.25",
 )
-_SIDES = _several(COUNT, lambda pair: len(pair) == 2, "a height,width in pixels such as 321,481")
-SIZE = replace(_SIDES, parse=lambda text: _SIDES.parse(text if "," in text else f"{text},{text}"))
+_PAIR = _several(COUNT, lambda pair: len(pair) == 2, "a height and width in pixels such as 97,161")
+SIZE = replace(_PAIR, parse=lambda text: _PAIR.parse(text if "," in text else f"{text},{text}"))
 NAMES = _several(PATH, bool, "a list of names such as pole,bicycle")
 PIXELS = _several(
     _between(int, 1, 2**15 - 1, "a number of pixels"),

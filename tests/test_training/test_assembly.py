@@ -29,7 +29,10 @@ def settings(shapes):
 def test_readers_of_the_two_lists(settings):
     train, val = assembly.make_readers(settings(val_list=VAL, random_mirror=True))
     assert (len(train.samples), len(val.samples)) == (6, 3)
-    assert assembly.make_readers(settings()).val is None
+    augments = settings(augment={"flip": 0.5}, rare_crops=0.25)
+    train, val = assembly.make_readers(augments, hook=len)
+    assert val is None and train.hook is len and train.rare_crops == 0.25
+    assert train.strengths == {"flip": 0.5, "turn": 0, "rotate": 0, "color": 0, "blur": 0}
 
 
 def test_class_weights_are_of_the_labels_of_a_file_or_none(settings, shapes, tmp_path):
