@@ -29,7 +29,7 @@ class Draw(NamedTuple):
     factor: tf.Tensor  # that the sides are multiplied by
     position: tf.Tensor  # [2] in [0, 1): where the window is between the ends of both sides
     mirrored: tf.Tensor
-    seed: tf.Tensor  # uint64 [2], of all other draws
+    number: tf.Tensor  # of the sample, which decides all else
 
 
 def draw(seed: int, number: tf.Tensor, scales: tuple[float, float], mirror: bool) -> Draw:
@@ -37,8 +37,7 @@ def draw(seed: int, number: tf.Tensor, scales: tuple[float, float], mirror: bool
     factor = tf.random.stateless_uniform([], seed_for("scale", seed, number), *scales)
     position = tf.random.stateless_uniform([2], seed_for("crop", seed, number))
     coin = tf.random.stateless_uniform([], seed_for("mirror", seed, number))
-    others = tf.bitcast(seed_for("augment", seed, number), tf.uint64)  # NumPy takes no negatives
-    return Draw(factor, position, mirror & (coin < 0.5), others)
+    return Draw(factor, position, mirror & (coin < 0.5), tf.cast(number, tf.int64))
 
 
 def window(

@@ -167,13 +167,14 @@ class ImageReader:
         return image, labels[..., np.newaxis]
 
     def _augmented(self, pair: Pair, size: tuple[int, int], draw: Draw) -> Arrays:
-        rng = np.random.default_rng(draw.seed)
+        seed = self.seed % 2**64, draw.number
+        rng = np.random.default_rng(seed)
         rare = self.rare_labels if rng.random() < self.rare_crops else ()
         image, labels = augmentation.augmented(pair, size, draw, self.strengths, rare, rng)
         if not self.hook:
             return np.asarray(image), labels
         with self._calls_hook:  # one at a time, as it may have a state; it has draws of its own
-            rng = np.random.default_rng([*draw.seed, 1])
+            rng = np.random.default_rng([*seed, 1])
             image, labels = map(np.asarray, self.hook(np.array(image), np.array(labels), rng))
         fits = image.shape == (*labels.shape, 3) and np.all(np.less_equal(labels.shape, size))
         known = (labels < self.num_classes) | (labels == VOID)
