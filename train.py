@@ -16,6 +16,7 @@ from deeplab_lfov.startup import start_tensorflow
 from deeplab_lfov.training.settings import EXTENDING, TrainSettings, decisive
 
 if TYPE_CHECKING:
+    from deeplab_lfov.data.image_reader import Hook
     from deeplab_lfov.distributed.replicas import Replicas
     from deeplab_lfov.solver.solver import Solver
     from deeplab_lfov.training.assembly import Readers
@@ -32,11 +33,14 @@ def main(flags: dict[str, object]) -> None:
     snapshot_dir = flags.get("snapshot_dir", TrainSettings.snapshot_dir)
     origin = flags.get("resume"), flags.get("restore_from")
     with begin(snapshot_dir, *origin, cluster.is_chief) as start:
-        _train(TrainSettings.complete(flags, start), start, cluster)
+        _train(TrainSettings.complete(flags, start), start, cluster, None)
 
 
-def train(settings: TrainSettings) -> None:
-    """Train as the settings say; raises UserError for what the user can put right."""
+def train(settings: TrainSettings, hook: Hook | None = None) -> None:
+    """Train as the settings say; raises UserError for what the user can put right.
+
+    hook: augments crops, as that of an `ImageReader`.
+    """
     from deeplab_lfov.training.start import begin
 
     cluster, snapshot_dir = find_cluster(), settings.snapshot_dir
@@ -44,10 +48,10 @@ def train(settings: TrainSettings) -> None:
         raise UserError("several workers are for the main thread, which alone may catch signals")
     origin = settings.resume, settings.restore_from
     with begin(snapshot_dir, *origin, cluster.is_chief) as start:
-        _train(settings, start, cluster)
+        _train(settings, start, cluster, hook)
 
 
-def _train(settings: TrainSettings, start: Start, cluster: Cluster) -> None:
+def _train(settings: TrainSettings, start: Start, cluster: Cluster, hook: Hook | None) -> None:
     """Train from a start, with the workers of a cluster: data, network, solver, run."""
     # These load TensorFlow, which --help need not wait for.
     from deeplab_lfov.distributed.devices import compute_deterministically
@@ -68,13 +72,12 @@ def _train(settings: TrainSettings, start: Start, cluster: Cluster) -> None:
     classes = assembly.find_classes(settings, start)
     assembly.check_weights(settings, start)
 
-    readers = assembly.make_readers(settings)
+    readers = assembly.make_readers(settings, hook)
     snapshot_dir, save_dir = output_folders(settings, chief)
-    summary = None
-    if settings.check_data and not start.run:
-        summary = assembly.first_look(settings, readers, classes, show=chief)
-    class_weights = assembly.find_class_weights(settings, readers, classes, summary, show=chief)
-    stored = settings.as_stored(readers.train.fingerprint, class_weights)
+    summary = assembly.first_look(settings, readers, classes, chief, resumes=bool(start.run))
+    readers.train.rare_labels = assembly.find_rare_labels(settings, classes, summary)
+    class_weights = assembly.find_class_weights(settings, summary)
+    stored = settings.as_stored(readers.train.fingerprint, class_weights, hook)
     if start.run:
         settings.check_contents(start.run.settings, stored)
     stored["masks"] = _mask_versions(readers, start.run if chief else None)

@@ -7,7 +7,7 @@ fields, see `cli.flags`. What lies beyond a kind's bounds is a typing error.
 import argparse
 import re
 from collections.abc import Callable
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from numbers import Integral, Real
 from typing import Any
 
@@ -150,7 +150,9 @@ SCALE_RANGE = _several(
     lambda pair: len(pair) == 2 and pair[0] <= pair[1],
     "a smallest and largest scale, from 0.05 to 8, such as 0.75,1.25",
 )
-SIZE = _several(COUNT, lambda pair: len(pair) == 2, "a height and width in pixels such as 321,321")
+_PAIR = _several(COUNT, lambda pair: len(pair) == 2, "a height and width in pixels such as 97,161")
+SIZE = replace(_PAIR, parse=lambda text: _PAIR.parse(text if "," in text else f"{text},{text}"))
+NAMES = _several(PATH, bool, "a list of names such as pole,bicycle")
 PIXELS = _several(
     _between(int, 1, 2**15 - 1, "a number of pixels"),
     lambda widths: list(widths) == sorted(set(widths)),
@@ -163,4 +165,17 @@ DEVICES = Kind(
         and len(set(names)) == len(names)
     ),
     "a list of different devices of a kind such as gpu:0,gpu:1",
+)
+STRENGTHS = {"flip": (0.5, 1), "turn": (0.75, 1), "rotate": (10, 180), "color": (0.3, 1)}
+STRENGTHS["blur"] = (1.5, 20)
+"""By augmentation, the strength it has where none is given, and the highest: the share of the crops
+(flip, turn), degrees, the share by which colors change, and pixels."""
+AUGMENT = Kind(
+    lambda text: {
+        name: float(number or STRENGTHS.get(name, [0])[0])
+        for name, _, number in (part.strip().partition("=") for part in text.split(","))
+    },
+    lambda them: all(name in STRENGTHS and 0 < them[name] <= STRENGTHS[name][1] for name in them),
+    "a list of flip, turn, rotate, color and blur such as flip,rotate=15 with strengths of at most "
+    + ", ".join(f"{name}={most}" for name, (_, most) in STRENGTHS.items()),
 )

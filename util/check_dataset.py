@@ -19,10 +19,14 @@ from deeplab_lfov.data.image_files import read_mask
 from deeplab_lfov.data.list_files import list_of, parse_list
 from deeplab_lfov.data.settings import DataSettings
 from deeplab_lfov.errors import UserError, few, printable
-from deeplab_lfov.settings import NUM_CLASSES, PATH
+from deeplab_lfov.settings import COUNT, NUM_CLASSES, PATH
+from deeplab_lfov.startup import load_tensorflow_once
+from deeplab_lfov.training.parts import AugmentationSettings
+from deeplab_lfov.training.settings import TrainSettings
 
 DEFAULTS = {"data_dir": "."}
 OPTIONAL = ("data_list", "num_classes", "ignore_label", "palette", "class_names", "against")
+PREVIEW = "crops.png"  # in the folder where the command runs
 
 
 def parser() -> Parser:
@@ -36,11 +40,13 @@ def parser() -> Parser:
     p.add_argument("--num_classes", type=NUM_CLASSES, help="default: the names', else 21")
     flags.add_flags(p, DataSettings)
     p.add_argument(
-        "--against",
-        type=PATH,
-        metavar="LIST",
-        help="report pictures that are in this list too",
+        "--against", type=PATH, metavar="LIST", help="report pictures that are in this list too"
     )
+    group = p.add_argument_group("preview, with train.py's flags")
+    help = f"write {PREVIEW}: so many crops as the network gets them, and their masks"
+    group.add_argument("--preview", type=COUNT, metavar="N", help=help)
+    flags.add_flags(group, AugmentationSettings)
+    flags.add_flags(group, TrainSettings)
     return p
 
 
@@ -73,6 +79,29 @@ def main(given: dict[str, object]) -> None:
     for doubt in doubts(summary, samples, classes):
         print(printable(f"warning: {doubt}"), file=sys.stderr)
     check_sense(summary, data_list, settings.ignore_label is not None)
+    if "preview" in given:
+        preview(dict(given), summary)
+
+
+def preview(flags: dict[str, object], summary: DatasetSummary) -> None:
+    """Write the first crops of a run of train.py with those flags."""
+    load_tensorflow_once()
+    from deeplab_lfov.inference.visualize import save_rows
+    from deeplab_lfov.preprocess import picture
+    from deeplab_lfov.training import assembly
+    from deeplab_lfov.training.start import Start
+
+    count, _ = flags.pop("preview"), flags.pop("against", None)
+    settings = TrainSettings.complete({**flags, "freeze": "none"}, Start())
+    classes = assembly.find_classes(settings, Start())
+    reader = assembly.make_readers(settings).train
+    reader.rare_labels = assembly.find_rare_labels(settings, classes, summary)
+    for doubt in assembly.doubts_of_crops(settings, summary):
+        print(f"warning: {doubt}", file=sys.stderr)
+    images, labels, _ = next(reader.batches(count, settings.input_size, 1))
+    names = [path.name for path in reader.files_of_step(0, count)]
+    save_rows(PREVIEW, picture(images).numpy(), labels.numpy()[..., 0], (), classes, names)
+    print(f"look at {PREVIEW}: the first crops that train.py makes with these flags")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from deeplab_lfov.cli.command import Parser
 from deeplab_lfov.data.settings import DataSettings, ListSettings
 from deeplab_lfov.settings import ABOVE_0, defaults_of
 from deeplab_lfov.solver.settings import SolverSettings
-from deeplab_lfov.training.parts import CropSettings, NetworkSettings, RecordSettings
+from deeplab_lfov.training import parts
 from deeplab_lfov.training.settings import RECIPES, TrainSettings
 
 
@@ -19,9 +19,9 @@ def parser() -> Parser:
         "Train DeepLab-LargeFOV; writes model.ckpt-<steps done>, figures and history.", shown
     )
     group = p.add_argument_group("data")
-    for settings in (ListSettings, DataSettings, CropSettings):
+    for settings in (ListSettings, DataSettings, parts.AugmentationSettings, parts.CropSettings):
         flags.add_flags(group, settings)
-    flags.add_flags(p.add_argument_group("network"), NetworkSettings)
+    flags.add_flags(p.add_argument_group("network"), parts.NetworkSettings)
     group = p.add_argument_group("solver; without a default: as the recipe says")
     flags.add_flags(group, TrainSettings)
     steps = group.add_mutually_exclusive_group()
@@ -30,5 +30,5 @@ def parser() -> Parser:
         if field.name == "num_steps":
             help = "instead: how often to go through the list"
             steps.add_argument("--epochs", type=ABOVE_0, help=help)
-    flags.add_flags(p.add_argument_group("output"), RecordSettings)
+    flags.add_flags(p.add_argument_group("output"), parts.RecordSettings)
     return p

@@ -44,7 +44,8 @@ class DatasetSummary:
     """What there is to say about a list's findings, which it does not keep, as they may be many.
 
     faults: what training would stop at. label_counts: the pixels of each label in all masks that
-    could be read, int64 [256]. turned: the pictures that EXIF turns by 180 degrees or mirrors.
+    could be read, int64 [256]. sizes: how many pictures have each, (height, width). turned: the
+    pictures that EXIF turns by 180 degrees or mirrors.
     """
 
     def __init__(self, class_names: Sequence[str], findings: Iterable[Finding]):
@@ -53,12 +54,12 @@ class DatasetSummary:
         self.turned: list[Path] = []
         self.label_counts = np.zeros(256, np.int64)
         self.noted: dict[str, list[Path]] = {_RGB: [], _BACKGROUND: [], _VOID: []}  # masks
-        self._sizes: set[tuple[int, int]] = set()
+        self.sizes: Counter[tuple[int, int]] = Counter()
         for finding in findings:
             self.num_pictures += 1
             self.faults += [finding.fault] if finding.fault else []
             self.turned += [finding.sample.image] if finding.orientation in SAME_SIZE else []
-            self._sizes |= {finding.size} if finding.size else set()
+            self.sizes.update([finding.size] if finding.size else [])
             if finding.label_counts is not None:
                 self._count(finding.sample.mask, finding.label_counts, finding.mask_mode)
 
@@ -75,8 +76,8 @@ class DatasetSummary:
     def short(self) -> str:
         """Write two lines: the pictures and their sizes; the labels' shares, if there are any."""
         text, counts = f"{self.num_pictures} pictures with masks", self.label_counts
-        if self._sizes:
-            high, wide = map(_span, zip(*self._sizes, strict=True))
+        if self.sizes:
+            high, wide = map(_span, zip(*self.sizes, strict=True))
             text += f", {high} pixels high and {wide} wide"
         if self.faults:
             text += f"; {len(self.faults)} of them are faulty"

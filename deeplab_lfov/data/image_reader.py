@@ -1,8 +1,9 @@
 """ImageReader: a list of pictures and masks as training batches, or one by one in order."""
 
 import functools
+import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,16 +13,20 @@ from PIL import Image
 
 from deeplab_lfov.classes import VOC, Classes
 from deeplab_lfov.data import augmentation
+from deeplab_lfov.data.augmentation import Draw, Pair
 from deeplab_lfov.data.class_files import classes_in
 from deeplab_lfov.data.decoding import within_memory
 from deeplab_lfov.data.image_files import read_mask, read_picture
 from deeplab_lfov.data.list_files import Sample, check_sizes, read_list
-from deeplab_lfov.errors import UserError
+from deeplab_lfov.errors import UserError, few
 from deeplab_lfov.overlap import ahead
 from deeplab_lfov.seeds import order_of, seed_for
+from deeplab_lfov.settings import AUGMENT, STRENGTHS
 from deeplab_lfov.voc import VOID
 
 AHEAD = 2  # batches that wait in a GPU's memory
+Arrays = tuple[np.ndarray, np.ndarray]  # image uint8 RGB [h, w, 3] and labels uint8 [h, w]
+Hook = Callable[[np.ndarray, np.ndarray, np.random.Generator], Arrays]
 
 
 class Batch(NamedTuple):
@@ -36,10 +41,12 @@ class ImageReader:
     """The pictures and masks that a list file names, `samples`, in the list's order.
 
     data_dir and data_list as for `list_files.read_list`; num_classes, ignore_label and palette as
-    for `read_mask`, but without a palette the data set's folder says (`classes_in`). scale_range,
-    random_mirror and order_by are for training batches; "index_shuffle" orders epochs as earlier
-    versions did, in 256 ways in all. Raises UserError for a list that is missing or has
-    missing files, and while reading as `read_mask` does.
+    for `read_mask`, but without a palette the data set's folder says (`classes_in`). scale_range
+    and the next five are for training batches: augment has strengths by the names of STRENGTHS;
+    a share rare_crops holds one of `rare_labels`, if the image does; hook(image, mask, rng) makes
+    what it likes of a crop before padding, uint8 RGB [h, w, 3] and uint8 [h, w], 255 void; order_by
+    "index_shuffle" orders epochs as earlier versions did, in 256 ways in all. Raises UserError for
+    a list that is missing or has missing files, and while reading as `read_mask`.
     """
 
     def __init__(
@@ -52,6 +59,9 @@ class ImageReader:
         palette: Classes | None = None,
         scale_range: tuple[float, float] = (1.0, 1.0),
         random_mirror: bool = False,
+        augment: Mapping[str, float] | None = None,
+        rare_crops: float = 0.0,
+        hook: Hook | None = None,
         seed: int = 0,
         order_by: str = "philox",
     ):
@@ -61,6 +71,10 @@ class ImageReader:
         self._given_palette = palette
         self.scale_range, self.random_mirror, self.seed = scale_range, random_mirror, seed
         self._order_by = order_by
+        AUGMENT.check("augment", augment or {})
+        self.strengths = dict.fromkeys(STRENGTHS, 0.0) | dict(augment or {})
+        self.rare_crops, self.rare_labels, self.hook = rare_crops, (), hook
+        self._calls_hook = threading.Lock()
         self._failure: UserError | None = None
 
     @property
@@ -150,23 +164,35 @@ class ImageReader:
         labels = tf.ensure_shape(labels, [None, None, 1])
         return augmentation.padded(image, labels, input_size, draw.mirrored)
 
-    def _window(
-        self,
-        input_size: tuple[int, int],
-        index: int,
-        factor: float,
-        position: np.ndarray,
-        mirrored: bool,
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _window(self, input_size: tuple[int, int], index: int, *draw: np.ndarray) -> Arrays:
         """Cut a sample's window: image uint8 RGB [h, w, 3] and labels uint8 [h, w, 1]."""
         try:
             pair = self._read(self.samples[index])
+            image, labels = self._augmented(pair, input_size, Draw(*draw))
         except UserError as error:
             self._failure = error  # TensorFlow would hand on no more than its text
             raise
-        pair = augmentation.window(*pair, input_size, factor, position)
-        image, labels = augmentation.mirror(*pair) if mirrored else pair
-        return np.asarray(image), labels[..., np.newaxis]
+        return image, labels[..., np.newaxis]
+
+    def _augmented(self, pair: Pair, size: tuple[int, int], draw: Draw) -> Arrays:
+        seed = self.seed % 2**64, draw.number
+        rng = np.random.default_rng(seed)
+        rare = self.rare_labels if rng.random() < self.rare_crops else ()
+        image, labels = augmentation.augmented(pair, size, draw, self.strengths, rare, rng)
+        if not self.hook:
+            return np.asarray(image), labels
+        with self._calls_hook:  # one at a time, as it may have a state; it has draws of its own
+            rng = np.random.default_rng([*seed, 1])
+            image, labels = map(np.asarray, self.hook(np.array(image), np.array(labels), rng))
+        fits = image.shape == (*labels.shape, 3) and np.all(np.less_equal(labels.shape, size))
+        known = (labels < self.num_classes) | (labels == VOID)
+        if not fits or {image.dtype, labels.dtype} != {np.dtype("uint8")} or not known.all():
+            raise UserError(
+                "the hook must return uint8 [h, w, 3] and uint8 [h, w], no larger than a crop, of "
+                f"labels below {self.num_classes} or {VOID}; not {image.dtype} {image.shape} and "
+                f"{labels.dtype} {labels.shape} with {few(np.unique(labels[~known]))}"
+            )
+        return image, labels
 
     def _read(self, sample: Sample) -> tuple[Image.Image, np.ndarray]:
         image, labels = read_picture(sample.image), self.labels_of(sample.mask)

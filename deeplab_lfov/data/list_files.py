@@ -115,8 +115,8 @@ def check_sizes(sample: Sample, image: tuple[int, ...], mask: tuple[int, ...]) -
     if image == mask[::-1] and exif_orientation(sample.image) >= 5:
         advice = "EXIF turns the picture by a quarter: turn the mask, or strip that of EXIF"
     raise UserError(
-        f"{sample.image} is {image[1]} x {image[0]} pixels and its mask {sample.mask} is "
-        f"{mask[1]} x {mask[0]}; {advice}"
+        f"{sample.image} is {image[0]} x {image[1]} pixels (height x width) and its mask "
+        f"{sample.mask} is {mask[0]} x {mask[1]}; {advice}"
     )
 
 

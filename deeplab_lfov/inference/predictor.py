@@ -123,7 +123,7 @@ class Predictor:
         shrink, most = self._shrink(height, width), self.input_size
         if most and (height * shrink > most[0] or width * shrink > most[1]):
             raise UserError(
-                f"a picture of {width} x {height} pixels does not fit into --input_size "
+                f"a picture of {height} x {width} pixels does not fit into --input_size "
                 f"{most[0]},{most[1]} (height,width); enlarge it, or shrink pictures with "
                 "--max_side"
             )
@@ -133,7 +133,7 @@ class Predictor:
         scales = dict.fromkeys(f"{view.scale:g}" for view in self.views)
         parts = [f"scales {', '.join(scales)}"] if list(scales) != ["1"] else []
         parts += ["mirrored too"] if any(view.flip for view in self.views) else []
-        parts += ["padded to {1} x {0}".format(*self.input_size)] if self.input_size else []
+        parts += ["padded to {} x {}".format(*self.input_size)] if self.input_size else []
         parts += [f"shrunk to {self.max_side} pixels"] if self.max_side else []
         parts += [f"tiles of {self.tile} pixels"] if self.tile else []
         parts += [str(self.crf)] if self.crf else []

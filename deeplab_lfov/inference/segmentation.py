@@ -144,7 +144,7 @@ class Segmentation:
 
 def memory_for(height: int, width: int) -> AbstractContextManager:
     """Enter for work on a picture of so many pixels: UserError says where memory lacks."""
-    of = f" for a picture of {width} x {height} pixels"
+    of = f" for a picture of {height} x {width} pixels"
     return explaining_lack_of_memory(lambda: SMALLER, of)
 
 

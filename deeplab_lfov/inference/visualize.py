@@ -46,7 +46,7 @@ def save_rows(
     classes: Classes,
     names: Sequence[str],
 ) -> None:
-    """Write a PNG with a row picture | mask | prediction per sample, and a legend.
+    """Write a PNG with a row picture | mask | prediction (if any) per sample, and a legend.
 
     images: uint8 RGB [H, W, 3] each; labels and predictions: uint8 [H, W]; names: what stands below
     the pictures. The legend names the classes that occur. Raises UserError when the file cannot be
@@ -57,14 +57,15 @@ def save_rows(
     shapes = [image.shape for image in images]
     heights = [3 * height / width for height, width, _ in shapes]
     figure = Figure(figsize=(9, sum(heights) + 1.1 + 0.25 * (len(shown) // 6)), dpi=100)
-    axes = figure.subplots(len(images), 3, squeeze=False, height_ratios=heights)
-    for row, name, *pixels in zip(axes, names, images, labels, predictions, strict=True):
+    columns = [images, labels, predictions] if len(predictions) else [images, labels]
+    axes = figure.subplots(len(images), len(columns), squeeze=False, height_ratios=heights)
+    for row, name, *pixels in zip(axes, names, *columns, strict=True):
         for axis, picture in zip(row, pixels, strict=True):
             axis.imshow(picture if picture.ndim == 3 else decode_labels(picture, classes.table))
             axis.set(xticks=[], yticks=[])
             axis.set_frame_on(False)
         row[0].set_xlabel(shortened(printable(name), 48), parse_math=False, fontsize=8)
-    for axis, title in zip(axes[0], ("picture", "mask", "prediction"), strict=True):
+    for axis, title in zip(axes[0], ("picture", "mask", "prediction"), strict=False):
         axis.set_title(title)
     patches = [
         Patch(facecolor=classes.table[label] / 255, edgecolor="grey", label=_name(label, classes))

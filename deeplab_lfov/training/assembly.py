@@ -4,6 +4,8 @@ import os
 import sys
 from typing import NamedTuple
 
+import numpy as np
+
 from deeplab_lfov.classes import Classes, voc_classes
 from deeplab_lfov.data.class_files import (
     POWERS,
@@ -14,9 +16,9 @@ from deeplab_lfov.data.class_files import (
     read_palette,
 )
 from deeplab_lfov.data.dataset_check import DatasetSummary, doubts, summarize
-from deeplab_lfov.data.image_reader import ImageReader
-from deeplab_lfov.errors import UserError, printable
-from deeplab_lfov.network.layers import HEAD, layers_to
+from deeplab_lfov.data.image_reader import Hook, ImageReader
+from deeplab_lfov.errors import UserError, few, printable
+from deeplab_lfov.network.layers import HEAD, LAYERS, STRIDE, layers_to, num_cells
 from deeplab_lfov.network.model import DeepLabLFOVModel
 from deeplab_lfov.training.settings import TrainSettings
 from deeplab_lfov.training.start import Start
@@ -30,7 +32,7 @@ class Readers(NamedTuple):
     val: ImageReader | None
 
 
-def make_readers(settings: TrainSettings) -> Readers:
+def make_readers(settings: TrainSettings, hook: Hook | None = None) -> Readers:
     """Make the readers of the lists that settings name; raises UserError as ImageReader does."""
     masks = {
         "num_classes": settings.num_classes,
@@ -42,6 +44,9 @@ def make_readers(settings: TrainSettings) -> Readers:
         settings.data_list,
         scale_range=settings.scale_range if settings.random_scale else (1.0, 1.0),
         random_mirror=settings.random_mirror,
+        augment=settings.augment,
+        rare_crops=settings.rare_crops,
+        hook=hook,
         seed=settings.seed,
         order_by=settings.order_by,
         **masks,
@@ -63,49 +68,78 @@ def check_memory(settings: TrainSettings, num_workers: int) -> None:
 
 
 def first_look(
-    settings: TrainSettings, readers: Readers, classes: Classes, show: bool
-) -> DatasetSummary:
-    """Look at all masks, and return a summary of the training list.
+    settings: TrainSettings, readers: Readers, classes: Classes, show: bool, resumes: bool = False
+) -> DatasetSummary | None:
+    """Look at all masks where a run begins, and return a summary of the training list.
 
-    show: print bars, what was found, and what is in doubt. Raises UserError as `summarize` does.
+    Else only at that list, if labels have to be counted. show: print bars, what was found, and what
+    is in doubt. Raises UserError as `summarize` does.
     """
-    summaries = [_summary(settings, readers.train, settings.data_list, classes, show)]
-    if readers.val:
-        summaries.append(_summary(settings, readers.val, settings.val_list, classes, show))
-    if show:
+    begins, given = settings.check_data and not resumes, settings.ignore_label is not None
+    counts = settings.class_weights in POWERS or (settings.rare_crops and not settings.rare_classes)
+    lists = (readers.train, settings.data_list), (readers.val, settings.val_list)
+    summaries = [
+        summarize(reader.samples, reader.labels_of, name, classes.names, given, show)
+        for reader, name in lists[: 2 if begins else int(bool(counts))]
+        if reader
+    ]
+    if show and begins:
         for line in "\n".join(each.short() for each in summaries).splitlines():
             print(f"data     {line}")
-        for doubt in doubts(summaries[0], readers.train.samples, classes):
+        found = doubts(summaries[0], readers.train.samples, classes)
+        for doubt in found + doubts_of_crops(settings, summaries[0]):
             print(printable(f"warning: {doubt}"), file=sys.stderr)
-    return summaries[0]
+    return summaries[0] if summaries else None
 
 
-def _summary(
-    settings: TrainSettings, reader: ImageReader, name: str, classes: Classes, show: bool
-) -> DatasetSummary:
-    given = settings.ignore_label is not None
-    return summarize(reader.samples, reader.labels_of, name, classes.names, given, show)
+def doubts_of_crops(settings: TrainSettings, summary: DatasetSummary) -> list[str]:
+    """Tell of crops that have few cells, or are mostly padding, a line each."""
+    size, lines, reach = settings.input_size, [], max(layer.dilation for layer in LAYERS)
+    crops, cells = "crops of {} x {} pixels".format(*size), [*map(num_cells, size)]
+    if min(cells) <= reach:
+        lines.append(
+            f"{crops} are {cells[0]} x {cells[1]} cells to fc6, whose outer weights, {reach} cells "
+            f"away, see padding alone and learn nothing; take --input_size {STRIDE * reach + 1}"
+        )
+    filled = np.minimum(np.multiply([*summary.sizes], np.mean(settings.scale_range)) / size, 1)
+    share = np.average(filled.prod(axis=1), weights=[*summary.sizes.values()])
+    if share < 0.5:
+        lines.append(
+            f"images fill {share:.0%} of {crops}, and the rest is padding: lower --input_size, or "
+            "enlarge small images, by --scale_range 2,3 for example"
+        )
+    return lines
 
 
-def find_class_weights(
-    settings: TrainSettings,
-    readers: Readers,
-    classes: Classes,
-    summary: DatasetSummary | None,
-    show: bool,
-) -> list[float] | None:
+def find_class_weights(settings: TrainSettings, summary: DatasetSummary) -> list[float] | None:
     """Return the weight of each class in the loss, or None where all weigh the same.
 
-    summary: of the training list, if it has been looked at. Raises UserError for a file that does
-    not fit, and as `summarize` does.
+    summary: of the training list. Raises UserError for a file that does not fit.
     """
     given = settings.class_weights
     if given in POWERS:
-        summary = summary or _summary(settings, readers.train, settings.data_list, classes, show)
         return list(balanced(summary.label_counts, settings.num_classes, POWERS[given]))
     if given in (None, "none"):
         return None
     return list(read_class_weights(given, settings.num_classes))
+
+
+def find_rare_labels(
+    settings: TrainSettings, classes: Classes, summary: DatasetSummary
+) -> tuple[int, ...]:
+    """Return the labels of the classes that are named as rare, else of those that are.
+
+    Raises UserError for an unknown name, and where none is rare.
+    """
+    names = settings.rare_classes or ()
+    if unknown := sorted(set(names) - set(classes.names)):
+        raise UserError(f"--rare_classes: there is no {few(unknown)}, but {few(classes.names, 99)}")
+    if names or not settings.rare_crops:
+        return tuple(map(classes.names.index, names))
+    weights = balanced(summary.label_counts, settings.num_classes)
+    if max(weights) <= 2:
+        raise UserError("--rare_crops: no class is rare; name some by --rare_classes")
+    return tuple(label for label, weight in enumerate(weights) if weight > 2)
 
 
 def find_classes(settings: TrainSettings, start: Start) -> Classes:

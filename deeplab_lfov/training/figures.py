@@ -1,4 +1,4 @@
-"""What a run shows: history.png, its course at a look, and which pictures of the val list."""
+"""What a run shows: history.png, its course at a look."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,12 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from deeplab_lfov.data.list_files import Sample
-from deeplab_lfov.errors import UserError, printable
-from deeplab_lfov.files import whole_file
+from deeplab_lfov.errors import printable
 from deeplab_lfov.inference.visualize import write_figure
-
-_MARK = "# the pictures of the val list that val-*.png show"
 
 _LOSS, _IOU, _RATE = "tab:blue", "tab:orange", "tab:green"
 _NAMED = 40  # classes that have room for their names
@@ -97,41 +93,3 @@ def _draw_classes(axis: Axes, ious: Mapping[str, float]) -> None:
             label.set_parse_math(False)  # a class may have a $ in its name
         for place, iou in zip(places, ious.values(), strict=True):
             axis.text(min(iou + 0.01, 0.88), place, f"{iou:.1%}", va="center", fontsize=7)
-
-
-class ValPictures:
-    """The best, the median and the worst picture of the first validation, kept in a file.
-
-    `numbers` are their places in the list. A resumed run goes on with those of its file, unless the
-    list has others in their places. Raises UserError when the file cannot be written, or is none
-    of a run's.
-    """
-
-    def __init__(self, folder: Path, samples: Sequence[Sample]):
-        self._path, self._samples = folder / "val_pictures.txt", samples
-        if self._path.exists() and not self._path.read_bytes().startswith(_MARK.encode()):
-            raise UserError(f"{self._path} exists and is of no run; give another --save_dir")
-        self.numbers = self._read()
-
-    def choose(self, ious: Sequence[float]) -> None:
-        """Choose by the pictures' mean IoU, unless they were chosen before; nan is passed over."""
-        if self.numbers:
-            return
-        ranked = [n for n in np.argsort(ious, kind="stable").tolist() if not np.isnan(ious[n])]
-        places = dict.fromkeys((len(ranked) - 1, len(ranked) // 2, 0) if ranked else ())
-        self.numbers = [ranked[place] for place in places]
-        with whole_file(self._path) as partial:
-            lines = [_MARK, *map(self._line, self.numbers)]
-            partial.write_text("".join(f"{line}\n" for line in lines), "utf-8")
-
-    def _line(self, number: int) -> str:
-        return f"{number} {self._samples[number].image.name}"
-
-    def _read(self) -> list[int]:
-        try:
-            _, *lines = self._path.read_text(encoding="utf-8").splitlines()
-            numbers = [int(line.split(" ", 1)[0]) for line in lines]
-            fit = all(0 <= n < len(self._samples) for n in numbers)
-            return numbers if fit and lines == list(map(self._line, numbers)) else []
-        except (OSError, ValueError):  # there is none, or it is damaged
-            return []

@@ -8,12 +8,15 @@ from dataclasses import MISSING, dataclass
 from deeplab_lfov.data.settings import DataSettings
 from deeplab_lfov.network.layers import layers_to
 from deeplab_lfov.settings import (
+    AUGMENT,
     COUNT,
     DEVICES,
+    NAMES,
     NUM_CLASSES,
     PATH,
     PRECISION,
     SCALE_RANGE,
+    SHARE,
     SHARE_BELOW_1,
     SIZE,
     SWITCH,
@@ -25,19 +28,32 @@ from deeplab_lfov.settings import (
 
 
 @dataclass(frozen=True, kw_only=True)
-class CropSettings(DataSettings):
-    """How pictures of the data set become crops, and on which others the run is measured."""
+class AugmentationSettings(DataSettings):
+    """How images of the data set become crops."""
 
-    num_classes: int = setting(MISSING, NUM_CLASSES, "default: as in the weights, else 21")
-    check_data: bool = setting(True, SWITCH, "look at every mask before a run begins")
-    input_size: tuple[int, int] = setting((321, 321), SIZE, "height,width of crops in pixels")
-    batch_size: int = setting(MISSING, COUNT, "crops in a pass, over all devices; see --recipe")
+    input_size: tuple[int, int] = setting((321, 321), SIZE, "height,width of crops, or one number")
     order_by: str = setting("philox", one_of("philox", "index_shuffle"), None)  # of older runs
     random_scale: bool = setting(True, SWITCH, "resize each picture by a random factor")
     scale_range: tuple[float, float] = setting((0.75, 1.25), SCALE_RANGE, "its least and most")
     random_mirror: bool = setting(
         MISSING, SWITCH, "swap left and right of every second picture; see --recipe"
     )
+    augment: dict[str, float] | None = setting(
+        None, AUGMENT, "of flip (upside down), turn (quarters), rotate=10, color=0.3, blur=1.5"
+    )
+    rare_crops: float = setting(0.0, SHARE, "share of crops cut where rare classes are: 0.33, say")
+    rare_classes: tuple[str, ...] | None = setting(
+        None, NAMES, "such as pole,sign; default: those with less than half the average's pixels"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CropSettings(AugmentationSettings):
+    """What a run learns from, and on which other images it is measured."""
+
+    num_classes: int = setting(MISSING, NUM_CLASSES, "default: as in the weights, else 21")
+    check_data: bool = setting(True, SWITCH, "look at every mask before a run begins")
+    batch_size: int = setting(MISSING, COUNT, "crops in a pass, over all devices; see --recipe")
     class_weights: str | None = setting(
         None,
         PATH,

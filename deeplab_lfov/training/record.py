@@ -17,7 +17,7 @@ from deeplab_lfov.network.grid import likeliest_labels, upsample_scores
 from deeplab_lfov.preprocess import picture
 from deeplab_lfov.solver.solver import Solver
 from deeplab_lfov.training.assembly import Readers
-from deeplab_lfov.training.figures import ValPictures, save_curve
+from deeplab_lfov.training.figures import save_curve
 from deeplab_lfov.training.folders import clear_leftovers
 from deeplab_lfov.training.history import History
 from deeplab_lfov.training.settings import TrainSettings
@@ -55,7 +55,6 @@ class Record:
         self._title = (
             f"{settings.data_list}; {self.model}; {settings.optimizer}, {solver.rate_policy}"
         )
-        self._shown = ValPictures(save_dir, readers.val.samples) if readers.val else None
         self._predictor = Predictor(self.model)
 
     def note(self, step: int, **values: float | str) -> None:
@@ -69,7 +68,9 @@ class Record:
         names: of the batch's pictures. Returns None, and writes nothing, where scores are not
         finite: the update itself has ruined the weights.
         """
-        images, labels = (part[: self.save_num_images] for part in (batch.images, batch.labels))
+        variety = [-len(np.unique(each)) for each in batch.labels.numpy()]
+        shown = np.argsort(variety, kind="stable")[: self.save_num_images]  # rare classes are there
+        images, labels = (tf.gather(part, shown) for part in (batch.images, batch.labels))
         scores = self.model.scores(images)
         if not tf.reduce_all(tf.math.is_finite(scores)):
             return None
@@ -80,7 +81,7 @@ class Record:
             labels.numpy()[..., 0],
             likeliest_labels(upsample_scores(scores, *images.shape[1:3])).numpy(),
             self.classes,
-            names[: len(images)],  # of several workers the chief has the first rows
+            [names[place] for place in shown],
         )
         self.history.add_figure(figure, step)
         saved = self.save_checkpoint(step)
@@ -127,12 +128,13 @@ class Record:
         return f"the course of the run: {self.folder / 'history.csv'}, {path}"
 
     def _save_val_figure(self, step: int, pictures: PerPicture) -> None:
-        """Show some pictures of the val list as they are labelled now."""
-        ious = pictures.mean_ious()
-        self._shown.choose(ious)
-        if not self._shown.numbers:
+        """Show how those pictures of the val list are labelled that have most of a rare class."""
+        pixels = np.array([matrix.counts.sum(axis=1) for matrix in pictures.matrices()])
+        rarest = [label for label in np.argsort(pixels.sum(axis=0)) if pixels[:, label].any()]
+        numbers = [*dict.fromkeys(int(pixels[:, label].argmax()) for label in rarest)]
+        if not (numbers := numbers[: self.save_num_images]):
             return
-        figure, numbers = self.save_dir / f"val-{step}.png", self._shown.numbers
+        figure, ious = self.save_dir / f"val-{step}.png", pictures.mean_ious()
         images, labels = zip(*map(self.val_reader.read, numbers), strict=True)
         names = [f"{self.val_reader.samples[n].image.name}: {ious[n]:.1%}" for n in numbers]
         save_rows(figure, images, labels, [*map(self._predictor, images)], self.classes, names)

@@ -151,14 +151,16 @@ class TrainSettings(CropSettings, NetworkSettings, SolverSettings, RecordSetting
         """How many crops make an update, in all passes and on all devices."""
         return self.batch_size * self.iter_size
 
-    def as_stored(self, data: str, class_weights: list[float] | None) -> dict:
+    def as_stored(self, data: str, class_weights: list[float] | None, hook: object = None) -> dict:
         """Return the settings as a checkpoint has them: through JSON, tuples as lists.
 
         With them goes what tells whether files still hold what they did when the run began: `data`,
-        the fingerprint of the training list and palette, and the weights of the classes.
+        the fingerprint of the training list and palette, the weights of the classes, and the name
+        of the hook that augments.
         """
         values = {n: v for n, v in dataclasses.asdict(self).items() if n not in NOT_STORED}
-        contents = {"data_list and palette": data, "class_weights": class_weights}
+        name = hook and getattr(hook, "__qualname__", type(hook).__name__)
+        contents = {"data_list and palette": data, "class_weights": class_weights, "augment": name}
         return _through_json(values | {"contents": contents})
 
     def check_contents(self, before: dict, now: dict) -> None:
@@ -213,6 +215,7 @@ def _check_effect(flags: Mapping[str, object], settings: TrainSettings) -> None:
         "step_size": (settings.lr_policy == "step", "--lr_policy step"),
         "gamma": (settings.lr_policy == "step", "--lr_policy step"),
         "scale_range": (settings.random_scale, "--random_scale"),
+        "rare_classes": (settings.rare_crops > 0, "--rare_crops"),
         "val_every": (settings.val_list is not None, "--val_list"),
         "not_restore_last": (settings.restore_from is not None, "--restore_from"),
         "patience": (settings.val_list is not None, "--val_list"),

@@ -10,6 +10,7 @@ from deeplab_lfov.data.dataset_check import DatasetSummary, doubts
 from deeplab_lfov.data.faint_pictures import faint
 from deeplab_lfov.data.image_files import write_mask
 from deeplab_lfov.data.list_files import Sample
+from deeplab_lfov.inference import visualize
 from deeplab_lfov.voc import PALETTE
 
 SMALL = ["--width", 1 / 64, "--input_size", "9,9", "--batch_size", 1, "--num_steps", 1]
@@ -96,6 +97,25 @@ def test_pictures_in_two_lists(check, add, tmp_path):
     assert f"2 pictures are in val.txt too: {tmp_path}/a.jpg, {tmp_path}/b.jpg" in result.out
 
 
+def test_a_preview_has_the_crops_that_the_network_would_get(check, add, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    drawn = []
+    monkeypatch.setattr(visualize, "save_rows", lambda *facts: drawn.append(facts))
+    for name in "ab":
+        add(name, labels(0, 1))
+    flags = ["--input_size", 9, "--augment", "flip=1", "--no-random_scale", "--recipe", "finetune"]
+    result = check("--preview", 3, *flags, "--rare_crops", 1, "--rare_classes", "aeroplane")
+    assert result.status == 0 and "look at crops.png" in result.out, result.err
+    assert "crops of 9 x 9 pixels are 2 x 2 cells" in result.err and "fill 30%" in result.err
+    ((path, images, masks, predictions, classes, names),) = drawn
+    assert path == "crops.png" and len(predictions) == 0 and classes.names[1] == "aeroplane"
+    assert images.shape == (3, 9, 9, 3) and {*names} == {"a.jpg", "b.jpg"}
+    for mask in masks:
+        np.testing.assert_array_equal(np.unique(mask[:2]), [1, 255])  # upside down
+        assert (mask == 255).sum() == 81 - 24
+    assert "--rare_classes does nothing" in check("--preview", 3, "--rare_classes", "cat").err
+
+
 def test_train_prints_the_short_form_and_stops_at_faults(script, add, tmp_path):
     add("a", labels(0, 1))
     small = ["--width", 1 / 16, "--input_size", "9,9", "--batch_size", 1, "--num_steps", 1]
@@ -175,7 +195,7 @@ def test_doubts_are_told_once(run):
     result = run("train", [0, 1], [1], again=1, bits=4095)
     assert result.status == 0, result.err
     warnings = [line for line in result.err.splitlines() if line.lstrip().startswith("warning:")]
-    assert len(warnings) == 3
+    assert len(warnings) == 5 and "are 2 x 2 cells" in warnings[3] and "padding" in warnings[4]
     assert "1 of 3 classes never occur: car" in warnings[0]
     assert "1 lines come more than once, 1 too many: p0.png" in warnings[1]
     assert "p0.png go up to 4095 of 65535" in warnings[2] and "by 16" in warnings[2]

@@ -5,6 +5,7 @@ from PIL import Image
 
 from deeplab_lfov import ImageReader, UserError, preprocess
 from deeplab_lfov.data.image_files import read_image, read_mask, write_mask
+from deeplab_lfov.settings import STRENGTHS
 
 TRAIN = "ImageSets/Segmentation/train.txt"
 
@@ -12,6 +13,44 @@ TRAIN = "ImageSets/Segmentation/train.txt"
 def collect(reader, batch_size=2, size=(33, 41), num_steps=4, first_step=0):
     batches = list(reader.batches(batch_size, size, num_steps, first_step))
     return [np.concatenate([batch[part] for batch in batches]) for part in (0, 1)]
+
+
+def noisy(image, mask, rng):
+    """Augment by hand: noise, and a label that is void at random."""
+    noise = rng.integers(0, 9, image.shape, np.uint8)
+    return np.minimum(image, 246) + noise, np.where(mask == rng.integers(21), 255, mask)
+
+
+def test_a_hook_gets_crops_and_draws_of_its_own(shapes):
+    seen = []
+
+    def hook(image, mask, rng):
+        seen.append((image.shape, mask.shape, rng.random()))
+        image[:] = 0
+        return image, np.full_like(mask, 255)
+
+    reader = ImageReader(shapes, TRAIN, hook=hook)
+    images, labels = collect(reader, 2, (33, 41), 3)
+    black = preprocess.network_input(np.zeros([1, 1, 1, 3]))
+    np.testing.assert_allclose(images, np.broadcast_to(black, images.shape))
+    assert (labels == 255).all() and len({draw for *_, draw in seen}) == 6
+    assert {shape[:2] for shape in seen} == {((33, 41, 3), (33, 41))}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda image, mask, rng: (image / 255, mask),
+        lambda image, mask, rng: (image, mask[1:]),
+        lambda image, mask, rng: (np.tile(image, (2, 1, 1)), np.tile(mask, (2, 1))),
+        lambda image, mask, rng: (image, mask | 64),
+    ],
+)
+def test_what_a_hook_returns_is_checked(shapes, wrong):
+    with pytest.raises(UserError, match=r"the hook must return .* below 21 or 255; not "):
+        collect(ImageReader(shapes, TRAIN, hook=wrong), 1, (33, 41), 1)
+    with pytest.raises(UserError, match="augment must be a list of flip"):
+        ImageReader(shapes, TRAIN, augment={"hue": 1})
 
 
 def test_batches_have_the_networks_form(shapes):
@@ -44,8 +83,14 @@ def test_every_epoch_has_its_own_order(shapes):
     assert len({tuple(epoch) for epoch in epochs}) == 3
 
 
-def test_samples_do_not_depend_on_batches_or_on_where_a_run_resumed(shapes):
-    reader = ImageReader(shapes, TRAIN, scale_range=(0.75, 1.25), random_mirror=True, seed=3)
+@pytest.mark.parametrize(
+    "augments",
+    [{}, {"augment": dict.fromkeys(STRENGTHS, 0.3), "rare_crops": 0.5, "hook": noisy}],
+)
+def test_samples_do_not_depend_on_batches_or_on_where_a_run_resumed(shapes, augments):
+    options = {"scale_range": (0.75, 1.25), "random_mirror": True, "seed": 3}
+    reader = ImageReader(shapes, TRAIN, **options, **augments)
+    reader.rare_labels = (1, 2)
     whole = collect(reader, 2, num_steps=6)
     for other in (collect(reader, 4, num_steps=3), collect(reader, 2, num_steps=6, first_step=2)):
         for one, two in zip(whole, other, strict=True):
@@ -94,7 +139,9 @@ def test_a_bad_file_is_named_by_a_user_error(tmp_path, way):
         "copied batches": lambda: reader.batches(1, (9, 9), 1, device="/CPU:0"),
         "pictures": reader.pictures,
     }[way]()
-    with pytest.raises(UserError, match=r"a.png is 9 x 7 pixels and its mask .*b.png is 7 x 9"):
+    with pytest.raises(
+        UserError, match=r"a.png is 7 x 9 pixels .height x width. and its mask .*b.png is 9 x 7"
+    ):
         list(items)
 
 

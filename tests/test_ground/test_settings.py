@@ -14,7 +14,17 @@ from deeplab_lfov.settings import COUNT, SWITCH, Settings, setting
     ("kind", "good", "bad"),
     [
         ("COUNT", {"7": 7}, ["0", "-1", "1.5", "x", "", "2147483648"]),
-        ("SIZE", {"321,417": (321, 417)}, ["321", "0,5", "3,4,5", "a,b", ""]),
+        (
+            "SIZE",
+            {"321,417": (321, 417), "161": (161, 161)},
+            ["0", "0,5", "3,4,5", "a,b", "", "5,"],
+        ),
+        ("NAMES", {"pole,traffic sign": ("pole", "traffic sign")}, ["", "a,"]),
+        (
+            "AUGMENT",
+            {"flip, rotate=15,blur": {"flip": 0.5, "rotate": 15.0, "blur": 1.5}},
+            ["", "hue", "color=0", "rotate=181", "blur=nan", "flip=x", "flip,", "turn=-1"],
+        ),
         ("SCALE_RANGE", {"0.5,1": (0.5, 1.0)}, ["1,0.5", "0,1", "1", "nan,nan", "1,inf"]),
         ("ABOVE_0", {"1e-4": 1e-4}, ["0", "-1", "nan", "inf", "x"]),
         ("NOT_NEGATIVE", {"0": 0.0}, ["-1", "nan", "inf"]),

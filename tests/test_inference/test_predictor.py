@@ -220,7 +220,7 @@ def test_the_options_are_told_in_a_line(reference_model):
     assert str(Predictor(reference_model)) == ""
     numbers = {"scales": np.float32([0.5, 1]), "max_side": np.int64(40), "flip": np.bool_(True)}
     predictor = Predictor(reference_model, input_size=(321, 513), **numbers)
-    expected = "scales 0.5, 1; mirrored too; padded to 513 x 321; shrunk to 40 pixels"
+    expected = "scales 0.5, 1; mirrored too; padded to 321 x 513; shrunk to 40 pixels"
     assert str(predictor) == expected
 
 

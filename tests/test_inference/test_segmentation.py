@@ -71,5 +71,5 @@ def test_a_gpu_may_run_out_of_memory_for_pixels_too(monkeypatch, result):
 
     monkeypatch.setattr(segmentation, "interpolate", interpolate)
     one = Segmentation(np.zeros((9, 17, 3), np.uint8), [View()], [np.zeros((2, 3, 3))])
-    with pytest.raises(UserError, match="out of memory for a picture of 17 x 9 pixels; .*--tile"):
+    with pytest.raises(UserError, match="out of memory for a picture of 9 x 17 pixels; .*--tile"):
         getattr(one, result)()

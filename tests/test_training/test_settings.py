@@ -58,6 +58,10 @@ def test_epochs_are_steps_through_the_list(tmp_path):
         ({"recipe": "step", "power": 0.9}, "--power does nothing without --lr_policy poly"),
         ({"recipe": "poly", "step_size": 5}, "--step_size does nothing"),
         ({"random_scale": False, "scale_range": (0.5, 1.0)}, "--random_scale"),
+        ({"rare_classes": ("cat",)}, "--rare_classes does nothing without --rare_crops"),
+        ({"augment": {"hue": 1}}, "a list of flip, turn, rotate, color and blur such as"),
+        ({"augment": {"rotate": 181}}, "at most flip=1, turn=1, rotate=180, color=1, blur=20"),
+        ({"augment": ("flip",)}, "augment must be a list of flip"),
         ({"not_restore_last": True}, "--restore_from"),
         ({"val_every": 5}, "--val_list"),
         ({"patience": 2}, "--val_list"),
@@ -73,10 +77,15 @@ def test_flags_without_effect_and_values_that_are_none_are_refused(flags, words)
 
 
 def test_a_run_goes_on_with_its_settings_but_for_those_that_may_change():
-    before = complete(recipe="poly", scale_range=(0.5, 1.0), devices=("cpu:0",), seed=3)
+    augments = {"augment": {"flip": 0.5, "rotate": 5.0}, "rare_crops": 0.3}
+    flags = {"scale_range": (0.5, 1.0), "devices": ("cpu:0",), "seed": 3}
+    before = complete(recipe="poly", **flags, **augments, rare_classes=("a", "b"))
     after = resumed(before, num_steps=30000, max_to_keep=2)
     changes = {"num_steps": 30000, "max_to_keep": 2, "resume": True, "devices": None}
     assert after == dataclasses.replace(before, **changes)
+    assert resumed(before, **augments).augment == before.augment
+    with pytest.raises(UserError, match="--augment is {'flip': 0.5, 'rotate': 5.0} and not"):
+        resumed(before, augment={"flip": 0.5})
     with pytest.raises(UserError, match="--seed is 3 and not 4; leave"):
         resumed(before, seed=4)
     with pytest.raises(UserError, match="has done 5 steps; it cannot end after 4"):
@@ -98,3 +107,7 @@ def test_what_decides_a_run_is_stored_and_compared():
     settings.check_contents(stored, settings.as_stored("list", [1.0, 2.0]))
     with pytest.raises(UserError, match="contents of class_weights are not those"):
         settings.check_contents(stored, settings.as_stored("list", None))
+    with pytest.raises(UserError, match="contents of augment are not those"):
+        settings.check_contents(stored, settings.as_stored("list", [1.0, 2.0], complete))
+    old = {"contents": {"data_list and palette": "list", "class_weights": [1.0, 2.0]}}
+    settings.check_contents(old, stored)  # of a run that began before there were hooks

@@ -526,7 +526,7 @@ def test_coco_takes_names_in_another_order_and_more(prepare, error_of, coco):
 
 def test_coco_of_pictures_of_another_size_is_faulty(prepare, error_of, coco):
     coco(images=[{"id": 0, "file_name": "a.jpg", "width": 12, "height": 8}])
-    assert "6 x 4 pixels, and its annotations are for 12 x 8" in error_of(*COCO)
+    assert "4 x 6 pixels (height x width), and annotations for 8 x 12" in error_of(*COCO)
     unknown = dict(enumerate((0, -1, None, "", [])))
     images = [{"id": n, "file_name": f"{n}.jpg", "width": w} for n, w in unknown.items()]
     coco(pictures=unknown, images=[image | {"height": "4"} for image in images])
@@ -718,7 +718,7 @@ def test_labelme_contradictions_are_errors(prepare, error_of):
     assert "are of the same picture" in error_of(*LABELME)
     Path("json/b.json").unlink()
     labelme("a", LEFT, imageHeight=4, imageWidth=7)
-    assert "its annotations are for 7 x 4" in error_of(*LABELME)
+    assert "annotations for 4 x 7" in error_of(*LABELME)
     labelme("a", LEFT, imageHeight=4, imageWidth=6)
     class_names = "--class_names", written("names.txt", "left\nright\n")
     assert "label 0 is what no annotation covers" in error_of(*class_names, *LABELME)

@@ -135,8 +135,8 @@ def size_of(image: Path, said: tuple[object, object]) -> tuple[int, int]:
     size = image_size(image)
     if any(_pixels(there) not in (None, here) for there, here in zip(said, size, strict=True)):
         raise UserError(
-            f"{image} has {size[1]} x {size[0]} pixels, and its annotations are for "
-            f"{said[1]} x {said[0]}; annotate it anew, or use the picture that was annotated"
+            f"{image} has {size[0]} x {size[1]} pixels (height x width), and annotations for "
+            f"{said[0]} x {said[1]}; annotate it anew, or use the picture that was annotated"
         )
     return size
 
