@@ -141,7 +141,7 @@ def _print_plan(
     lines = [
         f"data     {settings.data_list} in {settings.data_dir}",
         f"network  {solver.model}, from {origin}",
-        f"steps    {first} to {settings.num_steps} of {settings.batch_size} x "
+        f"steps    {_steps(first, settings.num_steps)} of {settings.batch_size} x "
         f"{settings.iter_size} crops, {height} x {width} pixels, seed {settings.seed}; an epoch is "
         f"{num_samples / settings.crops_per_step:.4g} steps",
         f"solver   {settings.optimizer}, {solver.rate_policy}",
@@ -151,6 +151,10 @@ def _print_plan(
     lines += device_lines(str(replicas), settings.precision)
     lines += _changes(settings, start, first)
     print("\n".join(map(printable, lines)), flush=True)
+
+
+def _steps(first: int, last: int) -> str:
+    return f"{first} to {last}" if first <= last else f"none after {last}"
 
 
 def _changes(settings: TrainSettings, start: Start, first: int) -> list[str]:

@@ -83,6 +83,11 @@ def defaults_of(settings: type) -> dict[str, object]:
     return {f.name: f.default for f in fields(settings) if f.default is not MISSING}
 
 
+def is_number(text: str) -> bool:
+    """Tell whether a text is a number, or several with commas."""
+    return bool(re.fullmatch(r"[-+]?[\d.]+([eE,][-+]?[\d.]+)*", text))
+
+
 def _number(parse: type, accepts: Callable[[Any], object], what: str) -> Kind:
     """Make the kind of numbers that are accepted, Python's and numpy's, True being none."""
     abstract = Integral if parse is int else Real

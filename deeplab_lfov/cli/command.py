@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from deeplab_lfov.console import print_error, to_nowhere
 from deeplab_lfov.errors import UserError, printable
+from deeplab_lfov.settings import is_number
 
 ELSEWHERE = {
     **dict.fromkeys(("lr", "base_lr", "rate"), "learning_rate"),
@@ -49,7 +50,7 @@ class Parser(argparse.ArgumentParser):
         """Parse the command line and return the values of the flags on it, by name."""
         values, unknown = self.parse_known_intermixed_args()  # flags may stand between paths
         if unknown:
-            self.error(f"unknown: {' '.join(unknown)}{self._meant(unknown[0])}")
+            self.error(f"unknown: {' '.join(unknown)}{self._meant(unknown[0])}{_apart(unknown[0])}")
         return vars(values)
 
     def error(self, message: str) -> None:
@@ -63,6 +64,14 @@ class Parser(argparse.ArgumentParser):
         close = [ELSEWHERE[typed]] if ELSEWHERE.get(typed) in known else []
         close += difflib.get_close_matches(typed, known, 1)
         return f"; did you mean --{close[0]}?" if close and flag.startswith("-") else ""
+
+
+def _apart(value: str) -> str:
+    """Say how a value is written that stands alone, though it belongs to the flag before it."""
+    flag = sys.argv[sys.argv.index(value) - 1] if value in sys.argv else ""
+    if value.lower() in ("true", "false", "yes", "no", "on", "off") and flag.startswith("--"):
+        return f"; {flag} takes no value: {flag} turns it on, --no-{flag[2:]} off"
+    return "; lists are written with commas, such as 0.5,1" if is_number(value) else ""
 
 
 class _Formatter(argparse.HelpFormatter):

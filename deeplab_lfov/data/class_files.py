@@ -113,7 +113,7 @@ def read_class_file(path: str | Path) -> ClassFile:
     start with # are skipped. Raises UserError for lines of another form and for a value, colour or
     name given twice.
     """
-    numbered = enumerate(read_lines(Path(path)), 1)
+    numbered = enumerate(_lines(path), 1)
     lines = {number: line for number, line in numbered if line and not line.startswith("#")}
     form, rows = _rows(path, lines)
     if form == _BLACK_FIRST or all(map(_CVAT.fullmatch, lines.values())):
@@ -201,9 +201,15 @@ def classes_from(
     if known.names and num_classes not in (None, len(known.names)):
         raise UserError(
             f"the palette or classes.txt of the data set names {len(known.names)} classes, "
-            f"and the network, or --num_classes, has {num_classes}"
+            f"and the network is one of {num_classes}"
         )
     return known
+
+
+def _lines(path: str | Path) -> list[str]:
+    """Read a file's lines; what has commas and is no file stands for lines itself, as `cat,dog`."""
+    typed = "," in str(path) and "/" not in str(path) and not Path(path).exists()
+    return [part.strip() for part in str(path).split(",")] if typed else read_lines(Path(path))
 
 
 def balanced(label_counts: np.ndarray, num_classes: int, power: float = 1.0) -> tuple[float, ...]:
@@ -223,7 +229,7 @@ def read_class_weights(path: str | Path, num_classes: int) -> tuple[float, ...]:
 
     Raises UserError for another number of lines than num_classes and for what is no weight.
     """
-    lines = [line for line in read_lines(Path(path)) if line and not line.startswith("#")]
+    lines = [line for line in _lines(path) if line and not line.startswith("#")]
     try:
         weights = tuple(map(float, lines))
     except ValueError as error:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from deeplab_lfov.errors import UserError
 
@@ -39,6 +39,8 @@ def decoding(path: str | Path) -> Iterator[None]:
         raise
     except FileNotFoundError as error:
         raise UserError(f"there is no file {path}", path) from error
+    except UnidentifiedImageError as error:
+        raise UserError(f"{path} holds no image of a format that Pillow reads", path) from error
     except Image.DecompressionBombError as error:
         most = 2 * Image.MAX_IMAGE_PIXELS
         raise UserError(

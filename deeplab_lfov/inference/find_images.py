@@ -8,7 +8,8 @@ from pathlib import Path
 from deeplab_lfov.data.decoding import check_regular
 from deeplab_lfov.data.image_files import DATA_SET, PREDICTED, SOFTWARE, is_output
 from deeplab_lfov.data.list_files import MASK_FOLDERS, SUFFIXES, pictures_in
-from deeplab_lfov.errors import UserError
+from deeplab_lfov.errors import UserError, few
+from deeplab_lfov.settings import is_number
 
 _FOLDERS_OF_MASKS = {*MASK_FOLDERS, "SegmentationObject"}
 _OF_WEIGHTS = {".index", ".npz", ".caffemodel", ".pth", ".pt", ".safetensors", ".h5", ".ckpt"}
@@ -19,6 +20,8 @@ def split_weights(paths: Sequence[str]) -> tuple[Sequence[str], str | None]:
 
     Raises UserError for weights in front of pictures.
     """
+    if apart := next((path for path in paths if is_number(path) and not Path(path).exists()), None):
+        raise UserError(f"there is no file {apart}; lists are written with commas, such as 0.5,1")
     *images, last = paths
     if images and not _are_pictures(Path(last)):
         return images, last
@@ -50,11 +53,22 @@ def find_images(patterns: Sequence[str]) -> dict[Path, int]:
     found: dict[Path, int] = {}
     for pattern in patterns:
         if not (here := _pictures(pattern)):
-            raise UserError(f"there is no picture {pattern}")
+            raise UserError(_missing(pattern))
         fixed = pattern if Path(pattern).exists() else re.split(r"[*?\[]", pattern)[0] + "x"
         root = len(Path(fixed).parts) - (fixed != pattern)
         found |= {path: max(found.get(path, 1), len(path.parts) - root) for path in here}
     return found
+
+
+def _missing(pattern: str) -> str:
+    """Say why a path stands for no image, and what to do."""
+    if re.match(r"[a-z]{2,}://", pattern):
+        return f"{pattern} is an address: download the image, and give its file"
+    if not Path(pattern).is_dir():
+        return f"there is no picture {pattern}"
+    others = [path.name for path in sorted(Path(pattern).rglob("*")) if path.is_file()]
+    holds = f"it holds {few(others)}; convert them to one of these" if others else "it is empty"
+    return f"the folder {pattern} has no pictures ({', '.join(SUFFIXES)}): {holds}"
 
 
 def _pictures(pattern: str) -> list[Path]:

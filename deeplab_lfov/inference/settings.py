@@ -96,8 +96,10 @@ class InferenceSettings(PredictionSettings):
     overlay: float | None = setting(
         None,
         SHARE,
-        "also <picture>_overlay.png, the picture under that much of the colours",
+        "also <picture>_overlay.png, the picture under that much of the colours (0.5 if not said)",
         metavar="SHARE",
+        nargs="?",
+        const=0.5,
     )
     legend: bool = setting(False, SWITCH, "name the colours below the overlay (0.5 if not given)")
     min_confidence: float | None = setting(

@@ -80,6 +80,19 @@ def test_unknown_flags_are_guessed(monkeypatch, typed, meant):
     assert f"did you mean --{meant}?" in str(error.value) or not meant
 
 
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--random_mirror", "False"], "--random_mirror turns it on, --no-random_mirror off"),
+        (["--input_size", "161", "200"], "lists are written with commas, such as 0.5,1"),
+    ],
+)
+def test_values_that_stand_alone_are_told_how_to_be_written(monkeypatch, flags, words):
+    monkeypatch.setattr(sys, "argv", ["train.py", *flags])
+    with pytest.raises(UserError, match=words):
+        train_flags.parser().given()
+
+
 @pytest.mark.parametrize(("closed", "status"), [(">&-", 0), ("2>&-", 2), ("<&- >&- 2>&-", 2)])
 def test_a_command_runs_with_streams_closed(tmp_path, closed, status):
     _write_script(

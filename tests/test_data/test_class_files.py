@@ -146,3 +146,10 @@ def test_a_file_has_a_weight_in_each_line(write):
     ):
         with pytest.raises(UserError, match=message):
             read_class_weights(write(text), 2)
+
+
+def test_a_list_that_is_typed_stands_for_a_file():
+    assert read_class_weights("1,2.5", 2) == (1.0, 2.5)
+    assert read_classes("cat, traffic light", 2).names == ("cat", "traffic light")
+    with pytest.raises(UserError, match="cannot read folder/a,b"):
+        read_classes("folder/a,b")

@@ -87,7 +87,7 @@ def test_a_run_that_ends_before_any_rename_goes_on_to_the_same_end(
     assert train(*FLAGS).status == 0
     whole = (tmp_path / "run").rename(tmp_path / "whole")
     last = min(next(renames), 16)  # the first save and its best, and what follows
-    for number in range(1, last, 2):
+    for number in range(1, last, 3):
         kill_before_rename(number)
         with pytest.raises(Killed):
             train(*FLAGS)
