@@ -21,10 +21,9 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from deeplab_lfov.classes import Classes
 from deeplab_lfov.cli.command import Parser, run
-from deeplab_lfov.console import progress
+from deeplab_lfov.console import class_table, progress
 from deeplab_lfov.data.class_files import CLASSES
-from deeplab_lfov.data.dataset_check import SAME_SIZE, turned_note
-from deeplab_lfov.data.faint_pictures import faint
+from deeplab_lfov.data.dataset_check import DatasetSummary, Finding, doubts
 from deeplab_lfov.data.image_files import (
     DATA_SET,
     check_replaceable,
@@ -124,18 +123,17 @@ def main(given: dict[str, object]) -> None:
         names = (f"{_MASKS}-{n}" if n > 1 else _MASKS for n in itertools.count(1))
         masks = next(folder / name for name in names if not (folder / name).exists())
         try:
-            written, counts = _write_masks(masks, items, data.classes)
-            _check_labeled(data.classes, counts)
+            written, summary = _write_masks(masks, items, data.classes)
+            _check_labeled(data.classes, summary.label_counts)
         except BaseException:
             _remove(_mask_of(masks, item) for item in items)
             raise
         _replace_texts(folder, written, data.classes)
         _remove(mask for mask in older if mask and folder in mask.parents)
         _write_preview(folder, written, data.classes)
-    doubts = [f"warning: {line}" for line in faint([item.image for item in written])]
-    turned = [item.image for item in written if exif_orientation(item.image) in SAME_SIZE]
-    doubts += [f"warning: {turned_note(turned)}"] if turned else []
-    for line in [*data.notes, *doubts, *_summary(settings, written, data.classes, counts)]:
+    samples = [Sample(item.image, item.mask) for item in written]
+    warnings = [f"warning: {line}" for line in doubts(summary, samples)]
+    for line in [*data.notes, *warnings, *_said(settings.output_dir, written, summary)]:
         print(printable(line))
 
 
@@ -200,8 +198,8 @@ def _mask_of(folder: Path, item: Item) -> Path:
 
 def _write_masks(
     folder: Path, items: list[Item], classes: Classes
-) -> tuple[list[Item], np.ndarray]:
-    """Write the masks that are drawn, on all cores; return items with masks, and labels' pixels.
+) -> tuple[list[Item], DatasetSummary]:
+    """Write the masks that are drawn, on all cores; return items with masks, and what they hold.
 
     Raises UserError, when the rest is done, for masks that cannot be drawn or do not fit.
     """
@@ -209,28 +207,31 @@ def _write_masks(
         place.mkdir(parents=True, exist_ok=True)
     masked = [item for item in items if item.mask or item.draw]
     done = ahead(lambda item: _write_one(folder, item, classes), masked, num_processors())
-    results = list(progress(done, len(masked), "masks"))
-    if faults := [result for result in results if isinstance(result, str)]:
+    summary = DatasetSummary(classes.names, progress(done, len(masked), "masks"))
+    if faults := summary.faults:
         raise UserError(f"{len(faults)} of {len(masked)} pictures are faulty: {few(faults, 2)}")
     items = [
         item._replace(mask=_mask_of(folder, item), draw=None) if item.draw else item
         for item in items
     ]
-    return items, sum(results)
+    return items, summary
 
 
-def _write_one(folder: Path, item: Item, classes: Classes) -> np.ndarray | str:
-    """Draw and write a mask, or look at one; return the pixels of its labels, or what is wrong."""
+def _write_one(folder: Path, item: Item, classes: Classes) -> Finding:
+    """Draw and write a mask, or look at one; return what it holds, or what is wrong."""
+    sample = Sample(item.image, item.mask)
     try:
         labels = item.draw() if item.draw else read_mask(item.mask, len(classes.names))
-        check_sizes(Sample(item.image, item.mask), image_size(item.image), labels.shape)
+        size, orientation = image_size(item.image), exif_orientation(item.image)
+        check_sizes(sample, size, labels.shape)
         if (beyond := labels[labels != VOID].max(initial=0)) >= len(classes.names):
             raise UserError(f"{item.mask or item.image}: no class is named for the label {beyond}")
         if item.draw:
             write_mask(_mask_of(folder, item), labels, DATA_SET, classes.table)
-        return np.bincount(labels.ravel(), minlength=256)
+        counts = np.bincount(labels.ravel(), minlength=256)
+        return Finding(sample, size, counts, orientation=orientation)
     except UserError as error:
-        return str(error)
+        return Finding(sample, fault=str(error))
 
 
 def _check_labeled(classes: Classes, counts: np.ndarray) -> None:
@@ -298,20 +299,16 @@ def _write_preview(folder: Path, items: Sequence[Item], classes: Classes) -> Non
     write_png(folder / _PREVIEW, with_legend(sheet, sorted(found), classes), DATA_SET)
 
 
-def _summary(
-    settings: argparse.Namespace, items: Sequence[Item], classes: Classes, counts: np.ndarray
-) -> list[str]:
-    folder, total = settings.output_dir, counts.sum()
-    pad = max(map(len, [*classes.names, "void"])) + 2
-    rows = [*zip(classes.names, counts, strict=False), ("void", counts[VOID])]
-    shares = [f"  {name:<{pad}}{count / total:7.2%}" for name, count in rows if count]
-    if never := [name for name, count in rows[:-1] if not count]:
-        shares.append(f"  classes that never occur ({len(never)}): {few(never, 5)}")
+def _said(folder: Path, items: Sequence[Item], summary: DatasetSummary) -> list[str]:
+    """Return the lines that tell what was made: the share of each class, and the lists."""
+    counts = summary.label_counts
+    rows = [*zip(summary.class_names, counts, strict=False), ("void", counts[VOID])]
+    found = {name: f"{count / counts.sum():.2%}" for name, count in rows if count}
     sizes = {split: sum(item.split == split for item in items) for split in SPLITS}
     lists = ", ".join(f"{split}.txt {size:,}" for split, size in sizes.items() if size)
     return [
-        *shares,
-        f"{folder}: pictures in {lists}; {len(classes.names)} classes in {CLASSES}",
+        *(f"  {line}" for line in class_table([*found], [*found.values()])),
+        f"{folder}: pictures in {lists}; {len(summary.class_names)} classes in {CLASSES}",
         f"look at {folder / _PREVIEW} first, then: python train.py --data_dir {folder}",
     ]
 

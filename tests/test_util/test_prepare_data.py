@@ -480,7 +480,7 @@ def test_coco_as_tools_write_it(prepare, coco, annotations, found):
 
 def test_crowds_are_what_the_user_says(prepare, coco):
     coco()
-    assert "by --crowds class as their class (1): sofa 1" in prepare(*COCO)
+    assert "void unless --crowds class is given (1): sofa 1" in prepare(*COCO)
     prepare(*COCO, "--crowds", "class")
     assert labels("b") == [1, 1, 2, 2, 0, 0]
 
@@ -516,7 +516,7 @@ def test_a_png_for_each_class(prepare, error_of):
 def test_coco_takes_names_in_another_order_and_more(prepare, error_of, coco):
     coco()
     flags = *COCO, "--class_names", written("names.txt", "rest\ndog\nsofa\nroad\n")
-    assert "classes that never occur (1): road" in prepare(*flags)
+    assert "1 of 4 classes never occur: road" in prepare(*flags)
     assert labels("a") == [2, 2, 1, 1, 2, 2]
     written("names.txt", "dog\nsofa\n")
     assert "label 0 is what no annotation" in error_of(*flags)
@@ -553,18 +553,18 @@ def test_coco_says_what_it_leaves_out_and_what_is_there_twice(prepare, error_of,
     coco(annotations=boxes + region(PART, image_id="1") + region(PART, image_id=9))
     said = prepare(*COCO)
     assert "void inside their boxes (1): dog 1 (annotation 5)" in said
-    assert "annotations of no image (1): 9" in said
+    assert "image ids of annotations that no image has (1): 9" in said
     assert labels("a") == [255] * 3 + [0] * 3 and labels("b") == [0, 0, 2, 2, 0, 0]
     prepare(*COCO, "--draw_boxes")
     assert labels("a") == [2] * 3 + [0] * 3
     error = error_of(*COCO, coco("two.json", ("c", "b")))
-    assert "1 pictures are those of several images" in error
+    assert "the same picture: images/b.jpg;" in error
     coco(images=[{"id": 0, "file_name": "a.jpg"}, {"id": 0, "file_name": "b.jpg"}])
-    assert "the image 0 is there twice" in error_of(*COCO)
+    assert "several images with the id 0" in error_of(*COCO)
     coco(images=[], annotations=[])
     assert "no image of coco.json is in images" in error_of(*COCO)
     coco(annotations=region(PART, image_id=9))
-    assert "no annotation of coco.json is of one of its images" in error_of(*COCO)
+    assert "no annotation of coco.json belongs to one of its images" in error_of(*COCO)
 
 
 @pytest.mark.parametrize(
@@ -715,7 +715,7 @@ def test_labelme_contradictions_are_errors(prepare, error_of):
     assert "there is one class alone" in error_of(*LABELME)
     labelme("a", LEFT)
     labelme("a", RIGHT, path="json/b.json")
-    assert "are of the same picture" in error_of(*LABELME)
+    assert "are both for the picture images/a.jpg" in error_of(*LABELME)
     Path("json/b.json").unlink()
     labelme("a", LEFT, imageHeight=4, imageWidth=7)
     assert "its annotations are for 7 x 4" in error_of(*LABELME)

@@ -11,8 +11,6 @@ from pathlib import Path
 
 import numpy as np
 
-from deeplab_lfov.classes import Classes
-from deeplab_lfov.data.class_files import classes_from
 from deeplab_lfov.data.list_files import pictures_in
 from deeplab_lfov.errors import UserError, few
 from util.formats import DataSet, json_files
@@ -35,11 +33,12 @@ def from_class_masks(settings) -> DataSet:
         picture, label = _picture_and_class(name, names)
         found[picture].append((label, path)) if picture else alone.append(name)
     if not found:
-        raise UserError(f"no file in {settings.class_masks} is named for a picture and a class")
+        raise UserError(
+            f"no file in {settings.class_masks} is named after a picture in {settings.images} and "
+            "a class, as cat/photo.png, photo/cat.png and photo_cat.png are"
+        )
     used = {label for masks in found.values() for label, _ in masks}
-    named = classes_from(settings.class_names, Classes(), None)
-    classes = named if named.names else Classes(json_files.with_background(sorted(used)))
-    labels = json_files.labels_of(classes.names, used)
+    classes, labels = json_files.classes_and_labels(settings, sorted(used), used)
     items = [
         names[name]._replace(draw=functools.partial(_draw, masks, labels))
         for name, masks in found.items()

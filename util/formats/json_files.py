@@ -5,9 +5,12 @@ import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from unicodedata import normalize
 
+from deeplab_lfov.classes import Classes
+from deeplab_lfov.data.class_files import classes_from
 from deeplab_lfov.data.decoding import check_regular
 from deeplab_lfov.data.image_files import image_size
 from deeplab_lfov.errors import UserError, few
@@ -39,7 +42,9 @@ def read_json(path: Path, keys: tuple[str, ...]) -> dict:
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}", path) from error
     except (ValueError, AttributeError, RecursionError, MemoryError) as error:
-        raise UserError(f"{path} is damaged or no annotations: {error}", path) from error
+        raise UserError(
+            f"{path} is damaged or holds no annotations of this format: {error}", path
+        ) from error
     return content
 
 
@@ -59,10 +64,11 @@ def checked_points(points: object, height: int, width: int) -> list[tuple[float,
 
 def box_of(points: object) -> Box | None:
     """Return the box around points, None where they have no extent."""
-    corners = [*zip(*((float(x), float(y)) for x, y in points), strict=True)]
+    corners = [(float(x), float(y)) for x, y in points]
     if not corners:
         return None
-    box = min(corners[0]), min(corners[1]), max(corners[0]), max(corners[1])
+    xs, ys = zip(*corners, strict=True)
+    box = min(xs), min(ys), max(xs), max(ys)
     return box if box[:2] != box[2:] else None
 
 
@@ -82,49 +88,49 @@ class Notes:
         total: how many regions there are. Raises UserError where more than one and over 1 % of them
         are lost, unless skip_lost.
         """
-        lines = {}
-        for what, found in self._found.items():
-            labels = Counter(label for label, _ in found if label).most_common()
-            counts = few([f"{label} {count}" for label, count in labels], 10)
-            names = few([name for _, name in found])
-            said = f"{counts} ({names})" if counts else names
-            lines[what] = f"{what} ({len(found)}): {said}"
-        if len(self._found.get(LOST, ())) > max(1, total / 100) and not skip_lost:
+        lines = {what: _line(what, found) for what, found in self._found.items() if found}
+        if len(self._found[LOST]) > max(1, total / 100) and not skip_lost:
             raise UserError(
-                f"{lines[LOST]}, of {total}; their pixels would be background: correct them, or go "
-                "on without them by --skip_lost"
+                f"{lines[LOST]}, of {total} regions; their pixels would be background: correct "
+                "them, or add --skip_lost to go on without them"
             )
-        return [line for what, line in lines.items() if self._found[what]]
+        return [*lines.values()]
 
 
-def is_background(name: str) -> bool:
-    """Return whether a name stands for what is no object, as different programs write it."""
-    return name.strip("_ ").lower() in ("background", "bg")
+def _line(what: str, found: Sequence[tuple[str, str]]) -> str:
+    labels = Counter(label for label, _ in found if label).most_common()
+    counts = few([f"{label} {count}" for label, count in labels], 10)
+    names = few([name for _, name in found])
+    return f"{what} ({len(found)}): {f'{counts} ({names})' if counts else names}"
 
 
-def labels_of(names: Sequence[str], used: Collection[str]) -> dict[str, int]:
-    """Return the labels of names, label 0 being what nothing is drawn over, however it is called.
+def classes_and_labels(
+    settings, names: Iterable[str], used: Collection[str]
+) -> tuple[Classes, dict[str, int]]:
+    """Return the classes, `--class_names` or background before the names, and each name's label.
 
-    Raises UserError unless the names that annotations use are among them, and none of them is the
-    first, unless that is background.
+    Label 0 is what nothing is drawn over. Raises UserError unless all names that annotations use
+    are named, and none of them but background is the first.
     """
-    if len(names) >= VOID:
-        raise UserError(f"there are {len(names)} classes; {VOID - 1} are the most")
-    known = {name: 0 for name in used if is_background(name)} | {IGNORE: VOID}
-    if unknown := sorted(set(used) - set(names) - set(known)):
-        raise UserError(f"--class_names does not name {few(unknown)}, which annotations have")
-    if names[0] in used and not is_background(names[0]):
+    rest = [name for name in names if name != IGNORE and not _is_background(name)]
+    named = classes_from(settings.class_names, Classes(), None)
+    classes = named if named.names else Classes(("background", *rest))
+    if len(classes.names) >= VOID:
+        raise UserError(f"there are {len(classes.names)} classes; at most {VOID - 1} are possible")
+    labels = {name: 0 for name in used if _is_background(name)} | {IGNORE: VOID}
+    labels |= {name: label for label, name in enumerate(classes.names)}
+    if unknown := sorted(set(used) - set(labels)):
+        raise UserError(f"--class_names does not name {few(unknown)}, which the annotations use")
+    if (first := classes.names[0]) in used and not _is_background(first):
         raise UserError(
-            f"label 0 is what no annotation covers, and --class_names gives it the name {names[0]} "
-            "that annotations have; begin with another, such as background"
+            f"label 0 is what no annotation covers, and --class_names calls it {first}, which the "
+            "annotations use; begin with another name, such as background"
         )
-    return known | {name: label for label, name in enumerate(names)}
+    return classes, labels
 
 
-def with_background(names: Iterable[str]) -> tuple[str, ...]:
-    """Return the names behind background, which is label 0 whether it is among them or not."""
-    rest = (name for name in names if name != IGNORE and not is_background(name))
-    return ("background", *rest)
+def _is_background(name: str) -> bool:
+    return name.strip("_ ").lower() in ("background", "bg")
 
 
 def size_of(image: Path, said: tuple[object, object]) -> tuple[int, int]:
@@ -142,12 +148,9 @@ def size_of(image: Path, said: tuple[object, object]) -> tuple[int, int]:
 
 
 def _pixels(value: object) -> float | None:
-    """Return a length that annotations give, None where it is none."""
-    try:
-        length = float(value)
-    except (TypeError, ValueError):
-        return None
-    return length if length > 0 else None
+    with suppress(TypeError, ValueError):
+        return max(float(value), 0) or None
+    return None
 
 
 class PictureNames:
@@ -163,16 +166,17 @@ class PictureNames:
         for item in items:
             self._by_stem[item.name.stem].append(item)
 
-    def find(self, said: str, is_right: Callable[[Item], bool] | None = None) -> Item | None:
+    def find(self, said: str, is_right: Callable[[Item], bool]) -> Item | None:
         """Return the picture that a path is of, None where there is none.
 
         is_right: decides where it could be of several, if it holds for one alone. Raises UserError
         where it still could be of several.
         """
         parts = parts_of(said)
-        found = [item for item in self._by_stem.get(_stem(parts), []) if _agree(item, parts)]
+        found = self._by_stem.get(PurePosixPath(*parts).stem, [])
+        found = [item for item in found if _end_alike(item.name.parent.parts, parts[:-1])]
         for holds in (is_right, lambda item: item.name.parts == parts):
-            chosen = [item for item in found if holds and holds(item)]
+            chosen = [item for item in found if holds(item)]
             found = chosen if len(chosen) == 1 else found
         if len(found) > 1:
             names = [item.name for item in found]
@@ -185,16 +189,10 @@ class PictureNames:
 
 def parts_of(said: str) -> tuple[str, ...]:
     """Split a path at slashes of either kind, without what leads up (`..`)."""
-    return tuple(
-        part for part in re.split(r"[\\/]+", normalize("NFC", said)) if part not in ("", ".", "..")
-    )
+    parts = re.split(r"[\\/]+", normalize("NFC", said))
+    return tuple(part for part in parts if part not in ("", ".", ".."))
 
 
-def _stem(parts: tuple[str, ...]) -> str:
-    return PurePosixPath(parts[-1]).stem if parts else ""
-
-
-def _agree(item: Item, parts: tuple[str, ...]) -> bool:
-    both = item.name.parent.parts, parts[:-1]
-    shared = min(map(len, both))
-    return not shared or both[0][-shared:] == both[1][-shared:]
+def _end_alike(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    shared = min(len(one), len(other))
+    return not shared or one[-shared:] == other[-shared:]

@@ -10,15 +10,13 @@ import functools
 import io
 import math
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from deeplab_lfov.classes import Classes
-from deeplab_lfov.data.class_files import classes_from
 from deeplab_lfov.errors import UserError
 from util.formats import DataSet, Item, json_files
 from util.formats.json_files import BOXED, IGNORE, LOST, Notes
@@ -58,42 +56,36 @@ def from_labelme(settings) -> DataSet:
     paths = sorted(settings.labelme.rglob("*.json"))
     if not paths:
         raise UserError(f"there are no .json files in {settings.labelme}")
-    notes = Notes()
-    places = _Places(settings.images, pictures)
-    annotated, alone = _pair(paths, settings.labelme, places, notes)
-    if not annotated:
-        raise UserError(f"no picture of the {len(paths)} JSON files in {settings.labelme} is there")
-    used = {s.label for each in annotated for s in each.shapes if s.kind != "box"} - {IGNORE}
-    classes = classes_from(settings.class_names, Classes(), None)
-    classes = classes if classes.names else Classes(json_files.with_background(sorted(used)))
-    labels = json_files.labels_of(classes.names, used)
-    items = [each.item._replace(draw=functools.partial(_draw, each, labels)) for each in annotated]
-    total = sum(len(each.shapes) for each in annotated)
-    found = {each.item.image for each in annotated}
-    notes.add("pictures without JSON files", *[i.name for i in pictures if i.image not in found])
-    notes.add("JSON files without pictures", *alone)
-    return DataSet(classes, items, notes.lines(total, settings.skip_lost))
-
-
-def _pair(
-    paths: Iterable[Path], folder: Path, places: "_Places", notes: Notes
-) -> tuple[list[_Annotated], list[Path]]:
-    """Read the JSON files of a folder; return those with their pictures, and those without."""
+    notes, places = Notes(), _Places(settings.images, pictures)
     annotated: dict[Path, _Annotated] = {}
-    alone = []
     for path in paths:
         content = json_files.read_json(path, ("shapes",))
-        item = places.of(path, path.relative_to(folder), str(content.get("imagePath") or ""))
+        said = str(content.get("imagePath") or "")
+        item = places.find(path, path.relative_to(settings.labelme), said)
         if not item:
-            alone.append(path)
+            notes.add("JSON files without pictures", path)
         elif item.image in annotated:
             both = f"{annotated[item.image].path} and {path}"
-            raise UserError(f"{both} are of the same picture, {item.image}; leave one of them")
+            raise UserError(f"{both} are both for the picture {item.image}; remove one of them")
         else:
-            said = content.get("imageHeight"), content.get("imageWidth")
+            size = content.get("imageHeight"), content.get("imageWidth")
             shapes = [_shape(each, path, notes) for each in content["shapes"]]
-            annotated[item.image] = _Annotated(item, path, said, shapes)
-    return list(annotated.values()), alone
+            annotated[item.image] = _Annotated(item, path, size, shapes)
+    if not annotated:
+        raise UserError(
+            f"none of the {len(paths)} JSON files in {settings.labelme} is for a picture in "
+            f"{settings.images}, by the names of the files and the paths in them (imagePath)"
+        )
+    alone = [item.name for item in pictures if item.image not in annotated]
+    notes.add("pictures without JSON files", *alone)
+    shapes = [shape for each in annotated.values() for shape in each.shapes]
+    used = {shape.label for shape in shapes if shape.kind != "box"} - {IGNORE}
+    classes, labels = json_files.classes_and_labels(settings, sorted(used), used)
+    items = [
+        each.item._replace(draw=functools.partial(_draw, each, labels))
+        for each in annotated.values()
+    ]
+    return DataSet(classes, items, notes.lines(len(shapes), settings.skip_lost))
 
 
 class _Places:
@@ -103,10 +95,10 @@ class _Places:
         self._folder = _normal(folder)
         self._by_path = {_normal(item.image): item for item in pictures}
         self._by_name = {item.name.with_suffix(""): item for item in pictures}
-        self._folders = {item.name.parent for item in pictures}
+        self._folders = {item.name.parent for item in pictures} - {Path()}
         self._names = json_files.PictureNames(pictures)
 
-    def of(self, path: Path, name: Path, said: str) -> Item | None:
+    def find(self, path: Path, name: Path, said: str) -> Item | None:
         """Return the picture of a JSON file that has a name below its folder and says a path.
 
         The path counts from the JSON file's folder. Where it leads out of the pictures' folder, the
@@ -114,17 +106,16 @@ class _Places:
         A bare name may be an old one of what has the JSON file's name now.
         """
         name, said = composed(name), f"{composed(said or name.name)}".replace("\\", "/")
-        meant, parts = _normal(path.parent / said), json_files.parts_of(said)
+        meant = _normal(path.parent / said)
         if meant in self._by_path:
             return self._by_path[meant]
-        if parts != (said,):
-            if self._folder in meant.parents:
-                return None
-            return self._names.find(said, lambda item: item.name.parent == name.parent)
-        here = [self._by_name.get(name.parent / Path(each).stem) for each in (said, name)]
-        if any(here) or (name.parent != Path() and name.parent in self._folders):
-            return here[0] or here[1]
-        return self._names.find(said)
+        if json_files.parts_of(said) == (said,):
+            here = [self._by_name.get(name.parent / Path(each).stem) for each in (said, name)]
+            if any(here) or name.parent in self._folders:
+                return here[0] or here[1]
+        elif self._folder in meant.parents:
+            return None
+        return self._names.find(said, lambda item: item.name.parent == name.parent)
 
 
 def _normal(path: Path) -> Path:
