@@ -11,6 +11,7 @@ import itertools
 import os
 import re
 import sys
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -22,18 +23,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from deeplab_lfov.classes import Classes
 from deeplab_lfov.cli.command import Parser, run
 from deeplab_lfov.console import class_table, progress
+from deeplab_lfov.data import image_files
 from deeplab_lfov.data.class_files import CLASSES
 from deeplab_lfov.data.dataset_check import DatasetSummary, Finding, doubts
-from deeplab_lfov.data.image_files import (
-    DATA_SET,
-    check_replaceable,
-    image_size,
-    is_output,
-    read_image,
-    read_mask,
-    write_mask,
-    write_png,
-)
 from deeplab_lfov.data.list_files import Sample, check_sizes, exif_orientation, parse_list
 from deeplab_lfov.errors import UserError, few, printable
 from deeplab_lfov.files import locked, whole_file, writable_folder
@@ -56,7 +48,7 @@ FORMATS = {
 }
 """By the flag that says where the annotations are, the function that reads them."""
 
-_MARK = "# made by prepare_data.py, which replaces it when run again\n"
+_MARK = "# made by prepare_data.py, which replaces it when run again"
 _MASKS, _PREVIEW = "masks", "preview.png"
 _SHOWN, _COLUMNS = 10, 5
 _CELL, _LINE = (320, 240), 20  # pixels of a picture's place, and of its name's
@@ -95,18 +87,9 @@ def parser() -> Parser:
     p.add_argument("--draw_boxes", action="store_true", help="draw COCO's boxes without outlines")
     p.add_argument("--skip_lost", action="store_true", help="go on without regions of no extent")
     p.add_argument("--val", type=SHARE, help="share of val.txt, else as folders say, or 0.1")
-    p.add_argument("--group", type=_pattern, metavar="REGEX", help="what in names stays together")
+    p.add_argument("--group", metavar="REGEX", help="what in names stays together")
     p.add_argument("--seed", type=WHOLE, help="decides which pictures are val.txt's")
     return p
-
-
-def _pattern(text: str) -> str:
-    """Return a regular expression as it is; raises what argparse makes an error of."""
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no regular expression: {error}") from error
-    return text
 
 
 def main(given: dict[str, object]) -> None:
@@ -138,7 +121,7 @@ def main(given: dict[str, object]) -> None:
 
 
 def _check(settings: argparse.Namespace) -> None:
-    """Raise UserError for flags that do nothing beside the others."""
+    """Raise UserError for flags that do nothing beside the others, and a damaged pattern."""
     for name, formats in _FLAGS_OF.items():
         if getattr(settings, name) and not any(getattr(settings, each) for each in formats):
             raise UserError(f"--{name} is for --{' and --'.join(formats)}; leave it out")
@@ -146,18 +129,22 @@ def _check(settings: argparse.Namespace) -> None:
         raise UserError(f"--coco takes {len(SPLITS)} files at most: {', '.join(SPLITS)}")
     if settings.coco and len(settings.coco) > 1 and (settings.val, settings.group) != (None, None):
         raise UserError("--val and --group are for one file of --coco; leave them out")
+    try:
+        re.compile(settings.group or "")
+    except re.error as error:
+        raise UserError(f"--group {settings.group!r} is no regular expression: {error}") from error
 
 
 def _check_classes(names: Sequence[str]) -> None:
     """Raise UserError for one class alone, and for names that classes.txt would not give back."""
     if len(names) < 2:
         raise UserError(
-            f"there is one class alone, {names[0]}: a network has nothing to tell apart; look at "
-            "the annotations, or name more by --class_names"
+            f"there is only one class, {names[0]}, so there is nothing to tell apart; look at the "
+            "annotations, or name more classes with --class_names"
         )
     for name in names:
         if name == "void" or name.startswith("#") or name != printable(name).strip() or not name:
-            raise UserError(f"a class cannot be named {name!r}; --class_names gives other names")
+            raise UserError(f"a class cannot be called {name!r}; rename it with --class_names")
 
 
 def _check_free(folder: Path, items: Sequence[Item]) -> list[Path | None]:
@@ -169,7 +156,7 @@ def _check_free(folder: Path, items: Sequence[Item]) -> list[Path | None]:
             raise UserError(f"{path} exists and was not made by this script; choose another folder")
         if path.exists() and name != CLASSES:
             older += [sample.mask for sample in parse_list(folder, path, masks=False)]
-    check_replaceable(folder / _PREVIEW, DATA_SET)
+    image_files.check_replaceable(folder / _PREVIEW, image_files.DATA_SET)
     for item in items:
         if re.search("[\n\r\ud800-\udfff]", f"{item.image}{item.mask}"):
             raise UserError(f"the name {item.image} has a line break or is not UTF-8; rename it")
@@ -178,15 +165,15 @@ def _check_free(folder: Path, items: Sequence[Item]) -> list[Path | None]:
 
 def _copied(item: Item) -> Item:
     """Let a mask that this program may write over, a prediction, be copied into the data set."""
-    if item.draw or not item.mask or not is_output(item.mask):
+    if item.draw or not item.mask or not image_files.is_output(item.mask):
         return item
-    return item._replace(draw=functools.partial(read_mask, item.mask, VOID))
+    return item._replace(draw=functools.partial(image_files.read_mask, item.mask, VOID))
 
 
 def _remove(masks: Iterable[Path]) -> None:
     """Remove the masks that this script has written, and the folders that are empty then."""
     for mask in masks:
-        if is_output(mask, DATA_SET):
+        if image_files.is_output(mask, image_files.DATA_SET):
             mask.unlink()
         with suppress(OSError):  # it holds others
             os.removedirs(mask.parent)
@@ -210,24 +197,22 @@ def _write_masks(
     summary = DatasetSummary(classes.names, progress(done, len(masked), "masks"))
     if faults := summary.faults:
         raise UserError(f"{len(faults)} of {len(masked)} pictures are faulty: {few(faults, 2)}")
-    items = [
-        item._replace(mask=_mask_of(folder, item), draw=None) if item.draw else item
-        for item in items
-    ]
-    return items, summary
+    drawn = {item: item._replace(mask=_mask_of(folder, item), draw=None) for item in items}
+    return [drawn[item] if item.draw else item for item in items], summary
 
 
 def _write_one(folder: Path, item: Item, classes: Classes) -> Finding:
     """Draw and write a mask, or look at one; return what it holds, or what is wrong."""
     sample = Sample(item.image, item.mask)
     try:
-        labels = item.draw() if item.draw else read_mask(item.mask, len(classes.names))
-        size, orientation = image_size(item.image), exif_orientation(item.image)
+        labels = item.draw() if item.draw else image_files.read_mask(item.mask, len(classes.names))
+        size, orientation = image_files.image_size(item.image), exif_orientation(item.image)
         check_sizes(sample, size, labels.shape)
         if (beyond := labels[labels != VOID].max(initial=0)) >= len(classes.names):
             raise UserError(f"{item.mask or item.image}: no class is named for the label {beyond}")
         if item.draw:
-            write_mask(_mask_of(folder, item), labels, DATA_SET, classes.table)
+            place, origin = _mask_of(folder, item), image_files.DATA_SET
+            image_files.write_mask(place, labels, origin, classes.table)
         counts = np.bincount(labels.ravel(), minlength=256)
         return Finding(sample, size, counts, orientation=orientation)
     except UserError as error:
@@ -240,7 +225,7 @@ def _check_labeled(classes: Classes, counts: np.ndarray) -> None:
     if found in ([], [classes.names[0]]):
         raise UserError(
             f"every pixel of the masks is {' or '.join([*found, *['void'] * bool(counts[VOID])])}: "
-            "no object is labelled; look at the annotations, and whether they are of these pictures"
+            "no object is labelled; check that the annotations belong to these pictures"
         )
 
 
@@ -249,13 +234,18 @@ def _replace_texts(folder: Path, items: Sequence[Item], classes: Classes) -> Non
 
     So what ends this leaves the older data set, or none, or the new one: train.txt comes last.
     """
+    lines = defaultdict(list)
+    for item in sorted(items, key=lambda item: SPLITS.index(item.split)):
+        paths = [_name(folder, path) for path in (item.image, item.mask) if path]
+        lines[f"{item.split}.txt"].append(" ".join(paths))
+    colors = classes.table[: len(classes.names)].tolist()
+    named = [*zip(classes.names, colors, strict=True)]
+    named += [("void", color) for color in classes.void_colors]
+    lines[CLASSES] = [f"{name} {red} {green} {blue}" for name, (red, green, blue) in named]
     with ExitStack() as texts:  # which closes the last first
-        for split in SPLITS:
-            pairs = [(item.image, item.mask) for item in items if item.split == split]
-            lines = [" ".join(_name(folder, path) for path in pair if path) for pair in pairs]
-            if lines:
-                _write(texts.enter_context(whole_file(folder / f"{split}.txt")), lines)
-        _write(texts.enter_context(whole_file(folder / CLASSES)), _class_lines(classes))
+        for name, rows in lines.items():
+            partial = texts.enter_context(whole_file(folder / name))
+            partial.write_text("\n".join([_MARK, *rows, ""]), encoding="utf-8")
         for split in SPLITS:
             (folder / f"{split}.txt").unlink(missing_ok=True)
 
@@ -266,17 +256,6 @@ def _name(folder: Path, path: Path) -> str:
     return f"/{path.relative_to(folder)}" if folder in path.parents else str(path)
 
 
-def _class_lines(classes: Classes) -> list[str]:
-    colors = classes.colors or tuple(map(tuple, classes.table[: len(classes.names)].tolist()))
-    named = [*zip(classes.names, colors, strict=True)]
-    named += [("void", color) for color in classes.void_colors]
-    return [f"{name} {red} {green} {blue}" for name, (red, green, blue) in named]
-
-
-def _write(path: Path, lines: Sequence[str]) -> None:
-    path.write_text(_MARK + "".join(f"{line}\n" for line in lines), encoding="utf-8")
-
-
 def _write_preview(folder: Path, items: Sequence[Item], classes: Classes) -> None:
     """Write a contact sheet: some training pictures under their masks, with the legend."""
     from deeplab_lfov.inference.visualize import font_file, overlay, with_legend
@@ -284,19 +263,20 @@ def _write_preview(folder: Path, items: Sequence[Item], classes: Classes) -> Non
     shown = [item for item in items if item.mask and item.split == "train"]
     shown = shown[:: max(1, len(shown) // _SHOWN)][:_SHOWN]
     (width, height), columns = _CELL, min(_COLUMNS, len(shown))
-    rows = -(-len(shown) // _COLUMNS)
-    sheet = Image.new("RGB", (columns * width, rows * (height + _LINE)), "white")
+    size = columns * width, -(-len(shown) // _COLUMNS) * (height + _LINE)
+    sheet, found = Image.new("RGB", size, "white"), set()
     draw, font = ImageDraw.Draw(sheet), ImageFont.truetype(font_file(), 13)
-    found: set[int] = set()
     for number, item in enumerate(shown):
         x, y = number % columns * width, number // columns * (height + _LINE)
-        labels = read_mask(item.mask, len(classes.names))
-        blended = Image.fromarray(overlay(read_image(item.image), labels, 0.6, classes))
-        small = ImageOps.contain(blended, (width - 4, height - 4))
-        sheet.paste(small, (x + (width - small.width) // 2, y + (height - small.height) // 2))
+        labels = image_files.read_mask(item.mask, len(classes.names))
+        blended = Image.fromarray(overlay(image_files.read_image(item.image), labels, 0.6, classes))
+        small = ImageOps.pad(blended, (width - 4, height - 4), color="white")
+        sheet.paste(small, (x + 2, y + 2))
         draw.text((x + 4, y + height), item.image.name[-44:], fill="black", font=font)
-        found |= set(np.unique(labels).tolist())
-    write_png(folder / _PREVIEW, with_legend(sheet, sorted(found), classes), DATA_SET)
+        found.update(np.unique(labels).tolist())
+    image_files.write_png(
+        folder / _PREVIEW, with_legend(sheet, sorted(found), classes), image_files.DATA_SET
+    )
 
 
 def _said(folder: Path, items: Sequence[Item], summary: DatasetSummary) -> list[str]:

@@ -107,8 +107,8 @@ def test_grey_0_and_255_stop_until_somebody_says_what_they_are(prepare, script):
     [
         ([0, 3], [], "--label_map 0:0,3:1"),
         ([0, 3, 255], [], "--label_map 0:0,3:1,255:void"),
-        ([0, 40], ["--label_map", "0:0"], "says nothing of 40"),
-        ([0, 40], ["--label_map", "0-0"], "is no pair"),
+        ([0, 40], ["--label_map", "0:0"], "says nothing of the values 40"),
+        ([0, 40], ["--label_map", "0-0"], "is not a value and its label"),
         ([0, 40], ["--label_map", "0:0,0:1"], "two labels"),
         ([0, 2], ["--class_names", "one.txt"], "--label_map"),
         ([0, 33, 255], [], "--label_map cityscapes"),
@@ -116,7 +116,7 @@ def test_grey_0_and_255_stop_until_somebody_says_what_they_are(prepare, script):
         ([(1, 2, 3), (9, 9, 9)], [], "2 colours stand for labels"),
         ([(128, 0, 0), (0, 0, 0)], [], "--palette voc names them"),
         ([(1, 2, 3), (128, 0, 0)], ["--palette", "voc"], "(1, 2, 3)"),
-        ([0], [], "there is one class alone"),
+        ([0], [], "there is only one class"),
     ],
 )
 def test_values_and_colors_that_nobody_explained(error_of, mask, flags, words):
@@ -645,7 +645,7 @@ def test_labelme_masks_and_backgrounds(prepare, error_of):
     assert labels("c") == [255, 255, 0, 0, 0, 0]
     assert read_palette("out/classes.txt").names == ("background", "cat")
     labelme("a", ("cat", "mask", [[1, 0], [5, 3]]), masks=[ring[:60]])
-    assert "a mask 'cat' of images/a.jpg is damaged" in error_of(*LABELME)
+    assert "cannot read a mask 'cat' of images/a.jpg" in error_of(*LABELME)
     labelme("a", *[("cat", "point", []), ("cat", "linestrip", [[1, 1]])])
     assert "lost (2): cat 2 (point in json/a.json, linestrip in json/a.json), of 6" in error_of(
         *LABELME
@@ -712,7 +712,7 @@ def test_labelme_files_in_a_folder_by_themselves(prepare, error_of):
 
 def test_labelme_contradictions_are_errors(prepare, error_of):
     labelme("a")
-    assert "there is one class alone" in error_of(*LABELME)
+    assert "there is only one class" in error_of(*LABELME)
     labelme("a", LEFT)
     labelme("a", RIGHT, path="json/b.json")
     assert "are both for the picture images/a.jpg" in error_of(*LABELME)

@@ -7,8 +7,7 @@ Many programs write `iscrowd: 1` for whatever has run lengths: `drawn_crowds` te
 
 import functools
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,15 +15,7 @@ import numpy as np
 
 from deeplab_lfov.errors import UserError, few
 from deeplab_lfov.voc import VOID
-from util.formats import DataSet, Item, json_files
-from util.formats.coco_regions import (
-    DAMAGES,
-    Region,
-    drawn_crowds,
-    flat_box,
-    parts_of_region,
-    region_of,
-)
+from util.formats import DataSet, Item, coco_regions, json_files
 from util.formats.json_files import BOXED, LOST, Notes, PictureNames
 from util.formats.pairs import find_pictures, split_of
 
@@ -66,7 +57,7 @@ def from_coco(settings) -> DataSet:
     classes, labels = json_files.classes_and_labels(settings, ordered, used)
     items: list[Item] = []
     for file in files:
-        with _explained(file.path):
+        with json_files.damages(file.path, file.path):
             items += _items(file, pictures, _regions(file, labels, settings, notes), notes)
     if not items:
         names = few([image["file_name"] for file in files for image in file.images])
@@ -81,15 +72,6 @@ def from_coco(settings) -> DataSet:
     return DataSet(classes, items, notes.lines(total, settings.skip_lost))
 
 
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """Turn what damaged contents raise into an error about a file."""
-    try:
-        yield
-    except (*DAMAGES, AttributeError) as error:
-        raise UserError(f"{path} is damaged or not in COCO's format: {error!r}", path) from error
-
-
 def _read(path: Path, split: str | None) -> _File:
     """Read a file; raises UserError for other formats and for categories of one name."""
     content = json_files.read_json(path, ("images", "annotations", "categories"))
@@ -98,7 +80,7 @@ def _read(path: Path, split: str | None) -> _File:
         content["annotations"],
         content["categories"],
     )
-    with _explained(path):
+    with json_files.damages(path, path):
         if any("segments_info" in each for each in annotations):
             raise UserError(
                 f"{path} is in COCO's panoptic format, whose regions are in PNG files; give the "
@@ -131,23 +113,23 @@ def _categories(files: Sequence[_File], used: set[str], notes: Notes) -> list[st
 
 def _regions(
     file: _File, labels: dict[str, int], settings, notes: Notes
-) -> dict[str, list[Region]]:
+) -> dict[str, list[coco_regions.Region]]:
     """Return the regions of each image's id, those that cannot be drawn void in their boxes."""
     drawn = {"void": (), "class": {*file.names.values()}}.get(settings.crowds)
-    drawn = drawn_crowds(file.annotations) if drawn is None else drawn
+    drawn = coco_regions.drawn_crowds(file.annotations) if drawn is None else drawn
     regions = defaultdict(list)
     for name, each in file.annotations:
         is_void = bool(each.get("iscrowd")) and name not in drawn
         if each.get("iscrowd"):
             notes.add(_CROWDS[is_void], each.get("id"), label=name)
         label = VOID if is_void else labels[name]
-        good, short = parts_of_region(each.get("segmentation"))
-        found = [Region(label, good, is_void)] if good else []
+        good, short = coco_regions.parts_of_region(each.get("segmentation"))
+        found = [coco_regions.Region(label, good, is_void)] if good else []
         boxes = [json_files.box_of(zip(s[::2], s[1::2], strict=True)) for s in short]
-        whole = None if good else flat_box(each.get("bbox"))
+        whole = None if good else coco_regions.flat_box(each.get("bbox"))
         boxes = [whole] if whole else [box for box in boxes if box]
         is_drawn = settings.draw_boxes and whole
-        found += [Region(label if is_drawn else VOID, None, box=box) for box in boxes]
+        found += [coco_regions.Region(label if is_drawn else VOID, None, box=box) for box in boxes]
         if not found or (boxes and not is_drawn):
             notes.add(BOXED if boxes else LOST, f"annotation {each.get('id')}", label=name)
         regions[_id(each["image_id"])] += found
@@ -160,7 +142,7 @@ def _id(value: object) -> str:
 
 
 def _items(
-    file: _File, pictures: PictureNames, regions: dict[str, list[Region]], notes: Notes
+    file: _File, pictures: PictureNames, regions: dict[str, list[coco_regions.Region]], notes: Notes
 ) -> list[Item]:
     """Return a file's images as items; what is missing is noted."""
     items, ids = [], Counter(_id(image["id"]) for image in file.images)
@@ -187,14 +169,12 @@ def _items(
 
 
 def _draw(
-    path: Path, image: Path, said: tuple[object, object], regions: Sequence[Region]
+    path: Path, image: Path, said: tuple[object, object], regions: Sequence[coco_regions.Region]
 ) -> np.ndarray:
     """Draw the regions of an image, the larger first: labels uint8 [H, W]."""
     size = json_files.size_of(image, said)
-    try:
-        drawn = [region_of(region, *size) for region in regions]
-    except DAMAGES as error:
-        raise UserError(f"{path} has a damaged region of {image}: {error}", path) from error
+    with json_files.damages(f"a region of {image} in {path}", path):
+        drawn = [coco_regions.region_of(region, *size) for region in regions]
     labels = np.zeros(size, np.uint8)
     for region, inside in sorted(drawn, key=lambda each: (not each[0].is_crowd, -each[1].sum())):
         labels[inside] = region.label

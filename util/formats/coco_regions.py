@@ -10,10 +10,7 @@ import numpy as np
 from scipy import ndimage
 
 from deeplab_lfov.voc import VOID
-from util.formats.json_files import Box, box_of, checked_points
-
-DAMAGES = (KeyError, TypeError, ValueError, OverflowError)
-"""What damaged regions raise."""
+from util.formats.json_files import DAMAGES, Box, box_of, checked_points
 
 _LOOKED_AT, _MOST_PIXELS = 50, 10**8  # crowd regions of a category that are decoded, and pixels
 _WITHIN = 0.8  # the share of a region inside a crowd that makes it one of the group
@@ -56,7 +53,7 @@ def flat_box(bbox: object) -> Box | None:
 
 
 def region_of(region: Region, height: int, width: int) -> tuple[Region, np.ndarray]:
-    """Return a region and its pixels, bool [H, W]; raises DAMAGES.
+    """Return a region and its pixels, bool [H, W]; raises one of DAMAGES for damaged ones.
 
     Polygons too thin to have a pixel are void in their box.
     """

@@ -1,13 +1,15 @@
 """What the formats in JSON share: files, names, sizes, points, and which picture they are of."""
 
 import json
-import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from unicodedata import normalize
+
+import numpy as np
+from PIL import Image
 
 from deeplab_lfov.classes import Classes
 from deeplab_lfov.data.class_files import classes_from
@@ -26,37 +28,42 @@ LOST = "regions without any extent, lost"
 Box = tuple[float, float, float, float]
 """(left, top, right, bottom) in pixels."""
 
+DAMAGES = (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError)
+DAMAGES += (SyntaxError, TypeError, ValueError, Image.DecompressionBombError)
+"""What damaged contents raise when they are read or drawn."""
+
 _MOST_BYTES = 4 << 30  # COCO's instances of train2017 are 0.4 GB
+
+
+@contextmanager
+def damages(what: object, path: Path) -> Iterator[None]:
+    """Raise UserError about something in a file for what its contents make the block raise."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"cannot read {what}: {error.strerror or error}", path) from error
+    except DAMAGES as error:
+        reason = f"{error} is missing" if isinstance(error, KeyError) else error
+        raise UserError(f"{what} is damaged or of another format: {reason}", path) from error
 
 
 def read_json(path: Path, keys: tuple[str, ...]) -> dict:
     """Read an object that has lists under the keys; raises UserError for any other file."""
-    try:
+    with damages(path, path):
         check_regular(path)
         if path.stat().st_size > _MOST_BYTES:
             raise ValueError(f"it has over {_MOST_BYTES >> 30} GiB")
         content = json.loads(path.read_bytes())
-        missing = [key for key in keys if not isinstance(content.get(key), list)]
-        if missing:
-            raise ValueError(f"it has no list {missing[0]!r}")
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}", path) from error
-    except (ValueError, AttributeError, RecursionError, MemoryError) as error:
-        raise UserError(
-            f"{path} is damaged or holds no annotations of this format: {error}", path
-        ) from error
-    return content
+        for key in keys:
+            if not isinstance(content, dict) or not isinstance(content.get(key), list):
+                raise ValueError(f"it has no list {key!r}")
+        return content
 
 
 def checked_points(points: object, height: int, width: int) -> list[tuple[float, float]]:
-    """Return points (x, y) in pixels; raises ValueError for anything else, and for far ones.
-
-    The time and memory of drawing grow with how far apart they are.
-    """
+    """Return points (x, y) in pixels; raises one of DAMAGES for anything else, and for far ones."""
     points = [(float(x), float(y)) for x, y in points]
-    for x, y in points:
-        if not (math.isfinite(x) and math.isfinite(y)):
-            raise ValueError("a point is not finite")
+    for x, y in points:  # to draw far ones takes time and memory; NaN is not within either
         if not (-width <= x <= 2 * width and -height <= y <= 2 * height):
             raise ValueError(f"the point ({x:g}, {y:g}) is far outside the picture")
     return points
@@ -64,11 +71,8 @@ def checked_points(points: object, height: int, width: int) -> list[tuple[float,
 
 def box_of(points: object) -> Box | None:
     """Return the box around points, None where they have no extent."""
-    corners = [(float(x), float(y)) for x, y in points]
-    if not corners:
-        return None
-    xs, ys = zip(*corners, strict=True)
-    box = min(xs), min(ys), max(xs), max(ys)
+    xs, ys = np.reshape([*points], (-1, 2)).astype(float).T
+    box = (min(xs), min(ys), max(xs), max(ys)) if len(xs) else (0, 0, 0, 0)
     return box if box[:2] != box[2:] else None
 
 
@@ -134,9 +138,9 @@ def _is_background(name: str) -> bool:
 
 
 def size_of(image: Path, said: tuple[object, object]) -> tuple[int, int]:
-    """Return (height, width) of a picture; raises UserError unless its annotations say the same.
+    """Return (height, width) of a picture; raises UserError where its annotations say another.
 
-    said: what they say, if they do; some programs write 0 or -1 for a size that they do not know.
+    said: what they say; some programs write 0 or -1 for a size that they do not know.
     """
     size = image_size(image)
     if any(_pixels(there) not in (None, here) for there, here in zip(said, size, strict=True)):

@@ -38,54 +38,39 @@ class Shape(NamedTuple):
     mask: str | None = None
 
 
-class _Annotated(NamedTuple):
-    """A picture, its JSON file, (height, width) as that says, and its shapes."""
-
-    item: Item
-    path: Path
-    said: tuple[object, object]
-    shapes: list[Shape]
-
-
 def from_labelme(settings) -> DataSet:
-    """Find the pictures of a folder's JSON files, with what is drawn into their masks.
-
-    Raises UserError for damaged files, several of one picture, and where no picture is there.
-    """
+    """Find the pictures of a folder's JSON files, with what is drawn into their masks."""
     pictures = find_pictures(settings.images, "", settings.output_dir)
     paths = sorted(settings.labelme.rglob("*.json"))
     if not paths:
         raise UserError(f"there are no .json files in {settings.labelme}")
     notes, places = Notes(), _Places(settings.images, pictures)
-    annotated: dict[Path, _Annotated] = {}
+    paths_of: dict[Item, Path] = {}
+    sizes, shapes = {}, {}
     for path in paths:
         content = json_files.read_json(path, ("shapes",))
         said = str(content.get("imagePath") or "")
         item = places.find(path, path.relative_to(settings.labelme), said)
         if not item:
             notes.add("JSON files without pictures", path)
-        elif item.image in annotated:
-            both = f"{annotated[item.image].path} and {path}"
+            continue
+        if paths_of.setdefault(item, path) != path:
+            both = f"{paths_of[item]} and {path}"
             raise UserError(f"{both} are both for the picture {item.image}; remove one of them")
-        else:
-            size = content.get("imageHeight"), content.get("imageWidth")
-            shapes = [_shape(each, path, notes) for each in content["shapes"]]
-            annotated[item.image] = _Annotated(item, path, size, shapes)
-    if not annotated:
+        sizes[item] = content.get("imageHeight"), content.get("imageWidth")
+        shapes[item] = [_shape(each, path, notes) for each in content["shapes"]]
+    if not shapes:
         raise UserError(
             f"none of the {len(paths)} JSON files in {settings.labelme} is for a picture in "
             f"{settings.images}, by the names of the files and the paths in them (imagePath)"
         )
-    alone = [item.name for item in pictures if item.image not in annotated]
-    notes.add("pictures without JSON files", *alone)
-    shapes = [shape for each in annotated.values() for shape in each.shapes]
-    used = {shape.label for shape in shapes if shape.kind != "box"} - {IGNORE}
+    notes.add("pictures without JSON files", *[i.name for i in pictures if i not in shapes])
+    drawn = [shape for each in shapes.values() for shape in each]
+    used = {shape.label for shape in drawn if shape.kind != "box"} - {IGNORE}
     classes, labels = json_files.classes_and_labels(settings, sorted(used), used)
-    items = [
-        each.item._replace(draw=functools.partial(_draw, each, labels))
-        for each in annotated.values()
-    ]
-    return DataSet(classes, items, notes.lines(len(shapes), settings.skip_lost))
+    draws = [functools.partial(_draw, i.image, sizes[i], shapes[i], labels) for i in shapes]
+    items = [item._replace(draw=draw) for item, draw in zip(shapes, draws, strict=True)]
+    return DataSet(classes, items, notes.lines(len(drawn), settings.skip_lost))
 
 
 class _Places:
@@ -124,7 +109,7 @@ def _normal(path: Path) -> Path:
 
 
 def _shape(shape: object, path: Path, notes: Notes) -> Shape:
-    try:
+    with json_files.damages(f"a shape in {path}", path):
         label, kind = str(shape["label"]), str(shape.get("shape_type") or "polygon")
         points, mask = list(shape["points"]), shape.get("mask")
         least, most, _ = _KINDS.get(kind, (1, 0, None))
@@ -132,27 +117,23 @@ def _shape(shape: object, path: Path, notes: Notes) -> Shape:
         if least <= len(points) <= most and (kind != "mask" or has_mask):
             return Shape(label, kind, points, mask)
         box = json_files.box_of(points)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise UserError(f"{path} has a damaged shape: {error!r}", path) from error
     notes.add(BOXED if box else LOST, f"{kind} in {path}", label=label)
     return Shape(label, "box", points if box else [])
 
 
-def _draw(annotated: _Annotated, labels: dict[str, int]) -> np.ndarray:
-    image = annotated.item.image
-    height, width = json_files.size_of(image, annotated.said)
+def _draw(
+    image: Path, said: tuple[object, object], shapes: Sequence[Shape], labels: dict[str, int]
+) -> np.ndarray:
+    height, width = json_files.size_of(image, said)
     drawn = Image.new("L", (width, height))
-    for shape in annotated.shapes:
+    for shape in shapes:
         label = labels[IGNORE if shape.kind == "box" else shape.label]
-        try:
+        with json_files.damages(f"a {shape.kind} {shape.label!r} of {image}", image):
             points = json_files.checked_points(shape.points, height, width)
             if shape.kind == "mask":
                 _paste_mask(drawn, shape.mask, points[0], label)
             elif points:
                 _KINDS[shape.kind][2](ImageDraw.Draw(drawn), points, label)
-        except (TypeError, ValueError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-            what = f"a {shape.kind} {shape.label!r} of {image}"
-            raise UserError(f"{what} is damaged: {error}") from error
     return np.asarray(drawn)
 
 

@@ -5,7 +5,6 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
 from unicodedata import normalize
 
 from deeplab_lfov.data.list_files import pictures_in
@@ -20,27 +19,19 @@ _SPLITS = {
 """The lists, and what folders with their pictures are called."""
 
 
-class Pairs(NamedTuple):
-    """Pictures with masks, as items; pictures and masks that are without the other."""
-
-    items: list[Item]
-    images: list[Item]
-    masks: list[Path]
-
-
 def find_pairs(
     images: Path,
     masks: Path,
     image_suffix: str = "",
     mask_suffix: str = "",
     leave: Path | None = None,
-) -> Pairs:
+) -> tuple[list[Item], list[Item], list[Path]]:
     """Pair the files of two folders and those below, by sub-folder and name without suffix.
 
-    A name that occurs once on either side is enough where the two sides call their sub-folders
-    differently; of folders that both have, one's masks are not another's. With suffixes
-    (`_leftImg8bit`) only names that end so count. leave: a folder that is passed over. Raises
-    UserError where nothing pairs.
+    Returns pictures with masks, pictures and masks alone. A name that occurs once on either side is
+    enough where the two sides call their sub-folders differently; of folders that both have, one's
+    masks are not another's. With suffixes (`_leftImg8bit`) only names that end so count. leave: a
+    folder that is passed over. Raises UserError where nothing pairs.
     """
     same = images.resolve() == masks.resolve()
     if same and image_suffix == mask_suffix:
@@ -55,15 +46,18 @@ def find_pairs(
         found = {key: path for key, path in found.items() if not path.stem.endswith(image_suffix)}
     keys = [_key(item.name, Path(), image_suffix) for item in pictures]
     by_name = _elsewhere(keys, found)
-    pairs, alone = [], []
-    for item, key in zip(pictures, keys, strict=True):
-        mask = found.get(key) or by_name.get(key)
-        pairs += [item._replace(mask=mask)] if mask else []
-        alone += [] if mask else [item]
+    both = {key: found.get(key) or by_name.get(key) for key in keys}
+    items = [item._replace(mask=both[key]) for item, key in zip(pictures, keys, strict=True)]
+    pairs, alone = [i for i in items if i.mask], [i for i in items if not i.mask]
+    if not found:
+        raise UserError(f"there are no masks in {masks}, by their endings; see --mask_suffix")
     if not pairs:
-        raise UserError(_nothing_pairs(pictures, list(found.values()), images, masks))
-    taken = {item.mask for item in pairs}
-    return Pairs(pairs, alone, [mask for mask in found.values() if mask not in taken])
+        raise UserError(
+            f"no picture in {images} has a mask in {masks}: their names are like "
+            f"{pictures[0].image.name} and {min(found.values()).name}; see --image_suffix and "
+            "--mask_suffix"
+        )
+    return pairs, alone, sorted({*found.values()} - {item.mask for item in pairs})
 
 
 def find_pictures(images: Path, suffix: str = "", *leave: Path | None) -> list[Item]:
@@ -137,23 +131,13 @@ def _key(path: Path, folder: Path, suffix: str) -> Path:
 
 def _elsewhere(pictures: Iterable[Path], masks: dict[Path, Path]) -> dict[Path, Path]:
     """Pair what has a name of its own on both sides and lies in folders that only one side has."""
-    sides = [Counter(key.name for key in keys) for keys in (pictures, masks)]
-    folders = [{key.parent for key in keys} - {Path()} for keys in (pictures, masks)]
-    shared = folders[0] & folders[1]
-    by_name = {key.name: (key, mask) for key, mask in masks.items()}
+    names = [Counter(key.name for key in keys) for keys in (pictures, masks)]
+    shared = {key.parent for key in pictures} & {key.parent for key in masks} - {Path()}
+    places = {key.name: key for key in masks}
     pairs = {}
     for key in pictures:
-        if sides[0][key.name] == sides[1][key.name] == 1:
-            place, mask = by_name[key.name]
+        if names[0][key.name] == names[1][key.name] == 1:
+            place = places[key.name]
             if shared.isdisjoint({key.parent, place.parent}):
-                pairs[key] = mask
+                pairs[key] = masks[place]
     return pairs
-
-
-def _nothing_pairs(pictures: list[Item], masks: list[Path], images: Path, folder: Path) -> str:
-    if not masks:
-        return f"there are no masks in {folder}, by their endings; see --mask_suffix"
-    return (
-        f"no picture in {images} has a mask in {folder}: their names are like "
-        f"{pictures[0].image.name} and {masks[0].name}; see --image_suffix and --mask_suffix"
-    )
