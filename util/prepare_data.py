@@ -17,7 +17,6 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from deeplab_lfov.classes import Classes
@@ -34,11 +33,11 @@ from deeplab_lfov.settings import PATH, SHARE, WHOLE
 from deeplab_lfov.voc import VOID
 from util.formats import Item
 from util.formats.class_masks import from_class_masks
-from util.formats.coco import SPLITS, from_coco
+from util.formats.coco import from_coco
 from util.formats.labelme import from_labelme
 from util.formats.mask_folders import from_mask_folders
 from util.formats.mask_values import READY
-from util.formats.pairs import divided
+from util.formats.pairs import SPLITS, divided
 
 FORMATS = {
     "masks": from_mask_folders,
@@ -50,9 +49,7 @@ FORMATS = {
 
 _MARK = "# made by prepare_data.py, which replaces it when run again"
 _MASKS, _PREVIEW = "masks", "preview.png"
-_SHOWN, _COLUMNS = 10, 5
-_CELL, _LINE = (320, 240), 20  # pixels of a picture's place, and of its name's
-
+_SHOWN = 10  # pictures in the preview
 
 DEFAULTS = {"image_suffix": "", "mask_suffix": "", "seed": 0}
 _FLAGS_OF = {
@@ -75,12 +72,8 @@ def parser() -> Parser:
     p.add_argument("--output_dir", type=Path, required=True, metavar="DIR", help="the data set")
     p.add_argument("--image_suffix", help="how pictures' names end, such as _leftImg8bit")
     p.add_argument("--mask_suffix", help="how masks' names end, such as _mask")
-    p.add_argument(
-        "--label_map",
-        type=PATH,
-        metavar="MAP",
-        help=f"what values become: 0:0,255:1,*:void, a file of such lines, {', '.join(READY)}",
-    )
+    maps = f"what values become: 0:0,255:1,*:void, a file of such lines, {', '.join(READY)}"
+    p.add_argument("--label_map", type=PATH, metavar="MAP", help=maps)
     p.add_argument("--palette", type=PATH, help="file of classes and their colours, or voc")
     p.add_argument("--class_names", type=PATH, help="file that names a class in each line")
     p.add_argument("--crowds", choices=["void", "class"], help="what COCO's iscrowd 1 is drawn as")
@@ -143,24 +136,22 @@ def _check_classes(names: Sequence[str]) -> None:
             "annotations, or name more classes with --class_names"
         )
     for name in names:
-        if name == "void" or name.startswith("#") or name != printable(name).strip() or not name:
+        if name in ("", "void") or name.startswith("#") or name != printable(name).strip():
             raise UserError(f"a class cannot be called {name!r}; rename it with --class_names")
 
 
 def _check_free(folder: Path, items: Sequence[Item]) -> list[Path | None]:
     """Return the masks of older lists; raises UserError for files that are not this script's."""
-    older = []
-    for name in (*(f"{split}.txt" for split in SPLITS), CLASSES):
-        path = folder / name
-        if path.exists() and not path.read_bytes()[: len(_MARK)] == _MARK.encode():
+    lists = [folder / f"{split}.txt" for split in SPLITS]
+    for path in filter(Path.exists, [*lists, folder / CLASSES]):
+        if not path.read_bytes().startswith(_MARK.encode()):
             raise UserError(f"{path} exists and was not made by this script; choose another folder")
-        if path.exists() and name != CLASSES:
-            older += [sample.mask for sample in parse_list(folder, path, masks=False)]
+    older = [parse_list(folder, path, masks=False) for path in lists if path.exists()]
     image_files.check_replaceable(folder / _PREVIEW, image_files.DATA_SET)
     for item in items:
         if re.search("[\n\r\ud800-\udfff]", f"{item.image}{item.mask}"):
             raise UserError(f"the name {item.image} has a line break or is not UTF-8; rename it")
-    return older
+    return [sample.mask for samples in older for sample in samples]
 
 
 def _copied(item: Item) -> Item:
@@ -186,10 +177,7 @@ def _mask_of(folder: Path, item: Item) -> Path:
 def _write_masks(
     folder: Path, items: list[Item], classes: Classes
 ) -> tuple[list[Item], DatasetSummary]:
-    """Write the masks that are drawn, on all cores; return items with masks, and what they hold.
-
-    Raises UserError, when the rest is done, for masks that cannot be drawn or do not fit.
-    """
+    """Write the masks that are drawn, on all cores; return items with masks, and what they hold."""
     for place in {_mask_of(folder, item).parent for item in items if item.draw}:
         place.mkdir(parents=True, exist_ok=True)
     masked = [item for item in items if item.mask or item.draw]
@@ -221,28 +209,26 @@ def _write_one(folder: Path, item: Item, classes: Classes) -> Finding:
 
 def _check_labeled(classes: Classes, counts: np.ndarray) -> None:
     """Raise UserError where the masks have nothing to learn: void alone, or label 0 alone."""
-    found = [name for name, count in zip(classes.names, counts, strict=False) if count]
-    if found in ([], [classes.names[0]]):
+    found = [label for label in (0, VOID) if counts[label]]
+    if counts[found].sum() == counts.sum():
+        names = " or ".join("void" if label else classes.names[0] for label in found)
         raise UserError(
-            f"every pixel of the masks is {' or '.join([*found, *['void'] * bool(counts[VOID])])}: "
-            "no object is labelled; check that the annotations belong to these pictures"
+            f"every pixel of the masks is {names}: no object is labelled; check that the "
+            "annotations belong to these pictures"
         )
 
 
 def _replace_texts(folder: Path, items: Sequence[Item], classes: Classes) -> None:
-    """Put lists and classes.txt in the places of older ones, while none of the lists is there.
-
-    So what ends this leaves the older data set, or none, or the new one: train.txt comes last.
-    """
+    """Put lists and classes.txt in the places of older ones, while none of the lists is there."""
     lines = defaultdict(list)
-    for item in sorted(items, key=lambda item: SPLITS.index(item.split)):
+    for item in sorted(items, key=lambda item: [*SPLITS].index(item.split)):
         paths = [_name(folder, path) for path in (item.image, item.mask) if path]
         lines[f"{item.split}.txt"].append(" ".join(paths))
     colors = classes.table[: len(classes.names)].tolist()
     named = [*zip(classes.names, colors, strict=True)]
     named += [("void", color) for color in classes.void_colors]
     lines[CLASSES] = [f"{name} {red} {green} {blue}" for name, (red, green, blue) in named]
-    with ExitStack() as texts:  # which closes the last first
+    with ExitStack() as texts:  # which closes the last first: whenever it ends, train.txt is last
         for name, rows in lines.items():
             partial = texts.enter_context(whole_file(folder / name))
             partial.write_text("\n".join([_MARK, *rows, ""]), encoding="utf-8")
@@ -257,26 +243,12 @@ def _name(folder: Path, path: Path) -> str:
 
 
 def _write_preview(folder: Path, items: Sequence[Item], classes: Classes) -> None:
-    """Write a contact sheet: some training pictures under their masks, with the legend."""
-    from deeplab_lfov.inference.visualize import font_file, overlay, with_legend
+    """Write a contact sheet: some pictures under their masks, with the legend."""
+    from deeplab_lfov.inference.visualize import contact_sheet
 
-    shown = [item for item in items if item.mask and item.split == "train"]
+    shown = [(item.image, item.mask) for item in items if item.mask]
     shown = shown[:: max(1, len(shown) // _SHOWN)][:_SHOWN]
-    (width, height), columns = _CELL, min(_COLUMNS, len(shown))
-    size = columns * width, -(-len(shown) // _COLUMNS) * (height + _LINE)
-    sheet, found = Image.new("RGB", size, "white"), set()
-    draw, font = ImageDraw.Draw(sheet), ImageFont.truetype(font_file(), 13)
-    for number, item in enumerate(shown):
-        x, y = number % columns * width, number // columns * (height + _LINE)
-        labels = image_files.read_mask(item.mask, len(classes.names))
-        blended = Image.fromarray(overlay(image_files.read_image(item.image), labels, 0.6, classes))
-        small = ImageOps.pad(blended, (width - 4, height - 4), color="white")
-        sheet.paste(small, (x + 2, y + 2))
-        draw.text((x + 4, y + height), item.image.name[-44:], fill="black", font=font)
-        found.update(np.unique(labels).tolist())
-    image_files.write_png(
-        folder / _PREVIEW, with_legend(sheet, sorted(found), classes), image_files.DATA_SET
-    )
+    image_files.write_png(folder / _PREVIEW, contact_sheet(shown, classes), image_files.DATA_SET)
 
 
 def _said(folder: Path, items: Sequence[Item], summary: DatasetSummary) -> list[str]:

@@ -176,11 +176,11 @@ def _labels(path: str | Path, palette: Classes) -> np.ndarray:
     raise UserError(f"{path} is a mask in mode {mode}; save it as a grey or palette PNG", path)
 
 
-def mask_colors(path: str | Path) -> np.ndarray | None:
-    """Return the palette of a palette file, uint8 RGB [n, 3]; None for any other picture."""
+def mask_colors(path: str | Path) -> np.ndarray:
+    """Return the palette of a palette file, uint8 RGB [n, 3]; of any other picture, none."""
     with opened(path) as picture:
         colors = picture.getpalette("RGB") if picture.mode == "P" else None
-    return None if colors is None else np.array(colors, np.uint8).reshape(-1, 3)
+    return np.array(colors or [], np.uint8).reshape(-1, 3)
 
 
 def mask_pixels(path: str | Path) -> tuple[str, np.ndarray]:

@@ -321,7 +321,7 @@ def test_train_ids_and_label_ids_are_told_apart_by_name(prepare, error_of):
     assert read_palette("out/classes.txt").names[13] == "car" and not Path("out/masks").exists()
     add("a", [0, 1, 2], suffix="_gtFine_labelIds")
     error = error_of("--mask_suffix", "_gtFine_labelIds", out="other")
-    assert "by the masks' names --label_map cityscapes" in error
+    assert "--label_map cityscapes, by the masks' names" in error
 
 
 @pytest.mark.parametrize(

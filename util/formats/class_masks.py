@@ -21,10 +21,7 @@ _NUMBER = re.compile(r"[-_ ]?\d+$")
 
 
 def from_class_masks(settings) -> DataSet:
-    """Find the masks of each picture's classes; the larger lie below the smaller.
-
-    Raises UserError where no mask is of a picture.
-    """
+    """Find the masks of each picture's classes; the larger lie below the smaller."""
     pictures = find_pictures(settings.images, "", settings.output_dir, settings.class_masks)
     names = {item.name.with_suffix("").as_posix(): item for item in pictures}
     found, alone = defaultdict(list), []
@@ -39,10 +36,8 @@ def from_class_masks(settings) -> DataSet:
         )
     used = {label for masks in found.values() for label, _ in masks}
     classes, labels = json_files.classes_and_labels(settings, sorted(used), used)
-    items = [
-        names[name]._replace(draw=functools.partial(_draw, masks, labels))
-        for name, masks in found.items()
-    ]
+    draws = {name: functools.partial(_draw, masks, labels) for name, masks in found.items()}
+    items = [names[name]._replace(draw=draw) for name, draw in draws.items()]
     notes = json_files.Notes()
     notes.add("pictures without masks", *[name for name in names if name not in found])
     notes.add("masks without pictures", *alone)

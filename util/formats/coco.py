@@ -17,10 +17,7 @@ from deeplab_lfov.errors import UserError, few
 from deeplab_lfov.voc import VOID
 from util.formats import DataSet, Item, coco_regions, json_files
 from util.formats.json_files import BOXED, LOST, Notes, PictureNames
-from util.formats.pairs import find_pictures, split_of
-
-SPLITS = ("train", "val", "test")
-"""What the first, second and third file are for, where there are several."""
+from util.formats.pairs import SPLITS, find_pictures, split_of
 
 _CROWDS = {
     False: "regions with iscrowd 1, drawn as their class unless --crowds void is given",
@@ -40,11 +37,7 @@ class _File(NamedTuple):
 
 
 def from_coco(settings) -> DataSet:
-    """Find the pictures of the files' images, with what is drawn into their masks.
-
-    Raises UserError for damaged files and those that contradict each other, where no picture is
-    there, and without pycocotools.
-    """
+    """Find the pictures of the files' images, with what is drawn into their masks."""
     try:
         from pycocotools import mask  # noqa: F401 - what draws needs it, later
     except ImportError as error:
@@ -96,10 +89,9 @@ def _read(path: Path, split: str | None) -> _File:
 
 
 def _categories(files: Sequence[_File], used: set[str], notes: Notes) -> list[str]:
-    """Return the names of all files' categories in the order of their ids.
+    """Return the names of all files' categories in the order of their ids, each name once.
 
-    A name is one class whatever its ids. What only stands above other categories, such as the root
-    that Roboflow writes, and has no annotation is left out.
+    What only stands above others and has no annotation, such as Roboflow's root, is left out.
     """
     first: dict[str, int] = {}
     for file in files:
@@ -137,8 +129,7 @@ def _regions(
 
 
 def _id(value: object) -> str:
-    """Return an id by which a number and its text are the same."""
-    return str(value).removesuffix(".0")
+    return str(value).removesuffix(".0")  # by which a number and its text are the same
 
 
 def _items(

@@ -29,14 +29,9 @@ class Region(NamedTuple):
 
 
 def parts_of_region(segmentation: object) -> tuple[list | dict | None, list[list]]:
-    """Return what can be drawn of a segmentation, and its polygons of fewer than three points.
-
-    A flat list is one polygon.
-    """
-    if isinstance(segmentation, dict):
-        return segmentation or None, []
+    """Return what can be drawn of a segmentation, and its polygons of fewer than three points."""
     if not isinstance(segmentation, list):
-        return None, []
+        return segmentation if isinstance(segmentation, dict) and segmentation else None, []
     flat = segmentation and not any(isinstance(each, list | dict) for each in segmentation)
     polygons = [segmentation] if flat else segmentation
     short = [polygon for polygon in polygons if len(polygon) in (0, 2, 4)]

@@ -138,10 +138,7 @@ def _is_background(name: str) -> bool:
 
 
 def size_of(image: Path, said: tuple[object, object]) -> tuple[int, int]:
-    """Return (height, width) of a picture; raises UserError where its annotations say another.
-
-    said: what they say; some programs write 0 or -1 for a size that they do not know.
-    """
+    """Return (height, width) of a picture; raises UserError where its annotations say another."""
     size = image_size(image)
     if any(_pixels(there) not in (None, here) for there, here in zip(said, size, strict=True)):
         raise UserError(
@@ -151,7 +148,7 @@ def size_of(image: Path, said: tuple[object, object]) -> tuple[int, int]:
     return size
 
 
-def _pixels(value: object) -> float | None:
+def _pixels(value: object) -> float | None:  # 0 and -1 are written for what is not known
     with suppress(TypeError, ValueError):
         return max(float(value), 0) or None
     return None
@@ -160,9 +157,8 @@ def _pixels(value: object) -> float | None:
 class PictureNames:
     """The pictures of a folder and those below, by what annotations call them.
 
-    A path in an annotation may begin above or below that folder, have slashes of either kind and
-    another ending. It is of a picture if one of the two is how the other ends, by whole names:
-    `1.jpg` and `b/1.jpg` are of `data/b/1.jpg`, `a/1.jpg` is not.
+    A path in an annotation may begin above or below that folder and have another ending: `1.jpg`,
+    `b/1.png` and `x/data/b/1.jpg` are of `data/b/1.jpg`, `a/1.jpg` is not.
     """
 
     def __init__(self, items: Iterable[Item]):
@@ -173,8 +169,7 @@ class PictureNames:
     def find(self, said: str, is_right: Callable[[Item], bool]) -> Item | None:
         """Return the picture that a path is of, None where there is none.
 
-        is_right: decides where it could be of several, if it holds for one alone. Raises UserError
-        where it still could be of several.
+        is_right: decides between several. Raises UserError where it still could be of several.
         """
         parts = parts_of(said)
         found = self._by_stem.get(PurePosixPath(*parts).stem, [])

@@ -86,9 +86,8 @@ class _Places:
     def find(self, path: Path, name: Path, said: str) -> Item | None:
         """Return the picture of a JSON file that has a name below its folder and says a path.
 
-        The path counts from the JSON file's folder. Where it leads out of the pictures' folder, the
-        picture is known by the path's end, in the sub-folder of the same name if there are several.
-        A bare name may be an old one of what has the JSON file's name now.
+        The path counts from the JSON file, or leads out of the pictures' folder: then its end
+        counts. A bare name may be an old one of what has the JSON file's name now.
         """
         name, said = composed(name), f"{composed(said or name.name)}".replace("\\", "/")
         meant = _normal(path.parent / said)

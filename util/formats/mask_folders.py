@@ -30,14 +30,8 @@ class _Said(NamedTuple):
 
 
 def from_mask_folders(settings) -> DataSet:
-    """Pair pictures with masks, look at the values in all of them, and say what becomes of them.
-
-    Raises UserError, with the values and the flag that fits, where nobody said what they mean.
-    """
-    suffixes = settings.image_suffix, settings.mask_suffix
-    pairs, alone, masks_alone = find_pairs(
-        settings.images, settings.masks, *suffixes, leave=settings.output_dir
-    )
+    """Pair pictures with masks, look at the values in all of them, and say what becomes of them."""
+    pairs, alone, masks_alone = find_pairs(settings)
     masks = [item.mask for item in pairs]
     found, said = mask_values.look_at_masks(masks), _said(settings, masks)
     in_colors = bool(said.palette.colors) and not said.maps and not settings.label_map
@@ -63,8 +57,7 @@ def from_mask_folders(settings) -> DataSet:
 def _said(settings, masks: Sequence[Path]) -> _Said:
     """Read the file of classes that a flag names, else those that tools have put beside masks.
 
-    Files that number classes differently are brought together by name; raises UserError where that
-    cannot be.
+    Files that number classes differently are brought together by name.
     """
     given = settings.palette or settings.class_names
     files = [given] * len(masks)
@@ -88,11 +81,8 @@ def _said(settings, masks: Sequence[Path]) -> _Said:
         for file, (classes, labels) in said.items():
             new = dict(enumerate(map(palette.names.index, classes.names))) | {VOID: VOID}
             said[file] = ClassFile(palette, {v: new[label] for v, label in labels.items()})
-    maps = [
-        mask_values.LabelMap({VOID: VOID} | said[file].labels)
-        for file in files
-        if said[file].labels
-    ]
+    labels = filter(None, (said[file].labels for file in files))
+    maps = [mask_values.LabelMap({VOID: VOID} | each) for each in labels]
     return _Said([file for file in said if file], palette, maps)
 
 
@@ -113,10 +103,10 @@ def _file_beside(settings, folder: Path) -> Path | None:
 def _of_colors(
     settings, said: _Said, found: Sequence[mask_values.Found]
 ) -> tuple[Classes, list[functools.partial]]:
-    counts, masks = (
-        Counter({(v,) * 3 if isinstance(v, int) else v: n for v, n in each.items()})
-        for each in _counted(found)
-    )
+    in_rgb = [
+        {v if isinstance(v, tuple) else (v,) * 3: n for v, n in f.counts.items()} for f in found
+    ]
+    counts, masks = _counted(in_rgb)
     if not said.palette.colors:
         raise UserError(_name_the_colors(counts))
     known = said.palette.labels_by_color
@@ -129,10 +119,9 @@ def _of_colors(
     return _named(settings, said.palette), [draw] * len(found)
 
 
-def _counted(found: Sequence[mask_values.Found]) -> tuple[Counter, Counter]:
+def _counted(counts: Sequence[dict]) -> tuple[Counter, Counter]:
     """Count the pixels of each value or colour in all masks, and the masks that have it."""
-    pixels = sum((Counter(each.counts) for each in found), Counter())
-    return pixels, Counter(value for each in found for value in each.counts)
+    return sum(map(Counter, counts), Counter()), Counter(value for each in counts for value in each)
 
 
 def _named(settings, palette: Classes) -> Classes:
@@ -199,7 +188,7 @@ def _labels_already(
 
     0 and 255 alone are no labels: they may be two classes as well.
     """
-    counts, masks = _counted(found)
+    counts, masks = _counted([each.counts for each in found])
     labels = sorted(set(counts) - {VOID})
     if not labels:
         raise UserError(f"every pixel of the masks is {VOID}, which is void: nothing is labelled")

@@ -59,17 +59,15 @@ def look_at_masks(masks: Sequence[Path]) -> list[Found]:
 
 
 def _look(mask: Path) -> Found:
-    pixels, is_rgb, colors = values_or_colors(mask), mask_mode(mask) == "RGB", mask_colors(mask)
+    pixels, colors = values_or_colors(mask), mask_colors(mask).tolist()
     if pixels.ndim == 2:
         counts = np.bincount(pixels.ravel())
         counts = {value: int(counts[value]) for value in np.flatnonzero(counts).tolist()}
-        seen = [] if colors is None else [value for value in counts if value < len(colors)]
-        return Found(counts, {value: tuple(colors[value].tolist()) for value in seen}, is_rgb)
+        colors = {value: tuple(colors[value]) for value in counts if value < len(colors)}
+        return Found(counts, colors, mask_mode(mask) == "RGB")
     codes, counts = np.unique(packed(pixels), return_counts=True)
     if len(codes) > _MOST_COLORS:
-        raise UserError(
-            f"{mask} has {len(codes):,} colours: it looks like a photo, not a mask", mask
-        )
+        raise UserError(f"{mask} has {len(codes):,} colours, more than a mask can have", mask)
     return Found(dict(zip(unpacked(codes), counts.tolist(), strict=True)), {}, True)
 
 
@@ -90,20 +88,17 @@ def values_or_colors(mask: Path) -> np.ndarray:
 def check_palettes(
     palette: Classes, path: str, found: Sequence[Found], masks: Sequence[Path]
 ) -> None:
-    """Raise UserError where palette files show that their values are no labels.
-
-    palette: that of the file at path. Programs that draw number the colours of each file anew.
-    """
+    """Raise UserError where palette files, or a palette of another path, number colours anew."""
+    seen = [(v, c, mask) for f, mask in zip(found, masks, strict=True) for v, c in f.colors.items()]
     first: dict[int, tuple[Color, Path]] = {}
-    for each, mask in zip(found, masks, strict=True):
-        for value, color in each.colors.items():
-            before, other = first.setdefault(value, (color, mask))
-            if before != color:
-                raise UserError(
-                    f"the value {value} has the colour {before} in {other} and {color} in {mask}: "
-                    "the palettes differ, so values cannot be labels; save the masks in RGB, or "
-                    "say with --label_map what the values mean, whatever their colours"
-                )
+    for value, color, mask in seen:
+        before, other = first.setdefault(value, (color, mask))
+        if before != color:
+            raise UserError(
+                f"the value {value} has the colour {before} in {other} and {color} in {mask}: "
+                "the palettes differ, so values cannot be labels; save the masks in RGB, or say "
+                "with --label_map what the values mean, whatever their colours"
+            )
     labels = palette.labels_by_color
     pairs = {value: labels.get(color, value) for value, (color, _) in sorted(first.items())}
     if wrong := [value for value, label in pairs.items() if label != value]:
@@ -168,9 +163,7 @@ def read_label_map(text: str) -> LabelMap:
 
 
 def ready_map(kind: str) -> LabelMap:
-    """Return a ready-made map: Cityscapes' 34 ids to its 19 classes of evaluation, its trainIds,
-    which are these classes' labels already, or ADE20K's 150 classes, of which 0 is none.
-    """
+    """Return a ready-made map; trainIds are labels already, and ADE20K's 0 is no class."""
     if kind == "ade20k":
         return LabelMap({0: VOID, VOID: VOID} | {value: value - 1 for value in range(1, 151)})
     classes, labels = read_class_file(Path(__file__).with_name("cityscapes.txt"))
@@ -193,7 +186,7 @@ def fitting_map(counts: Counter, kind: str | None) -> str:
     values = sorted(counts)
     others = [value for value in values if value != VOID]
     if kind:
-        return f"by the masks' names --label_map {kind}"
+        return f"--label_map {kind}, by the masks' names"
     if values == [0, VOID]:
         return "--label_map 0:0,255:1, or 0:0,255:void with other classes if 255 is unlabelled"
     if ranges := _ranges(counts):

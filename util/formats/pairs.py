@@ -11,7 +11,7 @@ from deeplab_lfov.data.list_files import pictures_in
 from deeplab_lfov.errors import UserError, few
 from util.formats import Item
 
-_SPLITS = {
+SPLITS = {
     "train": re.compile(r"train(ing)?(\d{4})?"),
     "val": re.compile(r"val(id|idation)?(\d{4})?"),
     "test": re.compile(r"test(ing)?(\d{4})?"),
@@ -19,24 +19,21 @@ _SPLITS = {
 """The lists, and what folders with their pictures are called."""
 
 
-def find_pairs(
-    images: Path,
-    masks: Path,
-    image_suffix: str = "",
-    mask_suffix: str = "",
-    leave: Path | None = None,
-) -> tuple[list[Item], list[Item], list[Path]]:
+def find_pairs(settings) -> tuple[list[Item], list[Item], list[Path]]:
     """Pair the files of two folders and those below, by sub-folder and name without suffix.
 
     Returns pictures with masks, pictures and masks alone. A name that occurs once on either side is
     enough where the two sides call their sub-folders differently; of folders that both have, one's
-    masks are not another's. With suffixes (`_leftImg8bit`) only names that end so count. leave: a
-    folder that is passed over. Raises UserError where nothing pairs.
+    masks are not another's. With suffixes (`_leftImg8bit`) only names that end so count. Raises
+    UserError where nothing pairs.
     """
+    images, masks, leave = settings.images, settings.masks, settings.output_dir
+    image_suffix, mask_suffix = settings.image_suffix, settings.mask_suffix
     same = images.resolve() == masks.resolve()
     if same and image_suffix == mask_suffix:
         raise UserError(
-            f"pictures and masks are both in {images}; say by --mask_suffix how masks end"
+            f"pictures and masks are both in {images}; say with --mask_suffix how the names of "
+            "masks end"
         )
     pictures = find_pictures(images, image_suffix, leave, *([] if same else [masks]))
     if same and mask_suffix:
@@ -46,25 +43,22 @@ def find_pairs(
         found = {key: path for key, path in found.items() if not path.stem.endswith(image_suffix)}
     keys = [_key(item.name, Path(), image_suffix) for item in pictures]
     by_name = _elsewhere(keys, found)
-    both = {key: found.get(key) or by_name.get(key) for key in keys}
-    items = [item._replace(mask=both[key]) for item, key in zip(pictures, keys, strict=True)]
-    pairs, alone = [i for i in items if i.mask], [i for i in items if not i.mask]
+    both = [found.get(key) or by_name.get(key) for key in keys]
+    items = [item._replace(mask=mask) for item, mask in zip(pictures, both, strict=True)]
     if not found:
         raise UserError(f"there are no masks in {masks}, by their endings; see --mask_suffix")
-    if not pairs:
+    if not any(both):
         raise UserError(
             f"no picture in {images} has a mask in {masks}: their names are like "
             f"{pictures[0].image.name} and {min(found.values()).name}; see --image_suffix and "
             "--mask_suffix"
         )
-    return pairs, alone, sorted({*found.values()} - {item.mask for item in pairs})
+    masks_alone = sorted({*found.values()} - {*both})
+    return [i for i in items if i.mask], [i for i in items if not i.mask], masks_alone
 
 
 def find_pictures(images: Path, suffix: str = "", *leave: Path | None) -> list[Item]:
-    """List the pictures of a folder and those below, but for folders to leave.
-
-    Raises UserError where there are none.
-    """
+    """List the pictures of a folder and those below, without those of the folders to leave."""
     files = _files(images, suffix, *leave)
     if not files:
         ends = f" whose names end with {suffix}" if suffix else ""
@@ -79,7 +73,7 @@ def find_pictures(images: Path, suffix: str = "", *leave: Path | None) -> list[I
 def split_of(name: Path) -> str | None:
     """Return the list that a picture's topmost folder stands for, such as train2017 for train."""
     folder = name.parts[0].lower() if len(name.parts) > 1 else ""
-    return next((split for split, words in _SPLITS.items() if words.fullmatch(folder)), None)
+    return next((split for split, words in SPLITS.items() if words.fullmatch(folder)), None)
 
 
 def divided(items: list[Item], val: float | None, seed: int, group: str | None) -> list[Item]:
@@ -110,8 +104,7 @@ def composed(path: object) -> Path:
 def _group(name: Path, pattern: str | None) -> str:
     if pattern is None:
         return name.as_posix()
-    match = re.search(pattern, name.as_posix())
-    if not match:
+    if not (match := re.search(pattern, name.as_posix())):
         raise UserError(f"--group {pattern} matches nothing in the name {name.as_posix()}")
     return match.group(min(1, match.re.groups)) or ""
 
