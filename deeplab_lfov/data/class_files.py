@@ -107,11 +107,10 @@ def read_palette(path: str | Path) -> Classes:
 def read_class_file(path: str | Path) -> ClassFile:
     """Read a file with a class in each line: a name, and its value or its colour or both.
 
-    Numbers stand before the name or behind it, `road 128 64 128` or `1, road`, in all lines alike.
-    Classes are in the order of the values, else of the lines, where tools have black ahead. The
-    name void stands for void and takes no label; blank lines, a head of columns and lines that
-    start with # are skipped. Raises UserError for lines of another form and for a value, colour or
-    name given twice.
+    Numbers stand before the name or behind it, in all lines alike. Classes are in the order of the
+    values, else of the lines, where tools have black ahead. The name void stands for void; blank
+    lines, a head of columns and lines that start with # are skipped. Raises UserError for lines of
+    another form and for a value, colour or name given twice.
     """
     numbered = enumerate(read_lines(Path(path)), 1)
     lines = {number: line for number, line in numbered if line and not line.startswith("#")}
