@@ -114,10 +114,13 @@ def main(given: dict[str, object]) -> None:
 
 
 def _check(settings: argparse.Namespace) -> None:
-    """Raise UserError for flags that do nothing beside the others, and a damaged pattern."""
+    """Raise UserError for flags that do nothing beside the others or cannot be followed."""
     for name, formats in _FLAGS_OF.items():
         if getattr(settings, name) and not any(getattr(settings, each) for each in formats):
             raise UserError(f"--{name} is for --{' and --'.join(formats)}; leave it out")
+    for folder in (settings.images, settings.masks, settings.class_masks, settings.labelme):
+        if folder and not folder.is_dir():
+            raise UserError(f"there is no folder {folder}")
     if settings.coco and len(settings.coco) > len(SPLITS):
         raise UserError(f"--coco takes {len(SPLITS)} files at most: {', '.join(SPLITS)}")
     if settings.coco and len(settings.coco) > 1 and (settings.val, settings.group) != (None, None):

@@ -19,7 +19,8 @@ POWERS = {"balanced": 1.0, "sqrt": 0.5}
 """By name, the power of the inverse of a class's pixels that its weight is."""
 
 _FOUND = ["labelmap.txt", "label_colors.txt", "_classes.csv", "class_mapping.csv", "class_dict.csv"]
-_FOUND += ["class_names.txt", CLASSES]  # of CVAT, CamVid, Roboflow, V7, Kaggle, labelme, this
+_FOUND += ["class_names.txt", "classification.txt", CLASSES]
+"""What CVAT, CamVid, Roboflow, V7, Kaggle, labelme, ISAT and this program call them."""
 
 _VALUE, _NAME, _GAP = r"(?P<value>\d{1,5})", r"(?P<name>.+)", r"[\s,:;]+"
 _COLOR = r"(?P<color>\d{1,3}[\s,;]+\d{1,3}[\s,;]+\d{1,3})"

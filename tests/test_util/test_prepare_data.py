@@ -802,3 +802,15 @@ def test_a_name_that_no_list_can_hold_comes_before_all_work(error_of):
     add("a\udcff", [0, 255])
     assert "is not UTF-8; rename it" in error_of("--label_map", "0:0,255:1")
     assert {p.name for p in Path("out").iterdir()} == {".lock"}
+
+
+def test_what_is_there_twice_or_nowhere_is_told(prepare, error_of, coco):
+    add("a", [0, 1])
+    add("a", [0, 1], ending=".tif")
+    assert "several masks have the same name with other endings: a" in error_of()
+    assert "there is no folder gone" in error_of("--class_masks", "gone")
+    assert "there is no folder gone" in error_of("--labelme", "gone")
+    coco(pictures=("b", "c"), annotations=region(PART))
+    said = prepare(*COCO)
+    assert "images without regions, all background (1): c.jpg" in said
+    assert "pictures without annotations (1): a.jpg" in said

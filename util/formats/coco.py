@@ -42,7 +42,8 @@ def from_coco(settings) -> DataSet:
         from pycocotools import mask  # noqa: F401 - what draws needs it, later
     except ImportError as error:
         raise UserError("COCO's polygons need pycocotools: pip install pycocotools") from error
-    pictures = PictureNames(find_pictures(settings.images, "", settings.output_dir))
+    pictures = find_pictures(settings.images, "", settings.output_dir)
+    names = PictureNames(pictures)
     splits = SPLITS if len(settings.coco) > 1 else (None,)
     files, notes = [*map(_read, settings.coco, splits)], Notes()
     used = {name for file in files for name, _ in file.annotations}
@@ -51,16 +52,17 @@ def from_coco(settings) -> DataSet:
     items: list[Item] = []
     for file in files:
         with json_files.damages(file.path, file.path):
-            items += _items(file, pictures, _regions(file, labels, settings, notes), notes)
+            items += _items(file, names, _regions(file, labels, settings, notes), notes)
     if not items:
-        names = few([image["file_name"] for file in files for image in file.images])
-        raise UserError(f"no image of {few(settings.coco)} is in {settings.images}: {names}")
+        said = few([image["file_name"] for file in files for image in file.images])
+        raise UserError(f"no image of {few(settings.coco)} is in {settings.images}: {said}")
     counts = Counter(item.image for item in items)
     if twice := [image for image, count in counts.items() if count > 1]:
         raise UserError(
             f"several images of the annotations are the same picture: {few(twice)}; a picture has "
             "one mask and is in one list"
         )
+    notes.add("pictures without annotations", *[i.name for i in pictures if i.image not in counts])
     total = sum(len(file.annotations) for file in files)
     return DataSet(classes, items, notes.lines(total, settings.skip_lost))
 
@@ -152,6 +154,8 @@ def _items(
         item = pictures.find(name, lambda item: file.split and split_of(item.name) == file.split)
         if item:
             drawn = regions.get(_id(image["id"]), [])
+            if not drawn:
+                notes.add("images without regions, all background", name)
             draw = functools.partial(_draw, file.path, item.image, said, drawn)
             items.append(item._replace(split=file.split, draw=draw))
         else:

@@ -87,11 +87,7 @@ class Notes:
         self._found[what] += [(label, str(name)) for name in names]
 
     def lines(self, total: int = 0, skip_lost: bool = False) -> list[str]:
-        """Return a line for each kind.
-
-        total: how many regions there are. Raises UserError where more than one and over 1 % of them
-        are lost, unless skip_lost.
-        """
+        """Return a line for each kind; raises UserError where over 1 % of all regions are lost."""
         lines = {what: _line(what, found) for what, found in self._found.items() if found}
         if len(self._found[LOST]) > max(1, total / 100) and not skip_lost:
             raise UserError(

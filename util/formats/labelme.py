@@ -27,10 +27,7 @@ _PNG = base64.b64encode(b"\x89PNG\r\n")
 
 
 class Shape(NamedTuple):
-    """A label, a kind, points, and a mask shape's PNG in base64.
-
-    The kind is one of `_KINDS`, or `box` for what is void inside the box of the points.
-    """
+    """A label, one of `_KINDS`, points, and a mask's PNG in base64; a `box` is void inside."""
 
     label: str
     kind: str

@@ -154,7 +154,9 @@ def _of_values(
     pairs = [*zip(maps if len(maps) > 1 else maps * len(masks), found, strict=True)]
     values = {v for one, each in pairs if one.rest is None for v in {*each.counts} - {*one.labels}}
     if values:
-        origin = f"--label_map {settings.label_map}" if settings.label_map else few(said.files)
+        origin = (
+            f"--label_map {settings.label_map}" if settings.label_map else few(said.files or [kind])
+        )
         raise UserError(
             f"{origin} says nothing of the values {few(sorted(values), 10)}; add them, or give a "
             "--label_map with *:void for all others"
@@ -171,23 +173,17 @@ def _of_values(
 def _label_maps(settings, said: _Said, kind: str | None) -> list[mask_values.LabelMap]:
     """Return the label maps: the flag's, those of files, or what the masks' names ask for."""
     if {kind, settings.label_map} == {"cityscapes", mask_values.TRAIN_IDS}:
-        raise UserError(f"by their names, the masks are Cityscapes': give --label_map {kind}")
+        raise UserError(f"by the masks' names, --label_map {kind} fits, not {settings.label_map}")
     if settings.label_map:
         return [mask_values.read_label_map(settings.label_map)]
-    return (
-        [mask_values.ready_map(kind)]
-        if kind == mask_values.TRAIN_IDS and not said.files
-        else said.maps
-    )
+    asked = kind == mask_values.TRAIN_IDS and not said.files
+    return [mask_values.ready_map(kind)] if asked else said.maps
 
 
 def _labels_already(
     found: Sequence[mask_values.Found], named: Classes, said: _Said, kind: str | None
 ) -> mask_values.LabelMap:
-    """Map labels from 0 on to themselves; raises UserError for values that are none, with advice.
-
-    0 and 255 alone are no labels: they may be two classes as well.
-    """
+    """Map labels from 0 on to themselves; raises UserError for other values, and for 0 and 255."""
     counts, masks = _counted([each.counts for each in found])
     labels = sorted(set(counts) - {VOID})
     if not labels:

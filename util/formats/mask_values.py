@@ -36,10 +36,9 @@ _MOST_COLORS = 4096  # of a mask; more are those of a photograph
 
 
 class Found(NamedTuple):
-    """The pixels of each grey value, or of each colour (r, g, b), in a mask.
+    """The pixels of each value or colour (r, g, b) in a mask; the values' colours in a palette.
 
-    colors: of a palette file, what its values look like. is_rgb: the file holds colours, be they
-    greys.
+    is_rgb: the file holds colours, even where all of them are greys, which are taken as values.
     """
 
     counts: dict[int | Color, int]
@@ -179,10 +178,7 @@ def ready_for(masks: Iterable[Path]) -> str | None:
 
 
 def fitting_map(counts: Counter, kind: str | None) -> str:
-    """Advise how values that are no labels become some, by what they are like.
-
-    counts: of the pixels, by value. kind: the ready-made map that the masks' names ask for.
-    """
+    """Advise how values that are no labels become some, by their pixels and the masks' names."""
     values = sorted(counts)
     others = [value for value in values if value != VOID]
     if kind:

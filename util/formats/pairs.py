@@ -3,7 +3,7 @@
 import random
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from unicodedata import normalize
 
@@ -38,9 +38,11 @@ def find_pairs(settings) -> tuple[list[Item], list[Item], list[Path]]:
     pictures = find_pictures(images, image_suffix, leave, *([] if same else [masks]))
     if same and mask_suffix:
         pictures = [item for item in pictures if not item.image.stem.endswith(mask_suffix)]
-    found = {_key(path, masks, mask_suffix): path for path in _files(masks, mask_suffix, leave)}
+    files = _files(masks, mask_suffix, leave)
     if same and not mask_suffix:
-        found = {key: path for key, path in found.items() if not path.stem.endswith(image_suffix)}
+        files = [path for path in files if not path.stem.endswith(image_suffix)]
+    found = {_key(path, masks, mask_suffix): path for path in files}
+    _check_once([_key(path, masks, mask_suffix) for path in files], "masks")
     keys = [_key(item.name, Path(), image_suffix) for item in pictures]
     by_name = _elsewhere(keys, found)
     both = [found.get(key) or by_name.get(key) for key in keys]
@@ -64,10 +66,13 @@ def find_pictures(images: Path, suffix: str = "", *leave: Path | None) -> list[I
         ends = f" whose names end with {suffix}" if suffix else ""
         raise UserError(f"there are no pictures in {images}{ends}")
     items = [Item(path, composed(path.relative_to(images))) for path in files]
-    stems = Counter(item.name.with_suffix("") for item in items)
-    if twice := [str(stem) for stem, count in stems.items() if count > 1]:
-        raise UserError(f"{len(twice)} names of pictures occur with several endings: {few(twice)}")
+    _check_once([item.name.with_suffix("") for item in items], "pictures")
     return items
+
+
+def _check_once(names: Sequence[Path], what: str) -> None:
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise UserError(f"several {what} have the same name with other endings: {few(twice)}")
 
 
 def split_of(name: Path) -> str | None:
@@ -90,10 +95,8 @@ def divided(items: list[Item], val: float | None, seed: int, group: str | None) 
     share = 0.1 if val is None else val
     count = min(len(names) - 1, max(1, round(share * len(names)))) if share else 0
     chosen = set(random.Random(seed).sample(names, max(count, 0)))
-    return [
-        item._replace(split=item.split or ("val" if groups[item] in chosen else "train"))
-        for item in items
-    ]
+    drawn = {item: "val" if groups[item] in chosen else "train" for item in rest}
+    return [item._replace(split=item.split or drawn[item]) for item in items]
 
 
 def composed(path: object) -> Path:
@@ -110,8 +113,6 @@ def _group(name: Path, pattern: str | None) -> str:
 
 
 def _files(folder: Path, suffix: str, *leave: Path | None) -> list[Path]:
-    if not folder.is_dir():
-        raise UserError(f"there is no folder {folder}")
     files = [path for path in pictures_in(folder) if path.stem.endswith(suffix)]
     left = {each.resolve() for each in leave if each}
     return [path for path in files if left.isdisjoint(path.resolve().parents)]
