@@ -11,32 +11,20 @@ import itertools
 import os
 import re
 import sys
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from deeplab_lfov.classes import Classes
 from deeplab_lfov.cli.command import Parser, run
-from deeplab_lfov.console import progress
+from deeplab_lfov.console import class_table, progress
+from deeplab_lfov.data import image_files
 from deeplab_lfov.data.class_files import CLASSES
-from deeplab_lfov.data.dataset_check import SAME_SIZE, turned_note
-from deeplab_lfov.data.faint_pictures import faint
-from deeplab_lfov.data.image_files import (
-    DATA_SET,
-    PREDICTED,
-    SOFTWARE,
-    check_replaceable,
-    image_size,
-    is_output,
-    read_image,
-    read_mask,
-    write_mask,
-    write_png,
-)
+from deeplab_lfov.data.dataset_check import DatasetSummary, Finding, doubts
 from deeplab_lfov.data.list_files import Sample, check_sizes, exif_orientation, parse_list
 from deeplab_lfov.errors import UserError, few, printable
 from deeplab_lfov.files import locked, whole_file, writable_folder
@@ -45,11 +33,11 @@ from deeplab_lfov.settings import PATH, SHARE, WHOLE
 from deeplab_lfov.voc import VOID
 from util.formats import Item
 from util.formats.class_masks import from_class_masks
-from util.formats.coco import SPLITS, from_coco
+from util.formats.coco import from_coco
 from util.formats.labelme import from_labelme
 from util.formats.mask_folders import from_mask_folders
 from util.formats.mask_values import READY
-from util.formats.pairs import divided
+from util.formats.pairs import SPLITS, divided
 
 FORMATS = {
     "masks": from_mask_folders,
@@ -59,11 +47,9 @@ FORMATS = {
 }
 """By the flag that says where the annotations are, the function that reads them."""
 
-_MARK = "# made by prepare_data.py, which replaces it when run again\n"
+_MARK = "# made by prepare_data.py, which replaces it when run again"
 _MASKS, _PREVIEW = "masks", "preview.png"
-_SHOWN, _COLUMNS = 10, 5
-_CELL, _LINE = (320, 240), 20  # pixels of a picture's place, and of its name's
-
+_SHOWN = 10  # pictures in the preview
 
 DEFAULTS = {"image_suffix": "", "mask_suffix": "", "seed": 0}
 _FLAGS_OF = {
@@ -86,30 +72,17 @@ def parser() -> Parser:
     p.add_argument("--output_dir", type=Path, required=True, metavar="DIR", help="the data set")
     p.add_argument("--image_suffix", help="how pictures' names end, such as _leftImg8bit")
     p.add_argument("--mask_suffix", help="how masks' names end, such as _mask")
-    p.add_argument(
-        "--label_map",
-        type=PATH,
-        metavar="MAP",
-        help=f"what values become: 0:0,255:1,*:void, a file of such lines, {', '.join(READY)}",
-    )
+    maps = f"what values become: 0:0,255:1,*:void, a file of such lines, {', '.join(READY)}"
+    p.add_argument("--label_map", type=PATH, metavar="MAP", help=maps)
     p.add_argument("--palette", type=PATH, help="file of classes and their colours, or voc")
     p.add_argument("--class_names", type=PATH, help="file that names a class in each line")
     p.add_argument("--crowds", choices=["void", "class"], help="what COCO's iscrowd 1 is drawn as")
     p.add_argument("--draw_boxes", action="store_true", help="draw COCO's boxes without outlines")
     p.add_argument("--skip_lost", action="store_true", help="go on without regions of no extent")
     p.add_argument("--val", type=SHARE, help="share of val.txt, else as folders say, or 0.1")
-    p.add_argument("--group", type=_pattern, metavar="REGEX", help="what in names stays together")
+    p.add_argument("--group", metavar="REGEX", help="what in names stays together")
     p.add_argument("--seed", type=WHOLE, help="decides which pictures are val.txt's")
     return p
-
-
-def _pattern(text: str) -> str:
-    """Return a regular expression as it is; raises what argparse makes an error of."""
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no regular expression: {error}") from error
-    return text
 
 
 def main(given: dict[str, object]) -> None:
@@ -126,71 +99,75 @@ def main(given: dict[str, object]) -> None:
         names = (f"{_MASKS}-{n}" if n > 1 else _MASKS for n in itertools.count(1))
         masks = next(folder / name for name in names if not (folder / name).exists())
         try:
-            written, counts = _write_masks(masks, items, data.classes)
-            _check_labeled(data.classes, counts)
+            written, summary = _write_masks(masks, items, data.classes)
+            _check_labeled(data.classes, summary.label_counts)
         except BaseException:
             _remove(_mask_of(masks, item) for item in items)
             raise
         _replace_texts(folder, written, data.classes)
         _remove(mask for mask in older if mask and folder in mask.parents)
         _write_preview(folder, written, data.classes)
-    doubts = [f"warning: {line}" for line in faint([item.image for item in written])]
-    turned = [item.image for item in written if exif_orientation(item.image) in SAME_SIZE]
-    doubts += [f"warning: {turned_note(turned)}"] if turned else []
-    for line in [*data.notes, *doubts, *_summary(settings, written, data.classes, counts)]:
+    samples = [Sample(item.image, item.mask) for item in written]
+    warnings = [f"warning: {line}" for line in doubts(summary, samples)]
+    for line in [*data.notes, *warnings, *_said(settings.output_dir, written, summary)]:
         print(printable(line))
 
 
 def _check(settings: argparse.Namespace) -> None:
-    """Raise UserError for flags that do nothing beside the others."""
+    """Raise UserError for flags that do nothing beside the others or cannot be followed."""
     for name, formats in _FLAGS_OF.items():
         if getattr(settings, name) and not any(getattr(settings, each) for each in formats):
             raise UserError(f"--{name} is for --{' and --'.join(formats)}; leave it out")
+    for folder in (settings.images, settings.masks, settings.class_masks, settings.labelme):
+        if folder and not folder.is_dir():
+            raise UserError(f"there is no folder {folder}")
     if settings.coco and len(settings.coco) > len(SPLITS):
         raise UserError(f"--coco takes {len(SPLITS)} files at most: {', '.join(SPLITS)}")
     if settings.coco and len(settings.coco) > 1 and (settings.val, settings.group) != (None, None):
         raise UserError("--val and --group are for one file of --coco; leave them out")
+    try:
+        re.compile(settings.group or "")
+    except re.error as error:
+        raise UserError(f"--group {settings.group!r} is no regular expression: {error}") from error
 
 
 def _check_classes(names: Sequence[str]) -> None:
     """Raise UserError for one class alone, and for names that classes.txt would not give back."""
     if len(names) < 2:
         raise UserError(
-            f"there is one class alone, {names[0]}: a network has nothing to tell apart; look at "
-            "the annotations, or name more by --class_names"
+            f"there is only one class, {names[0]}, so there is nothing to tell apart; look at the "
+            "annotations, or name more classes with --class_names"
         )
     for name in names:
-        if name == "void" or name.startswith("#") or name != printable(name).strip() or not name:
-            raise UserError(f"a class cannot be named {name!r}; --class_names gives other names")
+        if name in ("", "void") or name.startswith("#") or name != printable(name).strip():
+            raise UserError(f"a class cannot be called {name!r}; rename it with --class_names")
 
 
 def _check_free(folder: Path, items: Sequence[Item]) -> list[Path | None]:
     """Return the masks of older lists; raises UserError for files that are not this script's."""
-    older = []
-    for name in (*(f"{split}.txt" for split in SPLITS), CLASSES):
-        path = folder / name
-        if path.exists() and not path.read_bytes()[: len(_MARK)] == _MARK.encode():
+    lists = [folder / f"{split}.txt" for split in SPLITS]
+    for path in filter(Path.exists, [*lists, folder / CLASSES]):
+        if not path.read_bytes().startswith(_MARK.encode()):
             raise UserError(f"{path} exists and was not made by this script; choose another folder")
-        if path.exists() and name != CLASSES:
-            older += [sample.mask for sample in parse_list(folder, path, masks=False)]
-    check_replaceable(folder / _PREVIEW, DATA_SET)
+    older = [parse_list(folder, path, masks=False) for path in lists if path.exists()]
+    image_files.check_replaceable(folder / _PREVIEW, image_files.DATA_SET)
     for item in items:
         if re.search("[\n\r\ud800-\udfff]", f"{item.image}{item.mask}"):
             raise UserError(f"the name {item.image} has a line break or is not UTF-8; rename it")
-    return older
+    return [sample.mask for samples in older for sample in samples]
 
 
 def _copied(item: Item) -> Item:
     """Let a mask that this program may write over, a prediction, be copied into the data set."""
-    if item.draw or not item.mask or not is_output(item.mask):
+    if item.draw or not item.mask or not image_files.is_output(item.mask):
         return item
-    return item._replace(draw=functools.partial(read_mask, item.mask, VOID))
+    return item._replace(draw=functools.partial(image_files.read_mask, item.mask, VOID))
 
 
 def _remove(masks: Iterable[Path]) -> None:
     """Remove the masks that this script has written, and the folders that are empty then."""
     for mask in masks:
-        if is_output(mask, DATA_SET, PREDICTED):
+        if image_files.is_output(mask, image_files.DATA_SET, image_files.PREDICTED):
             mask.unlink()
         with suppress(OSError):  # it holds others
             os.removedirs(mask.parent)
@@ -202,63 +179,66 @@ def _mask_of(folder: Path, item: Item) -> Path:
 
 def _write_masks(
     folder: Path, items: list[Item], classes: Classes
-) -> tuple[list[Item], np.ndarray]:
-    """Write the masks that are drawn, on all cores; return items with masks, and labels' pixels.
-
-    Raises UserError, when the rest is done, for masks that cannot be drawn or do not fit.
-    """
+) -> tuple[list[Item], DatasetSummary]:
+    """Write the masks that are drawn, on all cores; return items with masks, and what they hold."""
     for place in {_mask_of(folder, item).parent for item in items if item.draw}:
         place.mkdir(parents=True, exist_ok=True)
     masked = [item for item in items if item.mask or item.draw]
     done = ahead(lambda item: _write_one(folder, item, classes), masked, num_processors())
-    results = list(progress(done, len(masked), "masks"))
-    if faults := [result for result in results if isinstance(result, str)]:
+    summary = DatasetSummary(classes.names, progress(done, len(masked), "masks"))
+    if faults := summary.faults:
         raise UserError(f"{len(faults)} of {len(masked)} pictures are faulty: {few(faults, 2)}")
-    items = [
-        item._replace(mask=_mask_of(folder, item), draw=None) if item.draw else item
-        for item in items
-    ]
-    return items, sum(results)
+    drawn = {item: item._replace(mask=_mask_of(folder, item), draw=None) for item in items}
+    return [drawn[item] if item.draw else item for item in items], summary
 
 
-def _write_one(folder: Path, item: Item, classes: Classes) -> np.ndarray | str:
-    """Draw and write a mask, or look at one; return the pixels of its labels, or what is wrong."""
+def _write_one(folder: Path, item: Item, classes: Classes) -> Finding:
+    """Draw and write a mask, or look at one; return what it holds, or what is wrong."""
+    sample = Sample(item.image, item.mask)
     try:
-        labels = item.draw() if item.draw else read_mask(item.mask, len(classes.names))
-        check_sizes(Sample(item.image, item.mask), image_size(item.image), labels.shape)
+        labels = item.draw() if item.draw else image_files.read_mask(item.mask, len(classes.names))
+        size, orientation = image_files.image_size(item.image), exif_orientation(item.image)
+        check_sizes(sample, size, labels.shape)
         if (beyond := labels[labels != VOID].max(initial=0)) >= len(classes.names):
             raise UserError(f"{item.mask or item.image}: no class is named for the label {beyond}")
         if item.draw:
-            predicted = item.mask and is_output(item.mask, SOFTWARE, PREDICTED)
-            origin = PREDICTED if predicted else DATA_SET
-            write_mask(_mask_of(folder, item), labels, origin, classes.table)
-        return np.bincount(labels.ravel(), minlength=256)
+            place, origin = _mask_of(folder, item), image_files.DATA_SET
+            if item.mask and image_files.is_output(
+                item.mask, image_files.SOFTWARE, image_files.PREDICTED
+            ):
+                origin = image_files.PREDICTED
+            image_files.write_mask(place, labels, origin, classes.table)
+        counts = np.bincount(labels.ravel(), minlength=256)
+        return Finding(sample, size, counts, orientation=orientation)
     except UserError as error:
-        return str(error)
+        return Finding(sample, fault=str(error))
 
 
 def _check_labeled(classes: Classes, counts: np.ndarray) -> None:
     """Raise UserError where the masks have nothing to learn: void alone, or label 0 alone."""
-    found = [name for name, count in zip(classes.names, counts, strict=False) if count]
-    if found in ([], [classes.names[0]]):
+    found = [label for label in (0, VOID) if counts[label]]
+    if counts[found].sum() == counts.sum():
+        names = " or ".join("void" if label else classes.names[0] for label in found)
         raise UserError(
-            f"every pixel of the masks is {' or '.join([*found, *['void'] * bool(counts[VOID])])}: "
-            "no object is labelled; look at the annotations, and whether they are of these pictures"
+            f"every pixel of the masks is {names}: no object is labelled; check that the "
+            "annotations belong to these pictures"
         )
 
 
 def _replace_texts(folder: Path, items: Sequence[Item], classes: Classes) -> None:
-    """Put lists and classes.txt in the places of older ones, while none of the lists is there.
-
-    So what ends this leaves the older data set, or none, or the new one: train.txt comes last.
-    """
-    with ExitStack() as texts:  # which closes the last first
-        for split in SPLITS:
-            pairs = [(item.image, item.mask) for item in items if item.split == split]
-            lines = [" ".join(_name(folder, path) for path in pair if path) for pair in pairs]
-            if lines:
-                _write(texts.enter_context(whole_file(folder / f"{split}.txt")), lines)
-        _write(texts.enter_context(whole_file(folder / CLASSES)), _class_lines(classes))
+    """Put lists and classes.txt in the places of older ones, while none of the lists is there."""
+    lines = defaultdict(list)
+    for item in sorted(items, key=lambda item: [*SPLITS].index(item.split)):
+        paths = [_name(folder, path) for path in (item.image, item.mask) if path]
+        lines[f"{item.split}.txt"].append(" ".join(paths))
+    colors = classes.table[: len(classes.names)].tolist()
+    named = [*zip(classes.names, colors, strict=True)]
+    named += [("void", color) for color in classes.void_colors]
+    lines[CLASSES] = [f"{name} {red} {green} {blue}" for name, (red, green, blue) in named]
+    with ExitStack() as texts:  # which closes the last first: whenever it ends, train.txt is last
+        for name, rows in lines.items():
+            partial = texts.enter_context(whole_file(folder / name))
+            partial.write_text("\n".join([_MARK, *rows, ""]), encoding="utf-8")
         for split in SPLITS:
             (folder / f"{split}.txt").unlink(missing_ok=True)
 
@@ -269,53 +249,25 @@ def _name(folder: Path, path: Path) -> str:
     return f"/{path.relative_to(folder)}" if folder in path.parents else str(path)
 
 
-def _class_lines(classes: Classes) -> list[str]:
-    colors = classes.colors or tuple(map(tuple, classes.table[: len(classes.names)].tolist()))
-    named = [*zip(classes.names, colors, strict=True)]
-    named += [("void", color) for color in classes.void_colors]
-    return [f"{name} {red} {green} {blue}" for name, (red, green, blue) in named]
-
-
-def _write(path: Path, lines: Sequence[str]) -> None:
-    path.write_text(_MARK + "".join(f"{line}\n" for line in lines), encoding="utf-8")
-
-
 def _write_preview(folder: Path, items: Sequence[Item], classes: Classes) -> None:
-    """Write a contact sheet: some training pictures under their masks, with the legend."""
-    from deeplab_lfov.inference.visualize import font_file, overlay, with_legend
+    """Write a contact sheet: some pictures under their masks, with the legend."""
+    from deeplab_lfov.inference.visualize import contact_sheet
 
-    shown = [item for item in items if item.mask and item.split == "train"]
+    shown = [(item.image, item.mask) for item in items if item.mask]
     shown = shown[:: max(1, len(shown) // _SHOWN)][:_SHOWN]
-    (width, height), columns = _CELL, min(_COLUMNS, len(shown))
-    rows = -(-len(shown) // _COLUMNS)
-    sheet = Image.new("RGB", (columns * width, rows * (height + _LINE)), "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.truetype(font_file(), 13)
-    found: set[int] = set()
-    for number, item in enumerate(shown):
-        x, y = number % columns * width, number // columns * (height + _LINE)
-        labels = read_mask(item.mask, len(classes.names))
-        blended = Image.fromarray(overlay(read_image(item.image), labels, 0.6, classes))
-        small = ImageOps.contain(blended, (width - 4, height - 4))
-        sheet.paste(small, (x + (width - small.width) // 2, y + (height - small.height) // 2))
-        draw.text((x + 4, y + height), item.image.name[-44:], fill="black", font=font)
-        found |= set(np.unique(labels).tolist())
-    write_png(folder / _PREVIEW, with_legend(sheet, sorted(found), classes), DATA_SET)
+    image_files.write_png(folder / _PREVIEW, contact_sheet(shown, classes), image_files.DATA_SET)
 
 
-def _summary(
-    settings: argparse.Namespace, items: Sequence[Item], classes: Classes, counts: np.ndarray
-) -> list[str]:
-    folder, total = settings.output_dir, counts.sum()
-    pad = max(map(len, [*classes.names, "void"])) + 2
-    rows = [*zip(classes.names, counts, strict=False), ("void", counts[VOID])]
-    shares = [f"  {name:<{pad}}{count / total:7.2%}" for name, count in rows if count]
-    if never := [name for name, count in rows[:-1] if not count]:
-        shares.append(f"  classes that never occur ({len(never)}): {few(never, 5)}")
+def _said(folder: Path, items: Sequence[Item], summary: DatasetSummary) -> list[str]:
+    """Return the lines that tell what was made: the share of each class, and the lists."""
+    counts = summary.label_counts
+    rows = [*zip(summary.class_names, counts, strict=False), ("void", counts[VOID])]
+    found = {name: f"{count / counts.sum():.2%}" for name, count in rows if count}
     sizes = {split: sum(item.split == split for item in items) for split in SPLITS}
     lists = ", ".join(f"{split}.txt {size:,}" for split, size in sizes.items() if size)
     return [
-        *shares,
-        f"{folder}: pictures in {lists}; {len(classes.names)} classes in {CLASSES}",
+        *(f"  {line}" for line in class_table([*found], [*found.values()])),
+        f"{folder}: pictures in {lists}; {len(summary.class_names)} classes in {CLASSES}",
         f"look at {folder / _PREVIEW} first, then: python train.py --data_dir {folder}",
     ]
 

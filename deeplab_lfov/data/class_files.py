@@ -19,7 +19,8 @@ POWERS = {"balanced": 1.0, "sqrt": 0.5}
 """By name, the power of the inverse of a class's pixels that its weight is."""
 
 _FOUND = ["labelmap.txt", "label_colors.txt", "_classes.csv", "class_mapping.csv", "class_dict.csv"]
-_FOUND += ["class_names.txt", CLASSES]  # of CVAT, CamVid, Roboflow, V7, Kaggle, labelme, this
+_FOUND += ["class_names.txt", "classification.txt", CLASSES]
+"""What CVAT, CamVid, Roboflow, V7, Kaggle, labelme, ISAT and this program call them."""
 
 _VALUE, _NAME, _GAP = r"(?P<value>\d{1,5})", r"(?P<name>.+)", r"[\s,:;]+"
 _COLOR = r"(?P<color>\d{1,3}[\s,;]+\d{1,3}[\s,;]+\d{1,3})"
@@ -107,11 +108,10 @@ def read_palette(path: str | Path) -> Classes:
 def read_class_file(path: str | Path) -> ClassFile:
     """Read a file with a class in each line: a name, and its value or its colour or both.
 
-    Numbers stand before the name or behind it, `road 128 64 128` or `1, road`, in all lines alike.
-    Classes are in the order of the values, else of the lines, where tools have black ahead. The
-    name void stands for void and takes no label; blank lines, a head of columns and lines that
-    start with # are skipped. Raises UserError for lines of another form and for a value, colour or
-    name given twice.
+    Numbers stand before the name or behind it, in all lines alike. Classes are in the order of the
+    values, else of the lines, where tools have black ahead. The name void stands for void; blank
+    lines, a head of columns and lines that start with # are skipped. Raises UserError for lines of
+    another form and for a value, colour or name given twice.
     """
     numbered = enumerate(_lines(path), 1)
     lines = {number: line for number, line in numbered if line and not line.startswith("#")}
@@ -201,7 +201,7 @@ def classes_from(
     if known.names and num_classes not in (None, len(known.names)):
         raise UserError(
             f"the palette or classes.txt of the data set names {len(known.names)} classes, "
-            f"and the network is one of {num_classes}"
+            f"and the network has {num_classes}"
         )
     return known
 

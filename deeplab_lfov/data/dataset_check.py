@@ -25,8 +25,7 @@ _BACKGROUND = "masks that are all background (label 0)"
 _VOID = "masks that are all void"
 _MOST_FAULTS = 30  # that are told
 _OF_VOC = re.compile(r"\d{4}_\d{6}|shapes_\d{6}")  # and of util/make_shapes.py
-SAME_SIZE = (2, 3, 4)
-"""EXIF's orientations that leave a picture's size as it is."""
+_SAME_SIZE = (2, 3, 4)  # EXIF's orientations that leave a picture's size as it is
 
 
 class Finding(NamedTuple):
@@ -58,7 +57,7 @@ class DatasetSummary:
         for finding in findings:
             self.num_pictures += 1
             self.faults += [finding.fault] if finding.fault else []
-            self.turned += [finding.sample.image] if finding.orientation in SAME_SIZE else []
+            self.turned += [finding.sample.image] if finding.orientation in _SAME_SIZE else []
             self.sizes.update([finding.size] if finding.size else [])
             if finding.label_counts is not None:
                 self._count(finding.sample.mask, finding.label_counts, finding.mask_mode)
@@ -200,14 +199,9 @@ def doubts(
             f"{len(repeated)} lines come more than once, {len(samples) - len(times)} too many: "
             f"{few([sample.image for sample in repeated])}"
         )
-    if summary.turned:
-        lines.append(turned_note(summary.turned))
+    if turned := summary.turned:
+        lines.append(
+            f"{len(turned)} pictures are turned by 180 degrees or mirrored by their EXIF data, "
+            f"which sizes cannot show; check that their masks are turned, too: {few(turned)}"
+        )
     return [*lines, *faint([sample.image for sample in samples])]
-
-
-def turned_note(images: Sequence[Path]) -> str:
-    """Tell of pictures that EXIF turns or mirrors so that their size stays the same."""
-    return (
-        f"{len(images)} pictures are turned by 180 degrees or mirrored, as EXIF says, which sizes "
-        f"cannot show; see whether their masks are, too: {few(images)}"
-    )

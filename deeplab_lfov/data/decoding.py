@@ -40,7 +40,9 @@ def decoding(path: str | Path) -> Iterator[None]:
     except FileNotFoundError as error:
         raise UserError(f"there is no file {path}", path) from error
     except UnidentifiedImageError as error:
-        raise UserError(f"{path} holds no image of a format that Pillow reads", path) from error
+        raise UserError(
+            f"{path} cannot be decoded as a picture: Pillow knows no such format", path
+        ) from error
     except Image.DecompressionBombError as error:
         most = 2 * Image.MAX_IMAGE_PIXELS
         raise UserError(

@@ -165,42 +165,32 @@ def _labels(path: str | Path, palette: Classes) -> np.ndarray:
                 "for VOC's, or see util/prepare_data.py, which lists those of all masks",
                 path,
             ) from error
-    if mode in ("LA", "PA"):
-        return pixels[..., 0]
-    if mode in ("1", "L", "P"):
-        return pixels
-    if mode.startswith("I"):
-        labels = pixels.astype(np.int64)
-        if labels.min() < 0 or labels.max() >= 2**16:
-            raise UserError(f"{path} holds labels from {labels.min()} to {labels.max()}", path)
-        return labels
-    raise UserError(f"{path} is a mask in mode {mode}; save it as a grey or palette PNG", path)
+    labels = pixels[..., 0] if mode in ("LA", "PA") else pixels
+    if labels.ndim > 2 or mode == "F":
+        raise UserError(f"{path} is a mask in mode {mode}; save it as a grey or palette PNG", path)
+    if mode.startswith("I") and (labels.min() < 0 or labels.max() >= 2**16):
+        raise UserError(f"{path} holds labels from {labels.min()} to {labels.max()}", path)
+    return labels
 
 
-def mask_colors(path: str | Path) -> np.ndarray | None:
-    """Return the palette of a palette file, uint8 RGB [n, 3]; None for any other picture."""
+def mask_colors(path: str | Path) -> np.ndarray:
+    """Return the palette of a palette file, uint8 RGB [n, 3]; of any other picture, none."""
     with opened(path) as picture:
         colors = picture.getpalette("RGB") if picture.mode == "P" else None
-    return None if colors is None else np.array(colors, np.uint8).reshape(-1, 3)
+    return np.array(colors or [], np.uint8).reshape(-1, 3)
 
 
 def mask_pixels(path: str | Path) -> tuple[str, np.ndarray]:
     """Decode a mask to its mode and its pixels [H, W] or [H, W, C], greys as they are stored."""
     with opened(path) as picture:
-        if picture.format in _LOSSY:
-            raise UserError(
-                f"{path} is a JPEG, which is lossy: its pixels are not the labels that were saved; "
-                "save masks as PNG",
-                path,
-            )
         raw_mode, *more = raw_form(picture)
-        is_tiff = picture.format == "TIFF"
-        if raw_mode == "1;I" or (is_tiff and picture.tag_v2.get(_PHOTOMETRIC) == 0):
-            raise UserError(
-                f"{path} stores white as 0 (PBM, or MinIsWhite in TIFF), so that programs disagree "
-                "about its values; save masks as PNG",
-                path,
-            )
+        is_tiff, fault = picture.format == "TIFF", ""
+        if picture.format in _LOSSY:
+            fault = "is a JPEG, which is lossy: its pixels are not the labels that were saved"
+        elif raw_mode == "1;I" or (is_tiff and picture.tag_v2.get(_PHOTOMETRIC) == 0):
+            fault = "stores white as 0 (PBM, MinIsWhite in TIFF), which programs read differently"
+        if fault:
+            raise UserError(f"{path} {fault}; save masks as PNG", path)
         picture.load()
         pixels = np.asarray(picture)
         if picture.format == "PPM" and more and picture.mode in ("L", "I"):

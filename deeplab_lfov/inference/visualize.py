@@ -9,10 +9,10 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from deeplab_lfov.classes import Classes
-from deeplab_lfov.data.image_files import write_png
+from deeplab_lfov.data.image_files import read_image, read_mask, write_png
 from deeplab_lfov.errors import printable, shortened
 from deeplab_lfov.voc import PALETTE, VOID
 
@@ -75,6 +75,26 @@ def save_rows(
     for text in legend.get_texts():
         text.set_parse_math(False)  # a class may have a $ in its name
     write_figure(path, figure)
+
+
+def contact_sheet(pairs: Sequence[tuple[Path, Path]], classes: Classes) -> Image.Image:
+    """Draw pictures under their masks side by side, with their names and the legend.
+
+    pairs: the files of each picture and its mask.
+    """
+    (width, height), line, columns = (320, 240), 20, min(5, len(pairs))
+    size = columns * width, -(-len(pairs) // columns) * (height + line)
+    sheet, found = Image.new("RGB", size, "white"), set()
+    draw, font = ImageDraw.Draw(sheet), ImageFont.truetype(font_file(), 13)
+    for number, (image, mask) in enumerate(pairs):
+        x, y = number % columns * width, number // columns * (height + line)
+        labels = read_mask(mask, len(classes.names))
+        blended = Image.fromarray(overlay(read_image(image), labels, 0.6, classes))
+        small = ImageOps.pad(blended, (width - 4, height - 4), color="white")
+        sheet.paste(small, (x + 2, y + 2))
+        draw.text((x + 4, y + height), image.name[-44:], fill="black", font=font)
+        found.update(np.unique(labels).tolist())
+    return with_legend(sheet, sorted(found), classes)
 
 
 def with_legend(picture: Image.Image, labels: Sequence[int], classes: Classes) -> Image.Image:

@@ -198,7 +198,7 @@ def test_doubts_are_told_once(run):
     assert len(warnings) == 5 and "are 2 x 2 cells" in warnings[3] and "padding" in warnings[4]
     assert "1 of 3 classes never occur: car" in warnings[0]
     assert "1 lines come more than once, 1 too many: p0.png" in warnings[1]
-    assert "p0.png go up to 4095 of 65535" in warnings[2] and "by 16" in warnings[2]
+    assert "p0.png have 16 bits, " in warnings[2] and "by 16" in warnings[2]
     assert "warning" not in run("check", [0, 1, 2], bits=4096).err
 
 

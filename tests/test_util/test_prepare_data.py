@@ -107,8 +107,8 @@ def test_grey_0_and_255_stop_until_somebody_says_what_they_are(prepare, script):
     [
         ([0, 3], [], "--label_map 0:0,3:1"),
         ([0, 3, 255], [], "--label_map 0:0,3:1,255:void"),
-        ([0, 40], ["--label_map", "0:0"], "says nothing of 40"),
-        ([0, 40], ["--label_map", "0-0"], "is no pair"),
+        ([0, 40], ["--label_map", "0:0"], "says nothing of the values 40"),
+        ([0, 40], ["--label_map", "0-0"], "is not a value and its label"),
         ([0, 40], ["--label_map", "0:0,0:1"], "two labels"),
         ([0, 2], ["--class_names", "one.txt"], "--label_map"),
         ([0, 33, 255], [], "--label_map cityscapes"),
@@ -116,7 +116,7 @@ def test_grey_0_and_255_stop_until_somebody_says_what_they_are(prepare, script):
         ([(1, 2, 3), (9, 9, 9)], [], "2 colours stand for labels"),
         ([(128, 0, 0), (0, 0, 0)], [], "--palette voc names them"),
         ([(1, 2, 3), (128, 0, 0)], ["--palette", "voc"], "(1, 2, 3)"),
-        ([0], [], "there is one class alone"),
+        ([0], [], "there is only one class"),
     ],
 )
 def test_values_and_colors_that_nobody_explained(error_of, mask, flags, words):
@@ -321,7 +321,7 @@ def test_train_ids_and_label_ids_are_told_apart_by_name(prepare, error_of):
     assert read_palette("out/classes.txt").names[13] == "car" and not Path("out/masks").exists()
     add("a", [0, 1, 2], suffix="_gtFine_labelIds")
     error = error_of("--mask_suffix", "_gtFine_labelIds", out="other")
-    assert "by the masks' names --label_map cityscapes" in error
+    assert "--label_map cityscapes, by the masks' names" in error
 
 
 @pytest.mark.parametrize(
@@ -480,7 +480,7 @@ def test_coco_as_tools_write_it(prepare, coco, annotations, found):
 
 def test_crowds_are_what_the_user_says(prepare, coco):
     coco()
-    assert "by --crowds class as their class (1): sofa 1" in prepare(*COCO)
+    assert "void unless --crowds class is given (1): sofa 1" in prepare(*COCO)
     prepare(*COCO, "--crowds", "class")
     assert labels("b") == [1, 1, 2, 2, 0, 0]
 
@@ -516,7 +516,7 @@ def test_a_png_for_each_class(prepare, error_of):
 def test_coco_takes_names_in_another_order_and_more(prepare, error_of, coco):
     coco()
     flags = *COCO, "--class_names", written("names.txt", "rest\ndog\nsofa\nroad\n")
-    assert "classes that never occur (1): road" in prepare(*flags)
+    assert "1 of 4 classes never occur: road" in prepare(*flags)
     assert labels("a") == [2, 2, 1, 1, 2, 2]
     written("names.txt", "dog\nsofa\n")
     assert "label 0 is what no annotation" in error_of(*flags)
@@ -553,18 +553,18 @@ def test_coco_says_what_it_leaves_out_and_what_is_there_twice(prepare, error_of,
     coco(annotations=boxes + region(PART, image_id="1") + region(PART, image_id=9))
     said = prepare(*COCO)
     assert "void inside their boxes (1): dog 1 (annotation 5)" in said
-    assert "annotations of no image (1): 9" in said
+    assert "image ids of annotations that no image has (1): 9" in said
     assert labels("a") == [255] * 3 + [0] * 3 and labels("b") == [0, 0, 2, 2, 0, 0]
     prepare(*COCO, "--draw_boxes")
     assert labels("a") == [2] * 3 + [0] * 3
     error = error_of(*COCO, coco("two.json", ("c", "b")))
-    assert "1 pictures are those of several images" in error
+    assert "the same picture: images/b.jpg;" in error
     coco(images=[{"id": 0, "file_name": "a.jpg"}, {"id": 0, "file_name": "b.jpg"}])
-    assert "the image 0 is there twice" in error_of(*COCO)
+    assert "several images with the id 0" in error_of(*COCO)
     coco(images=[], annotations=[])
     assert "no image of coco.json is in images" in error_of(*COCO)
     coco(annotations=region(PART, image_id=9))
-    assert "no annotation of coco.json is of one of its images" in error_of(*COCO)
+    assert "no annotation of coco.json belongs to one of its images" in error_of(*COCO)
 
 
 @pytest.mark.parametrize(
@@ -645,7 +645,7 @@ def test_labelme_masks_and_backgrounds(prepare, error_of):
     assert labels("c") == [255, 255, 0, 0, 0, 0]
     assert read_palette("out/classes.txt").names == ("background", "cat")
     labelme("a", ("cat", "mask", [[1, 0], [5, 3]]), masks=[ring[:60]])
-    assert "a mask 'cat' of images/a.jpg is damaged" in error_of(*LABELME)
+    assert "cannot read a mask 'cat' of images/a.jpg" in error_of(*LABELME)
     labelme("a", *[("cat", "point", []), ("cat", "linestrip", [[1, 1]])])
     assert "lost (2): cat 2 (point in json/a.json, linestrip in json/a.json), of 6" in error_of(
         *LABELME
@@ -712,10 +712,10 @@ def test_labelme_files_in_a_folder_by_themselves(prepare, error_of):
 
 def test_labelme_contradictions_are_errors(prepare, error_of):
     labelme("a")
-    assert "there is one class alone" in error_of(*LABELME)
+    assert "there is only one class" in error_of(*LABELME)
     labelme("a", LEFT)
     labelme("a", RIGHT, path="json/b.json")
-    assert "are of the same picture" in error_of(*LABELME)
+    assert "are both for the picture images/a.jpg" in error_of(*LABELME)
     Path("json/b.json").unlink()
     labelme("a", LEFT, imageHeight=4, imageWidth=7)
     assert "annotations for 4 x 7" in error_of(*LABELME)
@@ -805,3 +805,15 @@ def test_a_name_that_no_list_can_hold_comes_before_all_work(error_of):
     add("a\udcff", [0, 255])
     assert "is not UTF-8; rename it" in error_of("--label_map", "0:0,255:1")
     assert {p.name for p in Path("out").iterdir()} == {".lock"}
+
+
+def test_what_is_there_twice_or_nowhere_is_told(prepare, error_of, coco):
+    add("a", [0, 1])
+    add("a", [0, 1], ending=".tif")
+    assert "several masks have the same name with other endings: a" in error_of()
+    assert "there is no folder gone" in error_of("--class_masks", "gone")
+    assert "there is no folder gone" in error_of("--labelme", "gone")
+    coco(pictures=("b", "c"), annotations=region(PART))
+    said = prepare(*COCO)
+    assert "images without regions, all background (1): c.jpg" in said
+    assert "pictures without annotations (1): a.jpg" in said

@@ -1,10 +1,9 @@
 """What annotations come in, each format a module: mask_folders, class_masks, coco, labelme.
 
-A format is a function of prepare_data.py's settings that returns a `DataSet`: the classes, and an
-`Item` for each picture. An item's labels are in a mask file that stays where it is, or are drawn by
-`draw`, which threads call: it returns uint8 [H, W]. prepare_data.py does the rest: sizes, masks,
-lists, preview. To add a format, write such a function, and a line with its flag in
-prepare_data.FORMATS.
+A format is a function of prepare_data.py's settings that returns a `DataSet`, the classes and an
+`Item` for each picture, and raises UserError for annotations that are damaged or contradict each
+other. To add one, write such a function, and a line with its flag in prepare_data.FORMATS.
+prepare_data.py does the rest: sizes, masks, lists, preview.
 """
 
 from collections.abc import Callable
@@ -19,8 +18,8 @@ from deeplab_lfov.classes import Classes
 class Item(NamedTuple):
     """A picture: its path, its name below the pictures' folder, and where its labels come from.
 
-    split: the list that it goes to, None where that is to be drawn. Neither mask nor draw: a
-    picture of a test list without truth.
+    split: the list that it goes to, None where that is to be drawn. mask: a file that stays where
+    it is. draw: draws the labels, uint8 [H, W], in any thread. Neither: a test picture.
     """
 
     image: Path

@@ -11,8 +11,6 @@ from pathlib import Path
 
 import numpy as np
 
-from deeplab_lfov.classes import Classes
-from deeplab_lfov.data.class_files import classes_from
 from deeplab_lfov.data.list_files import pictures_in
 from deeplab_lfov.errors import UserError, few
 from util.formats import DataSet, json_files
@@ -23,10 +21,7 @@ _NUMBER = re.compile(r"[-_ ]?\d+$")
 
 
 def from_class_masks(settings) -> DataSet:
-    """Find the masks of each picture's classes; the larger lie below the smaller.
-
-    Raises UserError where no mask is of a picture.
-    """
+    """Find the masks of each picture's classes; the larger lie below the smaller."""
     pictures = find_pictures(settings.images, "", settings.output_dir, settings.class_masks)
     names = {item.name.with_suffix("").as_posix(): item for item in pictures}
     found, alone = defaultdict(list), []
@@ -35,15 +30,14 @@ def from_class_masks(settings) -> DataSet:
         picture, label = _picture_and_class(name, names)
         found[picture].append((label, path)) if picture else alone.append(name)
     if not found:
-        raise UserError(f"no file in {settings.class_masks} is named for a picture and a class")
+        raise UserError(
+            f"no file in {settings.class_masks} is named after a picture in {settings.images} and "
+            "a class, as cat/photo.png, photo/cat.png and photo_cat.png are"
+        )
     used = {label for masks in found.values() for label, _ in masks}
-    named = classes_from(settings.class_names, Classes(), None)
-    classes = named if named.names else Classes(json_files.with_background(sorted(used)))
-    labels = json_files.labels_of(classes.names, used)
-    items = [
-        names[name]._replace(draw=functools.partial(_draw, masks, labels))
-        for name, masks in found.items()
-    ]
+    classes, labels = json_files.classes_and_labels(settings, sorted(used), used)
+    draws = {name: functools.partial(_draw, masks, labels) for name, masks in found.items()}
+    items = [names[name]._replace(draw=draw) for name, draw in draws.items()]
     notes = json_files.Notes()
     notes.add("pictures without masks", *[name for name in names if name not in found])
     notes.add("masks without pictures", *alone)

@@ -10,15 +10,13 @@ import functools
 import io
 import math
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from deeplab_lfov.classes import Classes
-from deeplab_lfov.data.class_files import classes_from
 from deeplab_lfov.errors import UserError
 from util.formats import DataSet, Item, json_files
 from util.formats.json_files import BOXED, IGNORE, LOST, Notes
@@ -29,10 +27,7 @@ _PNG = base64.b64encode(b"\x89PNG\r\n")
 
 
 class Shape(NamedTuple):
-    """A label, a kind, points, and a mask shape's PNG in base64.
-
-    The kind is one of `_KINDS`, or `box` for what is void inside the box of the points.
-    """
+    """A label, one of `_KINDS`, points, and a mask's PNG in base64; a `box` is void inside."""
 
     label: str
     kind: str
@@ -40,60 +35,39 @@ class Shape(NamedTuple):
     mask: str | None = None
 
 
-class _Annotated(NamedTuple):
-    """A picture, its JSON file, (height, width) as that says, and its shapes."""
-
-    item: Item
-    path: Path
-    said: tuple[object, object]
-    shapes: list[Shape]
-
-
 def from_labelme(settings) -> DataSet:
-    """Find the pictures of a folder's JSON files, with what is drawn into their masks.
-
-    Raises UserError for damaged files, several of one picture, and where no picture is there.
-    """
+    """Find the pictures of a folder's JSON files, with what is drawn into their masks."""
     pictures = find_pictures(settings.images, "", settings.output_dir)
     paths = sorted(settings.labelme.rglob("*.json"))
     if not paths:
         raise UserError(f"there are no .json files in {settings.labelme}")
-    notes = Notes()
-    places = _Places(settings.images, pictures)
-    annotated, alone = _pair(paths, settings.labelme, places, notes)
-    if not annotated:
-        raise UserError(f"no picture of the {len(paths)} JSON files in {settings.labelme} is there")
-    used = {s.label for each in annotated for s in each.shapes if s.kind != "box"} - {IGNORE}
-    classes = classes_from(settings.class_names, Classes(), None)
-    classes = classes if classes.names else Classes(json_files.with_background(sorted(used)))
-    labels = json_files.labels_of(classes.names, used)
-    items = [each.item._replace(draw=functools.partial(_draw, each, labels)) for each in annotated]
-    total = sum(len(each.shapes) for each in annotated)
-    found = {each.item.image for each in annotated}
-    notes.add("pictures without JSON files", *[i.name for i in pictures if i.image not in found])
-    notes.add("JSON files without pictures", *alone)
-    return DataSet(classes, items, notes.lines(total, settings.skip_lost))
-
-
-def _pair(
-    paths: Iterable[Path], folder: Path, places: "_Places", notes: Notes
-) -> tuple[list[_Annotated], list[Path]]:
-    """Read the JSON files of a folder; return those with their pictures, and those without."""
-    annotated: dict[Path, _Annotated] = {}
-    alone = []
+    notes, places = Notes(), _Places(settings.images, pictures)
+    paths_of: dict[Item, Path] = {}
+    sizes, shapes = {}, {}
     for path in paths:
         content = json_files.read_json(path, ("shapes",))
-        item = places.of(path, path.relative_to(folder), str(content.get("imagePath") or ""))
+        said = str(content.get("imagePath") or "")
+        item = places.find(path, path.relative_to(settings.labelme), said)
         if not item:
-            alone.append(path)
-        elif item.image in annotated:
-            both = f"{annotated[item.image].path} and {path}"
-            raise UserError(f"{both} are of the same picture, {item.image}; leave one of them")
-        else:
-            said = content.get("imageHeight"), content.get("imageWidth")
-            shapes = [_shape(each, path, notes) for each in content["shapes"]]
-            annotated[item.image] = _Annotated(item, path, said, shapes)
-    return list(annotated.values()), alone
+            notes.add("JSON files without pictures", path)
+            continue
+        if paths_of.setdefault(item, path) != path:
+            both = f"{paths_of[item]} and {path}"
+            raise UserError(f"{both} are both for the picture {item.image}; remove one of them")
+        sizes[item] = content.get("imageHeight"), content.get("imageWidth")
+        shapes[item] = [_shape(each, path, notes) for each in content["shapes"]]
+    if not shapes:
+        raise UserError(
+            f"none of the {len(paths)} JSON files in {settings.labelme} is for a picture in "
+            f"{settings.images}, by the names of the files and the paths in them (imagePath)"
+        )
+    notes.add("pictures without JSON files", *[i.name for i in pictures if i not in shapes])
+    drawn = [shape for each in shapes.values() for shape in each]
+    used = {shape.label for shape in drawn if shape.kind != "box"} - {IGNORE}
+    classes, labels = json_files.classes_and_labels(settings, sorted(used), used)
+    draws = [functools.partial(_draw, i.image, sizes[i], shapes[i], labels) for i in shapes]
+    items = [item._replace(draw=draw) for item, draw in zip(shapes, draws, strict=True)]
+    return DataSet(classes, items, notes.lines(len(drawn), settings.skip_lost))
 
 
 class _Places:
@@ -103,28 +77,26 @@ class _Places:
         self._folder = _normal(folder)
         self._by_path = {_normal(item.image): item for item in pictures}
         self._by_name = {item.name.with_suffix(""): item for item in pictures}
-        self._folders = {item.name.parent for item in pictures}
+        self._folders = {item.name.parent for item in pictures} - {Path()}
         self._names = json_files.PictureNames(pictures)
 
-    def of(self, path: Path, name: Path, said: str) -> Item | None:
+    def find(self, path: Path, name: Path, said: str) -> Item | None:
         """Return the picture of a JSON file that has a name below its folder and says a path.
 
-        The path counts from the JSON file's folder. Where it leads out of the pictures' folder, the
-        picture is known by the path's end, in the sub-folder of the same name if there are several.
-        A bare name may be an old one of what has the JSON file's name now.
+        The path counts from the JSON file, or leads out of the pictures' folder: then its end
+        counts. A bare name may be an old one of what has the JSON file's name now.
         """
         name, said = composed(name), f"{composed(said or name.name)}".replace("\\", "/")
-        meant, parts = _normal(path.parent / said), json_files.parts_of(said)
+        meant = _normal(path.parent / said)
         if meant in self._by_path:
             return self._by_path[meant]
-        if parts != (said,):
-            if self._folder in meant.parents:
-                return None
-            return self._names.find(said, lambda item: item.name.parent == name.parent)
-        here = [self._by_name.get(name.parent / Path(each).stem) for each in (said, name)]
-        if any(here) or (name.parent != Path() and name.parent in self._folders):
-            return here[0] or here[1]
-        return self._names.find(said)
+        if json_files.parts_of(said) == (said,):
+            here = [self._by_name.get(name.parent / Path(each).stem) for each in (said, name)]
+            if any(here) or name.parent in self._folders:
+                return here[0] or here[1]
+        elif self._folder in meant.parents:
+            return None
+        return self._names.find(said, lambda item: item.name.parent == name.parent)
 
 
 def _normal(path: Path) -> Path:
@@ -133,7 +105,7 @@ def _normal(path: Path) -> Path:
 
 
 def _shape(shape: object, path: Path, notes: Notes) -> Shape:
-    try:
+    with json_files.damages(f"a shape in {path}", path):
         label, kind = str(shape["label"]), str(shape.get("shape_type") or "polygon")
         points, mask = list(shape["points"]), shape.get("mask")
         least, most, _ = _KINDS.get(kind, (1, 0, None))
@@ -141,27 +113,23 @@ def _shape(shape: object, path: Path, notes: Notes) -> Shape:
         if least <= len(points) <= most and (kind != "mask" or has_mask):
             return Shape(label, kind, points, mask)
         box = json_files.box_of(points)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise UserError(f"{path} has a damaged shape: {error!r}", path) from error
     notes.add(BOXED if box else LOST, f"{kind} in {path}", label=label)
     return Shape(label, "box", points if box else [])
 
 
-def _draw(annotated: _Annotated, labels: dict[str, int]) -> np.ndarray:
-    image = annotated.item.image
-    height, width = json_files.size_of(image, annotated.said)
+def _draw(
+    image: Path, said: tuple[object, object], shapes: Sequence[Shape], labels: dict[str, int]
+) -> np.ndarray:
+    height, width = json_files.size_of(image, said)
     drawn = Image.new("L", (width, height))
-    for shape in annotated.shapes:
+    for shape in shapes:
         label = labels[IGNORE if shape.kind == "box" else shape.label]
-        try:
+        with json_files.damages(f"a {shape.kind} {shape.label!r} of {image}", image):
             points = json_files.checked_points(shape.points, height, width)
             if shape.kind == "mask":
                 _paste_mask(drawn, shape.mask, points[0], label)
             elif points:
                 _KINDS[shape.kind][2](ImageDraw.Draw(drawn), points, label)
-        except (TypeError, ValueError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-            what = f"a {shape.kind} {shape.label!r} of {image}"
-            raise UserError(f"{what} is damaged: {error}") from error
     return np.asarray(drawn)
 
 
