@@ -136,29 +136,24 @@ def _rows(settings: Namespace) -> list[Converted]:
 
 def _converted(match: Match, settings: Namespace) -> list[Converted]:
     """Convert the layers that were found to this network's input and form; say what was decided."""
-    layers, source = match.layers, settings.source
-    convention, why = settings.input, "as --input says"
-    if not convention:
-        convention, why = input_of(match.sources, layers, source)
-        if convention == "torchvision" and match.lacks_values:
-            convention, why = "rgb", "as torchvision says of its VGG-16 without a classifier"
+    layers = match.layers
+    told = settings.input and (settings.input, "as --input says")
+    convention, why = told or input_of(match.sources, layers, settings.source)
+    if convention == "torchvision" and match.lacks_values and not told:
+        convention, why = "rgb", "as torchvision says of its VGG-16 without a classifier"
     print(f"input    {convention}, {INPUTS[convention].about}, {why}")
-    likely = published_input(layers)
-    if likely and likely != convention:
-        print(f"warning: conv1_1 is that of the VGG-16 for --input {likely}, not {convention}")
+    if published_input(layers) not in (None, convention):
+        print(f"warning: conv1_1 is that of the VGG-16 for --input {published_input(layers)}")
     for note in match.notes:
         print(f"note     {note}")
     if match.left_out:
         names = [shortened(printable(name), 60) for name in match.left_out]
         print(f"left out {few(names)}, for which this network has no place")
     layers = layers if convention == "caffe" else folded(layers, convention)
-    rows = (from_caffe_vgg16 if is_vgg16(layers) else from_caffe)(layers, source)
-    return [row._replace(source=_name_in_file(row, match)) for row in rows]
-
-
-def _name_in_file(row: Converted, match: Match) -> str:
-    layer, _, part = row.source.partition("[")
-    return f"{match.sources[layer]}.{('weight', 'bias')[int(part[0])]}"
+    rows = (from_caffe_vgg16 if is_vgg16(layers) else from_caffe)(layers)
+    names = [row.source.partition(".") for row in rows]
+    sources = [f"{match.sources[layer]}.{part}" for layer, _, part in names]
+    return [row._replace(source=source) for row, source in zip(rows, sources, strict=True)]
 
 
 def _through_pycaffe(source: Path, settings: Namespace) -> dict[str, np.ndarray]:
@@ -177,12 +172,8 @@ def _through_pycaffe(source: Path, settings: Namespace) -> dict[str, np.ndarray]
             net = caffe.Net(str(prototxt), str(source), caffe.TEST)
         except RuntimeError as error:
             raise UserError(f"pycaffe cannot read {source}: {error}") from error
-    pairs = [
-        (name, number, blob)
-        for name, blobs in net.params.items()
-        for number, blob in enumerate(blobs)
-    ]
-    return {f"{name}/{number}": np.array(blob.data) for name, number, blob in pairs}
+    params = {name: list(enumerate(blobs)) for name, blobs in net.params.items()}
+    return {f"{name}/{n}": np.array(b.data) for name, blobs in params.items() for n, b in blobs}
 
 
 def _without_head(rows: list[Converted], settings: Namespace) -> list[Converted]:

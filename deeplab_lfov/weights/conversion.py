@@ -3,13 +3,13 @@
 Caffe's VGG-16 saw BGR minus the mean, as this network does; of others see `folded`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from deeplab_lfov.errors import UserError, few
+from deeplab_lfov.errors import UserError
 from deeplab_lfov.network.layers import CONVOLUTIONS, HEAD
 from deeplab_lfov.voc import CLASS_NAMES
 
@@ -28,21 +28,16 @@ class Input(NamedTuple):
     """What a network's preprocessing did; means and deviations of RGB, in 0..255."""
 
     about: str
-    means: tuple[float, ...]
-    deviations: tuple[float, ...]
+    means: Sequence[float]
+    deviations: Sequence[float]
     is_rgb: bool
 
 
 VGG16_MEANS = (123.68, 116.779, 103.939)
-_MEANS, _DEVIATIONS = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # torchvision's, in 0..1
+_TORCHVISION = 255 * np.array([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])
 INPUTS = {
     "caffe": Input("BGR in 0..255 minus a mean", VGG16_MEANS, (1, 1, 1), False),
-    "torchvision": Input(
-        "RGB in 0..1 minus a mean, divided by a deviation",
-        tuple(255 * mean for mean in _MEANS),
-        tuple(255 * deviation for deviation in _DEVIATIONS),
-        True,
-    ),
+    "torchvision": Input("RGB in 0..1 minus a mean, divided by a deviation", *_TORCHVISION, True),
     "rgb": Input("RGB in 0..255 minus a mean", VGG16_MEANS, (1, 1, 1), True),
 }
 """The images that a VGG-16 may have been trained on."""
@@ -81,43 +76,27 @@ def is_vgg16(layers: Blobs) -> bool:
     return "fc6" in layers and layers["fc6"][0].shape[-1:] != (3,)
 
 
-def from_caffe(layers: Blobs, where: str | Path) -> list[Converted]:
-    """Convert Caffe's blobs of LargeFOV (OIHW), its last layer under any name `fc8...`.
-
-    Layers that the network does not have come through under their own names, to be reported.
-    Raises UserError for several last layers.
-    """
-    head = _head(layers, where)
+def from_caffe(layers: Blobs) -> list[Converted]:
+    """Convert layers of LargeFOV: filters OIHW, and biases; the last is called fc8."""
     rows = []
-    for source, blobs in layers.items():
-        name = HEAD if source == head else source
-        tensors = [_hwio(blobs[0]), *(blob.ravel() for blob in blobs[1:])]
-        for position, (blob, tensor) in enumerate(zip(blobs, tensors, strict=True)):
-            part = "wb"[position] if position < 2 else str(position)
-            rows.append(Converted(f"{source}[{position}]", blob.shape, f"{name}/{part}", tensor))
+    for source, (weight, bias) in layers.items():
+        name = HEAD if source == "fc8" else source
+        filters = weight if weight.ndim == 4 else weight[..., np.newaxis, np.newaxis]
+        hwio = filters.transpose(2, 3, 1, 0)
+        rows.append(Converted(f"{source}.weight", weight.shape, f"{name}/w", hwio))
+        rows.append(Converted(f"{source}.bias", bias.shape, f"{name}/b", bias))
     return rows
 
 
-def from_caffe_vgg16(layers: Blobs, where: str | Path) -> list[Converted]:
-    """Convert Caffe's blobs of VGG-16 (OIHW) to a network without head: fc6 and fc7 cut down.
-
-    Raises UserError where one of these has not VGG-16's form.
-    """
-    kept = {name: blobs for name, blobs in layers.items() if not name.startswith("fc8")}
-    try:
-        inputs = len(layers["conv5_3"][0])
-        (fc6, fc6_bias), (fc7, fc7_bias) = layers["fc6"], layers["fc7"]
-        fc6 = fc6.reshape(fc6_bias.size, inputs, 7, 7)[::DECIMATION, :, ::TAP_STEP, ::TAP_STEP]
-        fc7 = fc7.reshape(fc7_bias.size, fc6_bias.size, 1, 1)[::DECIMATION, ::DECIMATION]
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{where} is no VGG-16: {error} (conv5_3, fc6, fc7)") from error
-    cut = {
-        "fc6": [fc6, fc6_bias.ravel()[::DECIMATION]],
-        "fc7": [fc7, fc7_bias.ravel()[::DECIMATION]],
-    }
-    shapes = [blob.shape for blobs in kept.values() for blob in blobs]
-    rows = from_caffe(kept | cut, where)
-    return [row._replace(source_shape=s) for row, s in zip(rows, shapes, strict=True)]
+def from_caffe_vgg16(layers: Blobs) -> list[Converted]:
+    """Convert layers of VGG-16 (OIHW) to a network without head: fc6 and fc7 cut down."""
+    (fc6, fc6_bias), (fc7, fc7_bias) = layers["fc6"], layers["fc7"]
+    fc6 = fc6.reshape(fc6_bias.size, -1, 7, 7)[::DECIMATION, :, ::TAP_STEP, ::TAP_STEP]
+    fc7 = fc7.reshape(fc7_bias.size, -1, 1, 1)[::DECIMATION, ::DECIMATION]
+    cut = {"fc6": [fc6, fc6_bias[::DECIMATION]], "fc7": [fc7, fc7_bias[::DECIMATION]]}
+    shapes = [blob.shape for blobs in layers.values() for blob in blobs]
+    rows = zip(from_caffe(layers | cut), shapes, strict=True)
+    return [row._replace(source_shape=shape) for row, shape in rows]
 
 
 def input_of(sources: Mapping[str, str], layers: Blobs, where: str | Path) -> tuple[str, str]:
@@ -168,22 +147,6 @@ def folded(layers: Blobs, convention: str) -> Blobs:
         layers[name] = [np.float32(weight * (after / before)), np.float32(np.float64(bias) * after)]
         before = after
     return layers
-
-
-def _head(layers: Blobs, where: str | Path) -> str | None:
-    heads = [name for name in layers if name.startswith("fc8")]
-    if len(heads) > 1 and HEAD not in heads:
-        raise UserError(f"{where} has several last layers: {few(heads)}")
-    return HEAD if HEAD in heads else next(iter(heads), None)
-
-
-def _hwio(blob: np.ndarray) -> np.ndarray:
-    """Turn Caffe's filters OIHW, or a legacy inner product [1, 1, O, I], into HWIO."""
-    if blob.ndim == 4 and blob.shape[:2] == (1, 1):
-        blob = blob[0, 0]
-    if blob.ndim == 2:
-        blob = blob[..., np.newaxis, np.newaxis]
-    return blob.transpose(2, 3, 1, 0) if blob.ndim == 4 else blob
 
 
 def deploy_prototxt() -> str:

@@ -92,17 +92,18 @@ def read_foreign(kind: str, path: Path) -> list[tuple[str, np.ndarray]]:
 def read_match(path: Path) -> Match:
     """Find VGG-16's layers in a file of any known kind; raises UserError for other networks."""
     kind = format_of(path)
-    if kind == "checkpoint":
-        tensors = tf_checkpoint.named_tensors(path)
+    if kind == "checkpoint":  # Keras' end in what is no name
+        stored = tf_checkpoint.stored_tensors(path)
+        tensors = {
+            re.sub(r"/\.ATTRIBUTES/.*", "", name): np.asarray(stored[name]) for name in stored
+        }
     elif kind == "Caffe":
         blobs = by_layer(read_foreign(kind, path))
         tensors = {f"{n}/{i}": blob for n, pair in blobs.items() for i, blob in enumerate(pair)}
     else:
         tensors = dict(read_foreign(kind, path))
-    order = _ORDERS.get(kind, "names")
-    if kind == "Keras" and not re.search(r"/\d$", next(iter(tensors), "")):
-        order = "graph"  # by `layer_names`
-    return match_layers(tensors, path, order)
+    is_listed = kind == "Keras" and not re.search(r"/\d$", next(iter(tensors), ""))
+    return match_layers(tensors, path, "graph" if is_listed else _ORDERS.get(kind, "names"))
 
 
 def _stored(path: str | Path) -> StoredTensors:
@@ -112,21 +113,15 @@ def _stored(path: str | Path) -> StoredTensors:
         return tf_checkpoint.stored_tensors(path)
     if kind in ("Keras", "ONNX"):
         raise UserError(f"{path} is a file of {kind}; {_CONVERT}")
-    found = list(read_npz(path)) if path == eight_bits.PRETRAINED else read_foreign(kind, path)
     if kind in ("npz", "pickle"):  # of which the latter has floats alone
-        return eight_bits.unpack(dict(found))
-    if kind == "Caffe":
-        layers = by_layer(found)
-        if is_vgg16(layers):
-            raise UserError(f"{path} is a plain VGG-16; {_CONVERT}")
-    else:
-        match = match_layers(dict(found), path, _ORDERS.get(kind, "names"))
-        layers = match.layers
-        if "fc6" not in layers or is_vgg16(layers):
-            raise UserError(f"{path} is a plain VGG-16; {_CONVERT}")
-        if list(match.sources.values())[:-1] != [*TRUNK, "fc6", "fc7"] or match.left_out:
-            raise UserError(f"{path} has no LargeFOV with Caffe's names in it; {_CONVERT}")
-    return {row.name: row.tensor for row in from_caffe(layers, path)}
+        is_ours = path == eight_bits.PRETRAINED
+        return eight_bits.unpack(dict(read_npz(path) if is_ours else read_foreign(kind, path)))
+    match = read_match(path)
+    if "fc6" not in match.layers or is_vgg16(match.layers):
+        raise UserError(f"{path} is a plain VGG-16; {_CONVERT}")
+    if match.left_out or [*match.sources.values()][:15] != [*TRUNK, "fc6", "fc7"]:
+        raise UserError(f"{path} has no LargeFOV with Caffe's names in it; {_CONVERT}")
+    return {row.name: row.tensor for row in from_caffe(match.layers)}
 
 
 def format_of(path: Path) -> str:

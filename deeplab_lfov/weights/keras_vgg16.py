@@ -24,25 +24,23 @@ def read_h5(path: Path) -> Pairs:
     Keras 3 (`layers/conv2d_5/vars/0`, in no order), also in a `.keras` archive. Raises ValueError
     for what is in other files.
     """
+    source = path
     if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            content = archive.read("model.weights.h5")
-    with h5py.File(io.BytesIO(content) if zipfile.is_zipfile(path) else path) as file:
+        source = io.BytesIO(zipfile.ZipFile(path).read("model.weights.h5"))
+    with h5py.File(source) as file:
         if name := file.visititems_links(_external):  # the first that is not None
             raise ValueError(f"{name} is a link to another file")
         root = file.get("model_weights", file)
         # keras-hub's network has the names of Keras' own, and was trained on other images.
-        kind = re.match(r'{"class_name": "(\w+)"', _text(file.attrs.get("model_config", "")))
-        owner = (
-            f"{kind[1]}/" if kind and kind[1] not in ("Functional", "Model", "Sequential") else ""
-        )
+        config = _text(file.attrs.get("model_config", ""))
+        owner = re.match(r'(?:{"class_name": "(?!Functional|Model|Sequential)(\w+)")?', config)[1]
         for layer in map(_text, root.attrs.get("layer_names", ())):
             names = [_text(name) for name in root[layer].attrs["weight_names"]]
             nested = len({name.rpartition("/")[0] for name in names}) > 1
             for name in names:
                 part = name if nested else name.rpartition("/")[2].removeprefix(f"{layer}_")
                 part = re.sub(r"(_\d+)?(:0)?$", "", part)
-                yield f"{owner}{layer}/{part}", _read(root[layer][name])
+                yield "/".join(filter(None, (owner, layer, part))), _read(root[layer][name])
         if "layer_names" not in root.attrs:
             found = []
             root.visit_links(found.append)

@@ -1,7 +1,5 @@
 """The reader of ONNX files, by protobuf and without onnx, and the maker of protobuf's messages."""
 
-import re
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import ml_dtypes
@@ -9,11 +7,9 @@ import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import Message
 
-from deeplab_lfov.errors import UserError
+from deeplab_lfov.errors import UserError, printable
 from deeplab_lfov.weights.foreign import Pairs
 from deeplab_lfov.weights.matching import EPSILONS
-
-Messages = Mapping[str, Mapping[str, tuple[int, str]]]
 
 _MESSAGES = {
     "Model": {"graph": (7, "Graph")},
@@ -30,96 +26,70 @@ _MESSAGES = {
     "Entry": {"key": (1, "bytes"), "value": (2, "bytes")},
 }
 """Of onnx.proto what filters need; all fields may come again, as protobuf merges them."""
-_CONVOLUTIONS = ("Conv", "FusedConv")
-_WITH_SIZES = ("Resize", "Upsample")  # constants, which compute nothing
 _PARTS = ("weight", "bias", "running_mean", "running_var")
-_TYPES = {1: np.dtype("<f4"), 10: np.dtype("<f2"), 11: np.dtype("<f8")}
-_TYPES |= {16: np.dtype(ml_dtypes.bfloat16)}
+_TYPES = {1: "<f4", 10: "<f2", 11: "<f8", 16: ml_dtypes.bfloat16}
 
 
 def read_onnx(path: Path) -> Pairs:
     """Yield the filters and biases of each convolution in the order of the graph, float32.
 
     Filters are OIHW and under the names of their initializers. A batch norm right behind a
-    convolution has all four parts; of what else computes with constants the first is named. Raises
-    UserError for filters that are not there as floats.
+    convolution has all four parts; of what else computes with constants the first is named.
     """
     (graph,) = message_type("Model", _MESSAGES).FromString(path.read_bytes()).graph
-    constants = _constants(graph)
-    behind: dict[str, str] = {}  # a convolution's output -> its module
+    constants = {b"".join(tensor.name): tensor for tensor in graph.initializer}
+    behind: dict[bytes, str] = {}  # a convolution's output -> its module
     without_bias = set()
     for node in graph.node:
-        kind, inputs, (output, *_) = _text(node.op_type), node.input, node.output
-        stored = [constants[name] for name in inputs if name in constants]
-        if not stored or not (behind or kind in _CONVOLUTIONS):
+        kind, stored = b"".join(node.op_type), [constants.get(name) for name in node.input]
+        if kind == b"Constant" or (kind == b"Identity" and stored[0]):
+            values = stored or [each.t[0] for each in node.attribute if each.t]
+            constants |= dict.fromkeys(node.output, *values) if values else {}
             continue
-        arrays = [_array(each, path) for each in stored]
-        module = re.sub("[._]weight$", "", _text(stored[0].name)) or _text(node.output)
-        before = next((name for name in inputs if name in behind), None)
-        if kind in _CONVOLUTIONS:
-            behind[output] = module
-            without_bias |= {output} if len(arrays) == 1 else set()
-        elif kind == "BatchNormalization" and before:
-            arrays[3] = arrays[3] + np.float32(_epsilon(node) - EPSILONS["PyTorch"])
-        elif kind == "Add" and before in without_bias:
-            module, arrays = behind[before], [None, arrays[0].ravel()]
-        elif kind in _WITH_SIZES or arrays[0].dtype.kind != "f" or arrays[0].ndim == 0:
+        stored = [tensor for tensor in stored if tensor and tensor.data_type[-1] in _TYPES]
+        is_convolution = kind in (b"Conv", b"FusedConv")
+        if not stored or not (behind or is_convolution) or kind in (b"Resize", b"Upsample"):
+            continue
+        arrays = [_array(tensor, path) for tensor in stored]
+        name = b"".join(stored[0].name) or node.output[0]
+        module = name.decode("utf-8", "replace").removesuffix("weight").rstrip("._")
+        before = next((name for name in node.input if name in behind), None)
+        if is_convolution:
+            behind[node.output[0]] = module
+            without_bias |= {node.output[0]} if len(arrays) == 1 else set()
+        elif kind == b"BatchNormalization" and before:
+            own = [each.f[-1] for each in node.attribute if each.name == [b"epsilon"]]
+            arrays[3] = arrays[3] + np.float32(*own or [1e-5]) - np.float32(EPSILONS["PyTorch"])
+        elif kind == b"Add" and before in without_bias:
+            yield f"{behind[before]}.bias", arrays[0].ravel()
             continue
         else:
-            arrays = arrays[:1]
+            arrays = [array for array in arrays[:1] if array.ndim]
         for part, array in zip(_PARTS, arrays, strict=False):
-            if array is not None:
-                yield f"{module}.{part}", array
-    if not behind:
-        raise UserError(f"{path} is an ONNX file without convolutions of floats; is it quantized?")
-
-
-def _constants(graph: Message) -> dict[bytes, Message]:
-    """Return the tensors by the names under which nodes take them."""
-    constants = {_last(tensor.name): tensor for tensor in graph.initializer}
-    for node in graph.node:
-        if node.op_type == [b"Constant"]:
-            values = [each.t[0] for each in node.attribute if each.t]
-            constants |= dict.fromkeys(node.output, *values[:1]) if values else {}
-        elif node.op_type == [b"Identity"] and node.input[0] in constants:
-            constants[node.output[0]] = constants[node.input[0]]
-    return constants
-
-
-def _epsilon(node: Message) -> float:
-    found = [each.f[-1] for each in node.attribute if each.name == [b"epsilon"] and each.f]
-    return found[0] if found else 1e-5  # the standard's
+            yield f"{module}.{part}", array
 
 
 def _array(tensor: Message, path: Path) -> np.ndarray:
-    """Return a tensor's numbers, floats as float32; raises UserError for those in other files."""
+    """Return a tensor's numbers as float32; they may be beside the file, under a name like its."""
     data = b"".join(tensor.raw_data) or b"".join(tensor.float_data)
-    if tensor.external_data:
-        said = {_text(entry.key): _text(entry.value) for entry in tensor.external_data}
-        beside = path.with_name(f"{path.name}.data")
-        if said["location"] != beside.name or not beside.is_file():
+    said = {b"".join(entry.key): b"".join(entry.value) for entry in tensor.external_data}
+    if said:
+        name = said[b"location"].decode()
+        beside = path.with_name(Path(name).name)
+        is_own = name == beside.name and (name.startswith(path.stem) or name.endswith(".data"))
+        if not (is_own and beside.is_file()) or beside.resolve().parent != path.resolve().parent:
             raise UserError(
-                f"{path} has its numbers in another file, which has to be beside it as "
-                f"{beside.name} under the name it was written with; or onnx.save it whole"
+                f"{path} has its numbers in {printable(name)}; for safety that has to be beside it "
+                f"and called {path.name}.data, or the like; onnx.save it so, or as one file"
             )
         with beside.open("rb") as file:
-            file.seek(int(said.get("offset", 0)))
-            data = file.read(int(said["length"]))
-    dtype = _TYPES.get(tensor.data_type[-1], np.dtype("u1"))
-    if dtype.kind == "u":
-        return np.frombuffer(data, dtype)
-    return np.frombuffer(data, dtype).reshape(list(tensor.dims)).astype(np.float32, copy=False)
+            file.seek(int(said.get(b"offset", 0)))
+            data = file.read(int(said.get(b"length", -1)))
+    values = np.frombuffer(data, _TYPES[tensor.data_type[-1]]).reshape(list(tensor.dims))
+    return values.astype(np.float32, copy=False)
 
 
-def _last(texts: Sequence[bytes]) -> bytes:
-    return texts[-1] if texts else b""
-
-
-def _text(texts: Sequence[bytes]) -> str:
-    return _last(texts).decode("utf-8", "replace")
-
-
-def message_type(name: str, messages: Messages) -> type[Message]:
+def message_type(name: str, messages: dict[str, dict[str, tuple]]) -> type[Message]:
     """Make the class of a message out of all messages' fields: their numbers and types.
 
     Fields of a type `bytes` may be packed numbers, of which none becomes an object of Python's.

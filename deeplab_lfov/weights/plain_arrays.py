@@ -8,7 +8,6 @@ import numpy as np
 
 from deeplab_lfov.errors import UserError
 from deeplab_lfov.weights.foreign import Pairs
-from deeplab_lfov.weights.matching import state_dict_of
 
 _TYPES = {"F64": "f8", "F32": "f4", "F16": "f2", "BF16": ml_dtypes.bfloat16, "BOOL": "?"}
 _TYPES |= {f"{kind}{8 * size}": f"{kind.lower()}{size}" for kind in "IU" for size in (1, 2, 4, 8)}
@@ -31,12 +30,10 @@ def read_safetensors(path: Path) -> Pairs:
     start = 8 + int.from_bytes(content[:8], "little")
     head, content = json.loads(bytes(content[8:start])), content[start:]
     head.pop("__metadata__", None)
-    tensors = {}
     for name, said in head.items():
         if said["dtype"].startswith("F8"):
-            raise UserError(f"{path} holds float8, which is too coarse; give float16 or more")
+            raise UserError(f"{path} holds numbers of type {said['dtype']}; give float16 or more")
         begin, end = said["data_offsets"]
         dtype = np.dtype(_TYPES[said["dtype"]]).newbyteorder("<")
-        tensors[name] = np.frombuffer(content[begin:end], dtype).reshape(said["shape"])
-    for name, tensor in state_dict_of(tensors, path).items():
+        tensor = np.frombuffer(content[begin:end], dtype).reshape(said["shape"])
         yield name, tensor.astype(np.float32) if tensor.dtype.kind in "fV" else tensor

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from deeplab_lfov.errors import UserError, few
 from deeplab_lfov.files import check_no_glob
@@ -18,15 +17,7 @@ from deeplab_lfov.network.layers import parameter_shapes
 PREFIX = "model.ckpt"
 BEST = f"{PREFIX}-best"
 """The checkpoint of a run with the highest mean IoU on its val list."""
-_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"  # of Keras, and of whatever tf.train.Checkpoint wrote
-_PARTS_OF = {
-    "*.distcp": "a distributed checkpoint of PyTorch's",
-    "_CHECKPOINT_METADATA": "a checkpoint of Orbax's",
-    "_METADATA": "a checkpoint of Orbax's",
-    "*.index.json": "the parts of a network",
-    "*-of-*": "the parts of a network",
-}
-"""What else a folder may hold, by a name in it."""
+_SHARDS = ("*.distcp", "_CHECKPOINT_METADATA", "_METADATA", "*.index.json", "*-of-*")  # parts
 _PARAMETERS = set(parameter_shapes(1, 1.0))
 
 # Of quantized types and references TensorFlow ends the process, and others no network has.
@@ -79,8 +70,8 @@ def locate(path: str | Path) -> Path:
             )
         found = checkpoints_in(folder)
         if not found:
-            parts = [what for pattern, what in _PARTS_OF.items() if any(folder.glob(pattern))]
-            hint = f"; it holds {parts[0]}: load it there, and save it as one file" if parts else ""
+            shard = next((each.name for name in _SHARDS for each in folder.glob(name)), "")
+            hint = f", but {shard}: load it where it was made, and save one file" if shard else ""
             raise UserError(f"there is no checkpoint in the folder {folder}{hint}")
         return next((each for each in reversed(found) if has_data(each)), found[-1])
     whole = path.with_name(re.sub(r"\.(index|meta|data-\d+-of-\d+)$", "", path.name))
@@ -191,24 +182,6 @@ def stored_tensors(path: Path) -> dict[str, StoredTensor]:
         _check_sizes(types, shapes, stored)
     read = reader.get_tensor
     return {n: StoredTensor(path, read, version, n, tuple(shapes[n]), types[n]) for n in types}
-
-
-def named_tensors(path: Path) -> dict[str, np.ndarray]:
-    """Read a checkpoint of any network, whose tensors are called as Keras' variables where it can.
-
-    Raises UserError as `stored_tensors` does.
-    """
-    stored = stored_tensors(path)
-    graph = trackable_object_graph_pb2.TrackableObjectGraph()
-    if _GRAPH in stored:
-        with _damage_explained(path):
-            graph.ParseFromString(np.asarray(stored.pop(_GRAPH)).item())
-    attributes = [each for node in graph.nodes for each in node.attributes]
-    names = {each.checkpoint_key: each.full_name for each in attributes if each.full_name}
-    if len({*names.values()}) < len(names):  # two networks, whose variables are called the same
-        names = {}
-    names = {key: names.get(key, key.removesuffix("/.ATTRIBUTES/VARIABLE_VALUE")) for key in stored}
-    return {name: np.asarray(stored[key]) for key, name in names.items()}
 
 
 @contextmanager

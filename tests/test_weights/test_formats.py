@@ -58,6 +58,15 @@ def test_a_folder_means_its_newest_checkpoint(tmp_path, checkpoint):
         locate(tmp_path / "empty")
 
 
+@pytest.mark.parametrize(
+    "part", ["__0_0.distcp", "_METADATA", "model.safetensors.index.json", "model-1-of-2.bin"]
+)
+def test_folders_of_parts_are_named(tmp_path, part):
+    (tmp_path / part).touch()
+    with pytest.raises(UserError, match=f"but {part}: load it where it was made, and save one"):
+        locate(tmp_path)
+
+
 def test_files_that_need_conversion_are_sent_to_the_converter(tmp_path):
     with pytest.raises(UserError, match=r"plain VGG-16; util/extract_params.py"):
         read_tensors(DATA / "vgg16_narrow_v1.caffemodel")

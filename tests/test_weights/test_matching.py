@@ -121,8 +121,11 @@ def test_keras_layout_and_epsilon():
             "features.10 is 5x2x3x3, and conv3_1 would be 4x2x3x3",
         ),
         (trunk() | trunk([f"ema.{name}" for name in FEATURES]), "several VGG-16s, at features.0"),
-        ({f"{n}.weight_orig": np.zeros((1, 3, 3, 3)) for n in FEATURES}, "pruned filters"),
-        ({f"{n}.weight_v": np.zeros((1, 3, 3, 3)) for n in FEATURES}, "a parametrization"),
+        (
+            {f"{n}.weight_orig": np.zeros((1, 3, 3, 3)) for n in FEATURES},
+            "orig is of pruned, ",
+        ),
+        ({f"{n}.weight_v": np.zeros((1, 3, 3, 3)) for n in FEATURES}, "weight_v is of pruned, "),
         (trunk() | layer("features.5", 2, 1, 3, 3, value=np.nan), r"features.5 .* not finite"),
         (
             trunk() | {"features.5.weight": np.zeros((2, 1, 3, 3), np.int8)},
@@ -150,6 +153,14 @@ def test_layers_whose_order_is_not_known_are_refused():
     """conv4_2 to conv5_3 have one shape: `two` and `three` would be swapped by their names."""
     with pytest.raises(UserError, match="two possible orders: stage3.two is before stage3.three"):
         match_layers(trunk(WORDS), "x", "file")
-    with pytest.raises(UserError, match="whether stage3"):
+    with pytest.raises(UserError, match="two possible orders"):
         match_layers(trunk(WORDS), "x", "names")
     assert match_layers(trunk(WORDS), "x", "graph").sources["conv5_3"] == "stage5.three"
+
+
+@pytest.mark.parametrize("wrapper", ["module._orig_mod.", "_fsdp_wrapped_module."])
+def test_names_of_wrappers_are_taken_off(wrapper):
+    wrapped = {f"{wrapper}{name}": tensor for name, tensor in trunk().items()}
+    assert list(match_layers(wrapped, "x", "file").sources.values()) == FEATURES
+    with pytest.raises(UserError, match="several VGG-16s"):
+        match_layers(wrapped | trunk(), "x", "file")

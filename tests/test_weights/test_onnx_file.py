@@ -89,14 +89,12 @@ def test_numbers_beside_the_file(read, tmp_path):
         return [{"key": [k.encode()], "value": [v.encode()]} for k, v in said.items()]
 
     (tmp_path / "x.onnx.data").write_bytes(b"12345678" + FILTERS.tobytes())
-    there = entries(location="x.onnx.data", offset="8", length="48")
+    there = entries(location="x.onnx.data", offset="8")
     found = read([CONV], [tensor("a.weight", FILTERS, external_data=there)])
     np.testing.assert_array_equal(found["a.weight"], FILTERS)
-    other = entries(location="../x", length="48")
-    with pytest.raises(UserError, match="has to be beside it as x.onnx.data"):
-        read([CONV], [tensor("a.weight", FILTERS, external_data=other)])
-
-
-def test_quantized_filters_are_named(read):
-    with pytest.raises(UserError, match="without convolutions of floats; is it quantized"):
-        read([node("QLinearConv", "x s z a.weight", "y")], [tensor("a.weight", FILTERS)])
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own/x.data").write_bytes(FILTERS.tobytes())
+    (tmp_path / "x.link").symlink_to(tmp_path / "own/x.data")
+    for name in ("own/x.data", "../x.data", str(tmp_path / "x.onnx.data"), "x.link", "secret"):
+        with pytest.raises(UserError, match="has to be beside it and called x.onnx.data"):
+            read([CONV], [tensor("a.weight", FILTERS, external_data=entries(location=name))])

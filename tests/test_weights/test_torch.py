@@ -18,8 +18,8 @@ from deeplab_lfov.preprocess import network_input
 from deeplab_lfov.weights.checkpoints import load_model
 from deeplab_lfov.weights.conversion import folded
 from deeplab_lfov.weights.formats import read_tensors
-from deeplab_lfov.weights.matching import match_layers, state_dict_of
-from deeplab_lfov.weights.pickles import read_torch
+from deeplab_lfov.weights.matching import match_layers
+from deeplab_lfov.weights.pickles import read_torch, state_dict_of
 from deeplab_lfov.weights.plain_arrays import read_safetensors
 from helpers import DATA
 
@@ -209,6 +209,11 @@ def test_other_calls_are_refused(archive, capsys, what):
     assert not capsys.readouterr().out
 
 
+def test_distributed_tensors_are_named(archive):
+    with pytest.raises(UserError, match="if its tensors are distributed, torch.save what"):
+        list(read_torch(archive(b"\x80\x02ctorch._tensor\n_rebuild_from_type_v2\n.")))
+
+
 def test_tensors_are_found_in_ordered_dicts_and_parameters(archive):
     one = tensor().removeprefix(b"\x80\x02}(X\x02\0\0\0w0").removesuffix(b"u.")
     parameter = b"ctorch._utils\n_rebuild_parameter\n(" + one + b"\x88NtR"
@@ -227,11 +232,6 @@ def test_what_training_puts_beside_weights_is_passed_over(archive):
     }
     ((name, values),) = read_torch(archive(pickle.dumps(beside, 2)))
     assert name == "w.weight" and values.tolist() == [[1, 1], [1, 1]]
-
-
-def test_names_of_wrappers_are_taken_off():
-    tensors = {"module._orig_mod.features.module.0.weight": np.ones((1, 1))}
-    assert list(state_dict_of(tensors, "x")) == ["features.0.weight"]
 
 
 def test_storages_in_the_other_order_of_bytes(archive):
