@@ -88,7 +88,7 @@ def test_train_refuses_a_folder_that_holds_a_run(train, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "word"),
     [
-        (["--input_size", "321"], "--input_size"),
+        (["--input_size", "321,"], "--input_size"),
         (["--width", "0.3"], "multiple of 1/64"),
         (["--data_list", "nowhere.txt"], "nowhere.txt"),
         (["--data_dir", "nowhere"], "nowhere"),
