@@ -44,11 +44,8 @@ def write_picture(path, picture):
 @pytest.fixture
 def prepare(said):
     def call(*flags, out="out", status=0):
-        kind = (
-            []
-            if {"--masks", "--class_masks", "--coco", "--labelme"} & {*flags}
-            else ["--masks", "masks"]
-        )
+        has_kind = {"--masks", "--class_masks", "--coco", "--labelme"} & {*flags}
+        kind = [] if has_kind else ["--masks", "masks"]
         places = "--images", "images", *kind, "--output_dir", out
         return said("util.prepare_data", *places, *flags, status=status)
 
@@ -117,13 +114,16 @@ def test_grey_0_and_255_stop_until_somebody_says_what_they_are(prepare, script):
         ([(128, 0, 0), (0, 0, 0)], [], "--palette voc names them"),
         ([(1, 2, 3), (128, 0, 0)], ["--palette", "voc"], "(1, 2, 3)"),
         ([0], [], "there is only one class"),
+        ([255], ["--class_names", "two.txt"], "is 255, which is void"),
+        ([0, 0], ["--class_names", "two.txt"], "is a: no object is labelled"),
     ],
 )
 def test_values_and_colors_that_nobody_explained(error_of, mask, flags, words):
     written("one.txt", "one\n")
+    written("two.txt", "a\nb\n")
     add("a", mask)
     assert words in error_of(*flags)
-    assert not Path("out").exists()
+    assert not Path("out/train.txt").exists() and not [*Path("out").glob("masks*")]
 
 
 def test_colors_become_labels(prepare):
@@ -255,33 +255,21 @@ def test_masks_of_other_labels_and_sizes_and_jpegs_are_faulty(error_of):
     assert "JPEG, which is lossy" in error_of()
 
 
+GREY, RGB = [0, 1, 2], [(0, 0, 0), (9, 9, 9), (7, 8, 9)]
+
+
 @pytest.mark.parametrize(
     ("name", "text", "mask"),
     [
-        ("_classes.csv", "Pixel Value, Class\n0, background\n1, cat\n2, dog\n", [0, 1, 2]),
-        ("_classes.csv", "id, Class\n0, background\n2,dog\n1, cat\n", [0, 1, 2]),
-        (
-            "class_mapping.csv",
-            "class_name,class_color\nbackground,0\ncat,127\ndog,255\n",
-            [0, 127, 255],
-        ),
-        ("class_names.txt", "background\ncat\ndog\n", [0, 1, 2]),
-        (
-            "labelmap.txt",
-            "cat:9,9,9::\nbackground:0,0,0::\ndog:7,8,9:x:y\n",
-            [(0,) * 3, (9,) * 3, (7, 8, 9)],
-        ),
-        (
-            "label_colors.txt",
-            "0 0 0 background\n9 9 9 cat\n7 8 9 dog\n",
-            [(0,) * 3, (9,) * 3, (7, 8, 9)],
-        ),
-        (
-            "class_dict.csv",
-            "name,r,g,b\nbackground,0,0,0\ncat,9,9,9\ndog,7,8,9\n",
-            [(0,) * 3, (9,) * 3, (7, 8, 9)],
-        ),
-        ("classes.txt", "0 background\n1 cat\n2 dog\n", [(0,) * 3, (1,) * 3, (2,) * 3]),
+        ("_classes.csv", "Pixel Value, Class\n0, background\n1, cat\n2, dog", GREY),
+        ("_classes.csv", "id, Class\n0, background\n2,dog\n1, cat", GREY),
+        ("class_mapping.csv", "class_name,class_color\nbackground,0\ncat,9\ndog,255", [0, 9, 255]),
+        ("class_names.txt", "background\ncat\ndog", GREY),
+        ("classification.txt", "__background__\ncat\ndog", GREY),
+        ("labelmap.txt", "cat:9,9,9::\nbackground:0,0,0::\ndog:7,8,9:x:y", RGB),
+        ("label_colors.txt", "0 0 0 background\n9 9 9 cat\n7 8 9 dog", RGB),
+        ("class_dict.csv", "name,r,g,b\nbackground,0,0,0\ncat,9,9,9\ndog,7,8,9", RGB),
+        ("classes.txt", "0 background\n1 cat\n2 dog", [(0,) * 3, (1,) * 3, (2,) * 3]),
     ],
 )
 @pytest.mark.parametrize("place", ["masks", "."])
@@ -289,7 +277,8 @@ def test_tools_files_beside_masks_name_the_classes(prepare, name, text, mask, pl
     add("sub/a", mask)
     written(f"{place}/{name}", text)
     assert name in prepare()
-    assert read_palette("out/classes.txt").names == ("background", "cat", "dog")
+    found = [each.strip("_") for each in read_palette("out/classes.txt").names]
+    assert found == ["background", "cat", "dog"]
     (sample,) = read_list("out", "train.txt")
     assert read_mask(sample.mask, 3)[0].tolist() == [0, 1, 2] * 2
 
@@ -299,16 +288,11 @@ def test_splits_that_number_classes_anew_are_mapped_by_name(prepare, error_of):
         add(f"{split}/{split}", [0, 1, 2])
         rows = [f"{n}, {each}" for n, each in enumerate(["background", *order.split()])]
         written(f"masks/{split}/_classes.csv", "\n".join(rows))
+    one, other = [0, 1, 2] * 2, [0, 2, 1] * 2
     prepare()
-    assert [labels(f"{each}/{each}") for each in ("train", "valid")] == [
-        [0, 1, 2] * 2,
-        [0, 2, 1] * 2,
-    ]
+    assert (labels("train/train"), labels("valid/valid")) == (one, other)
     prepare("--class_names", written("names.txt", "background\ndog\ncat\n"))
-    assert [labels(f"{each}/{each}") for each in ("train", "valid")] == [
-        [0, 2, 1] * 2,
-        [0, 1, 2] * 2,
-    ]
+    assert (labels("train/train"), labels("valid/valid")) == (other, one)
     Path("masks/valid/_classes.csv").unlink()
     assert "of some masks only, or differently" in error_of(out="other")
 
@@ -355,15 +339,6 @@ def test_soft_masks_are_named_and_ranges_map_them(prepare, error_of):
     prepare("--label_map", "0:0,*:1")
     assert labels("a") == (ramp > 0).astype(int).tolist()
     assert "128-9:1" in error_of("--label_map", "128-9:1")
-
-
-@pytest.mark.parametrize(
-    ("mask", "words"),
-    [([255], "is 255, which is void"), ([0, 0], "is a: no object is labelled")],
-)
-def test_nothing_labelled_is_an_error(error_of, mask, words):
-    add("a", mask)
-    assert words in error_of("--class_names", written("names.txt", "a\nb\n"))
 
 
 def test_class_names_are_the_way_around_a_file_of_another_form(prepare, error_of):
@@ -597,10 +572,8 @@ def test_without_pycocotools_it_is_named(error_of, coco, monkeypatch):
 
 def labelme(name, *shapes, image_path=None, path=None, masks=(), **more):
     add(name)
-    masks, shapes = (
-        iter(masks),
-        [{"label": label, "shape_type": kind, "points": points} for label, kind, points in shapes],
-    )
+    keys, masks = ("label", "shape_type", "points"), iter(masks)
+    shapes = [dict(zip(keys, shape, strict=True)) for shape in shapes]
     for shape in shapes:
         shape["mask"] = next(masks, None) if shape["shape_type"] == "mask" else None
     content = {"imagePath": image_path or f"{name}.jpg", "shapes": shapes, "imageData": None}
@@ -637,9 +610,8 @@ def test_labelme_masks_and_backgrounds(prepare, error_of):
     labelme("a", ("cat", "mask", [[1.6, 0], [5, 3]]), masks=[ring])
     hole = [("__background__", "quadrilateral", [[3, 0], [4, 0], [4, 3], [3, 3]])]
     labelme("b", ("cat", "rectangle", [[1, 0], [5, 0], [5, 3], [1, 3]]), *hole)
-    labelme(
-        "c", ("bg", "rotation", [[0, 0], [1, 0], [1, 3], [0, 3]]), ("cat", "mask", [[0, 0], [1, 3]])
-    )
+    turned = "bg", "rotation", [[0, 0], [1, 0], [1, 3], [0, 3]]
+    labelme("c", turned, ("cat", "mask", [[0, 0], [1, 3]]))
     assert "void inside their boxes (1): cat 1 (mask in json/c.json)" in prepare(*LABELME)
     assert labels("a") == [0, 0, 1, 1, 0, 1] and labels("b") == [0, 1, 1, 0, 0, 1]
     assert labels("c") == [255, 255, 0, 0, 0, 0]
@@ -647,9 +619,8 @@ def test_labelme_masks_and_backgrounds(prepare, error_of):
     labelme("a", ("cat", "mask", [[1, 0], [5, 3]]), masks=[ring[:60]])
     assert "cannot read a mask 'cat' of images/a.jpg" in error_of(*LABELME)
     labelme("a", *[("cat", "point", []), ("cat", "linestrip", [[1, 1]])])
-    assert "lost (2): cat 2 (point in json/a.json, linestrip in json/a.json), of 6" in error_of(
-        *LABELME
-    )
+    error = error_of(*LABELME)
+    assert "lost (2): cat 2 (point in json/a.json, linestrip in json/a.json), of 6" in error
 
 
 KINDS = {"rectangle": 2, "circle": 2, "line": 2, "linestrip": 5, "point": 1, "polygon": 6}
