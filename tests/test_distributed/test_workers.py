@@ -63,8 +63,8 @@ def finish(processes):
 
 
 def lines_of(err):
-    """What stands on stderr but the bar, after the line of a worker that waits."""
-    lines = re.split(r"[\r\n]+", err)
+    """What stands on stderr beside bar and warnings, after the line of a worker that waits."""
+    lines = [line for line in re.split(r"[\r\n]+", err) if not line.startswith("warning: ")]
     first, *lines = [line for line in lines if line.strip() and "| " not in line]
     assert re.match(r"worker   \d of \d, with the chief at 127.0.0.1:\d+; waiting", first)
     return lines
