@@ -6,7 +6,10 @@ import numpy as np
 import tensorflow as tf
 
 MEAN_BGR = (104.00698793, 116.66876762, 122.67891434)
-"""The mean of ImageNet's pixels, as subtracted in the training of VGG-16."""
+"""The mean of ImageNet's pixels that DeepLab and FCN subtract.
+
+VGG-16 itself was trained with 103.939, 116.779, 123.68; see docs/weights.md for what that changes.
+"""
 
 
 def network_input(image: tf.Tensor) -> tf.Tensor:
