@@ -144,7 +144,8 @@ def folded(layers: Blobs, convention: str) -> Blobs:
     for number, name in enumerate(TRUNK, 1):
         after = deviation.mean() / step**number
         weight, bias = layers[name]
-        layers[name] = [np.float32(weight * (after / before)), np.float32(np.float64(bias) * after)]
+        layers[name] = [weight * (after / before), bias.astype(np.float64) * after]
+        layers[name] = [part.astype(np.float32) for part in layers[name]]
         before = after
     return layers
 
