@@ -14,7 +14,7 @@ import numpy as np
 
 from deeplab_lfov.cli.command import run
 from deeplab_lfov.cli.inference_flags import parser, settings_of
-from deeplab_lfov.console import print_error, progress
+from deeplab_lfov.console import print_error, print_warning, progress
 from deeplab_lfov.data.class_files import read_classes
 from deeplab_lfov.data.faint_pictures import faint
 from deeplab_lfov.data.image_files import SOFTWARE, read_mask
@@ -65,7 +65,7 @@ def segment(settings: InferenceSettings) -> None:
         predictor.classes = read_classes(settings.class_names, num_classes, stored)
     print_network(predictor, settings.ckpt, device, settings.precision)
     for line in faint(list(images)):
-        print(printable(f"warning: {line}"), file=sys.stderr)
+        print_warning(line)
     with whole_csv(settings.csv, _COLUMNS) if settings.csv else nullcontext() as add_row:
         pictures = list(zip(images, outputs, strict=True))
         results = _segment(settings, predictor, pictures, add_row)

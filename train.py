@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from typing import TYPE_CHECKING
 
 from deeplab_lfov.cli.command import run
 from deeplab_lfov.cli.train_flags import parser
+from deeplab_lfov.console import print_warning
 from deeplab_lfov.distributed.cluster import Cluster, checksum, find_cluster
 from deeplab_lfov.errors import UserError, few, printable
 from deeplab_lfov.network.layers import HEAD
@@ -119,9 +119,9 @@ def _mask_versions(readers: Readers, run: Run | None) -> list[list[int]]:
     lists = zip(filter(None, readers), before, now, strict=False)
     pairs = (zip(reader.samples, *versions, strict=False) for reader, *versions in lists)
     if changed := [sample.mask for each in pairs for sample, old, new in each if old != new]:
-        line = f"warning: {len(changed)} masks were written anew since the run was last started: "
+        line = f"{len(changed)} masks were written anew since the run was last started: "
         line += f"{few(changed)}; if labels have changed, restore them or start another run"
-        print(printable(line), file=sys.stderr)
+        print_warning(line)
     return now
 
 

@@ -21,6 +21,11 @@ def print_error(error: UserError) -> None:
     print("error: " + shortened(line, _MOST_OF_AN_ERROR), file=sys.stderr)
 
 
+def print_warning(text: str) -> None:
+    """Print a `warning:` line on stderr, whatever names it quotes."""
+    print(printable(f"warning: {text}"), file=sys.stderr)
+
+
 def progress(
     items: Iterable | None,
     total: int | None,

@@ -157,7 +157,7 @@ SCALE_RANGE = _several(
 )
 _PAIR = _several(COUNT, lambda pair: len(pair) == 2, "a height and width in pixels such as 97,161")
 SIZE = replace(_PAIR, parse=lambda text: _PAIR.parse(text if "," in text else f"{text},{text}"))
-NAMES = _several(PATH, bool, "a list of names such as pole,bicycle")
+NAMES = _several(NAME, bool, "a list of names such as pole,bicycle")
 PIXELS = _several(
     _between(int, 1, 2**15 - 1, "a number of pixels"),
     lambda widths: list(widths) == sorted(set(widths)),

@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from deeplab_lfov.classes import voc_classes
 from deeplab_lfov.cli import flags
 from deeplab_lfov.cli.command import Parser, run
-from deeplab_lfov.console import progress
+from deeplab_lfov.console import print_warning, progress
 from deeplab_lfov.data.class_files import classes_from, classes_in
 from deeplab_lfov.data.dataset_check import DatasetSummary, check_sense, doubts, look_at
 from deeplab_lfov.data.image_files import read_mask
@@ -77,7 +77,7 @@ def main(given: dict[str, object]) -> None:
             "faults above"
         )
     for doubt in doubts(summary, samples, classes):
-        print(printable(f"warning: {doubt}"), file=sys.stderr)
+        print_warning(doubt)
     check_sense(summary, data_list, settings.ignore_label is not None)
     if "preview" in given:
         preview(dict(given), summary)
@@ -97,7 +97,7 @@ def preview(flags: dict[str, object], summary: DatasetSummary) -> None:
     reader = assembly.make_readers(settings).train
     reader.rare_labels = assembly.find_rare_labels(settings, classes, summary)
     for doubt in assembly.doubts_of_crops(settings, summary):
-        print(f"warning: {doubt}", file=sys.stderr)
+        print_warning(doubt)
     images, labels, _ = next(reader.batches(count, settings.input_size, 1))
     names = [path.name for path in reader.files_of_step(0, count)]
     save_rows(PREVIEW, picture(images).numpy(), labels.numpy()[..., 0], (), classes, names)

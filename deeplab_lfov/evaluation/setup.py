@@ -1,13 +1,12 @@
 """What the tasks of evaluate.py share: network, list, what is printed first, and the loop."""
 
-import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from deeplab_lfov.console import progress
+from deeplab_lfov.console import print_warning, progress
 from deeplab_lfov.data.class_files import classes_from, classes_in
 from deeplab_lfov.data.dataset_check import summarize
 from deeplab_lfov.data.faint_pictures import faint
@@ -21,7 +20,7 @@ from deeplab_lfov.data.image_files import (
 from deeplab_lfov.data.image_reader import ImageReader
 from deeplab_lfov.data.list_files import MASK_FOLDERS, Sample
 from deeplab_lfov.distributed.devices import make_visible
-from deeplab_lfov.errors import UserError, few, printable
+from deeplab_lfov.errors import UserError, few
 from deeplab_lfov.evaluation.settings import EvaluationSettings, MaskSettings, TruthSettings
 from deeplab_lfov.files import output_names, writable_folder
 from deeplab_lfov.inference.predictor import Predictor, print_network
@@ -116,7 +115,7 @@ def begin(settings: TruthSettings, reader: ImageReader, predictor: Predictor) ->
     names, given = range(reader.num_classes), settings.ignore_label is not None
     summary = summarize(reader.samples, reader.labels_of, settings.data_list, names, given)
     for line in faint([sample.image for sample in reader.samples]):
-        print(printable(f"warning: {line}"), file=sys.stderr)
+        print_warning(line)
     print_plan(settings, f"{len(reader.samples)} pictures with masks", predictor)
     return summary.label_counts
 

@@ -2,7 +2,6 @@
 
 import math
 import os
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_lfov.classes import voc_classes
+from deeplab_lfov.console import print_warning
 from deeplab_lfov.distributed.devices import explaining_lack_of_memory
 from deeplab_lfov.errors import UserError, few, printable
 from deeplab_lfov.inference.pictures import Picture, batches, pixels
@@ -211,5 +211,5 @@ def print_network(predictor: Predictor, path: str | Path, device: str, precision
         print(printable(line))
     if predictor.untrained:
         names = few(predictor.untrained)
-        line = f"warning: {names} of {path} are random, and so is what it finds: train it first"
-        print(printable(f"{line} (train.py --restore_from {path})"), file=sys.stderr)
+        line = f"{names} of {path} are random, and so is what it finds: train it first"
+        print_warning(f"{line} (train.py --restore_from {path})")

@@ -1,12 +1,12 @@
 """Makes of settings what trains: the readers of the data set, its classes, and the network."""
 
 import os
-import sys
 from typing import NamedTuple
 
 import numpy as np
 
 from deeplab_lfov.classes import Classes, voc_classes
+from deeplab_lfov.console import print_warning
 from deeplab_lfov.data.class_files import (
     POWERS,
     balanced,
@@ -17,7 +17,7 @@ from deeplab_lfov.data.class_files import (
 )
 from deeplab_lfov.data.dataset_check import DatasetSummary, doubts, summarize
 from deeplab_lfov.data.image_reader import Hook, ImageReader
-from deeplab_lfov.errors import UserError, few, printable
+from deeplab_lfov.errors import UserError, few
 from deeplab_lfov.network.layers import HEAD, LAYERS, STRIDE, layers_to, num_cells
 from deeplab_lfov.network.model import DeepLabLFOVModel
 from deeplab_lfov.training.settings import TrainSettings
@@ -88,7 +88,7 @@ def first_look(
             print(f"data     {line}")
         found = doubts(summaries[0], readers.train.samples, classes)
         for doubt in found + doubts_of_crops(settings, summaries[0]):
-            print(printable(f"warning: {doubt}"), file=sys.stderr)
+            print_warning(doubt)
     return summaries[0] if summaries else None
 
 

@@ -1,7 +1,6 @@
 """The checkpoints of a run: written atomically, kept up to a number, and resumed from."""
 
 import json
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,8 +9,9 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from deeplab_lfov.classes import Classes
+from deeplab_lfov.console import print_warning
 from deeplab_lfov.distributed.replicas import copy_here
-from deeplab_lfov.errors import UserError, printable
+from deeplab_lfov.errors import UserError
 from deeplab_lfov.files import flush_to_disk
 from deeplab_lfov.weights.formats import Tensors, read_tensors
 from deeplab_lfov.weights.tf_checkpoint import BEST, PREFIX, checkpoints_in, index_of, step_of
@@ -121,7 +121,7 @@ def find_run(folder: str | Path) -> Run:
         try:
             run = Run(path, read_tensors(path))
             if damage:
-                print(printable(f"warning: going on from {path}{damage}"), file=sys.stderr)
+                print_warning(f"going on from {path}{damage}")
             return run
         except UserError as error:
             damage = f": {error}"
